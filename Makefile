@@ -1,0 +1,44 @@
+# Everything one does here, by the words .ci/run uses too.
+GO          ?= go
+FUZZTIME    ?= 10s
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+URL         ?=
+RUN         ?=
+
+.PHONY: run test race fuzz golden cover bench check staticcheck ci
+
+run: # two requests on one connection, shown; URL=http://host:port/path for a server of your own
+	@$(GO) run ./cmd/h1run $(if $(URL),'$(URL)')
+
+test:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race:
+	$(GO) test -race ./...
+
+fuzz: # each target of each package, FUZZTIME long
+	@set -e; found=0; for pkg in $$($(GO) list ./...); do \
+		targets=$$($(GO) test -list '^Fuzz' $$pkg); \
+		for target in $$(echo "$$targets" | grep '^Fuzz'); do \
+			found=1; echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done; [ $$found = 1 ] || { echo "no fuzz target found"; exit 1; }
+
+golden: # writes testdata anew; git diff shows what a change of the rules means
+	$(GO) test -count=1 -run States -update .
+
+cover: # of the root package; go tool cover -html=cover.out shows where
+	@$(GO) test -coverprofile=cover.out . && $(GO) tool cover -func=cover.out | tail -1
+
+bench: # all of them, or RUN=name
+	cd bench && $(GO) run . $(if $(RUN),-run '$(RUN)')
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+check: test staticcheck # what a commit needs; make ci is what a merge needs
+
+ci:
+	bash .ci/run

@@ -1,0 +1,86 @@
+package main
+
+// h1.go: the engine under test.
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"example.com/h1"
+)
+
+var h1Do = h1Client("h1", way{})
+
+// A way is how h1 is used: the options whose cost is asked for.
+type way struct {
+	cfg      h1.Config
+	cancel   bool          // a context that can be canceled
+	deadline time.Duration // Request.Deadline, from each request on
+}
+
+func h1Client(name string, use way) client {
+	return client{name, func(e *env, w wire, width int) func() exchange {
+		cfg := use.cfg
+		cfg.Depth = width
+		cfg.MaxHeaders = 1 << 16 // growth has heads of thousands of fields
+		conn := h1.NewConn(e.connect(w), &cfg)
+		ctx := context.Background()
+		if use.cancel {
+			var cancel func()
+			ctx, cancel = context.WithCancel(ctx)
+			e.atEnd(cancel)
+		}
+		return func() exchange { return e.do(ctx, conn, w, use.deadline) }
+	}}
+}
+
+func (e *env) do(ctx context.Context, conn *h1.Conn, w wire, deadline time.Duration) exchange {
+	req, resp := h1.Request{Host: host, Target: path}, new(h1.Response)
+	memory := new(bytes.Reader)
+	switch {
+	case w.post != nil:
+		req.Method, req.Body = "POST", memory
+	case w.upload.file != nil:
+		req.Method, req.Body, req.ContentLength = "POST", w.upload.file, w.upload.size
+		if w.upload.chunked {
+			req.ContentLength = -1
+		}
+	}
+	read := e.reader(w)
+	return func() {
+		memory.Reset(w.post)
+		w.upload.rewind()
+		if deadline > 0 {
+			req.Deadline = time.Now().Add(deadline)
+		}
+		check(conn.Do(ctx, &req, resp))
+		insist(resp.Status == 200, "status %d", resp.Status)
+		read(resp.Body)
+	}
+}
+
+// h1Batch sends several requests, and then waits for as many responses.
+func h1Batch(w wire, batch int) contestant {
+	return contestant{name: "h1", start: func(e *env) func(int) {
+		conn := h1.NewConn(e.connect(w), &h1.Config{Depth: batch})
+		req, resp := h1.Request{Host: host, Target: path}, new(h1.Response)
+		sent := make([]h1.Exchange, batch)
+		read := e.reader(w)
+		ctx := context.Background()
+		return func(n int) {
+			for ; n > 0; n -= batch {
+				for i := range sent {
+					var err error
+					sent[i], err = conn.Send(ctx, &req)
+					check(err)
+				}
+				for _, x := range sent {
+					check(x.Wait(ctx, resp))
+					insist(resp.Status == 200, "status %d", resp.Status)
+					read(resp.Body)
+				}
+			}
+		}
+	}}
+}

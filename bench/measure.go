@@ -1,0 +1,188 @@
+package main
+
+// measure.go: rounds. In each, every contestant has a slot in turn, so that a machine
+// that slows down slows all of them; medians and the ratios' medians are over rounds.
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A metric is what is measured, by operation.
+type metric int
+
+const (
+	wall       metric = iota // ns
+	cpu                      // ns of this process, user and system
+	allocs                   // heap objects
+	allocBytes               // heap bytes
+	reads                    // read system calls
+	writes                   // write system calls
+	memoryHeld               // bytes, by idle connection
+	goroutines               // by idle connection
+	metrics
+)
+
+type sample [metrics]float64
+
+// A row is one work and all that do it.
+type row struct {
+	number      string // in issue 3
+	name        string // for -run
+	work        string
+	pinned      bool // client and server share one core
+	shows       []metric
+	batch       int // operations are done in multiples of it; 0 means 1
+	contestants []contestant
+	targets     []target
+}
+
+// A target is what a contestant's figure must not pass.
+type target struct {
+	who  string // "h1", or one of its ways
+	what metric
+	most float64
+	of   string // of this contestant's figure; "": by itself
+	over bool   // not as a ratio, but as the difference to it
+}
+
+// A result holds a row's samples: by contestant, then by round.
+type result struct {
+	row
+	samples [][]sample
+}
+
+// schedule says how much time a measurement takes.
+type schedule struct {
+	rounds int
+	slot   time.Duration // of one contestant in one round
+}
+
+func (s schedule) run(e *env, r row) result {
+	if r.pinned {
+		// One P for one core: with more of them, goroutines that look for work take the
+		// core from those that have it, which makes net/http a fifth slower.
+		pin(lastCore())
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+		defer unpin()
+	}
+	defer e.close()
+	var dos []func(int)
+	var counts []int
+	for _, c := range r.contestants {
+		if c.sample != nil {
+			dos, counts = append(dos, nil), append(counts, 0)
+			continue
+		}
+		do := c.start(e)
+		dos = append(dos, do)
+		counts = append(counts, s.calibrate(do, max(r.batch, 1)))
+	}
+	res := result{r, make([][]sample, len(r.contestants))}
+	for round := range s.rounds {
+		for i := range r.contestants {
+			i = (i + round) % len(r.contestants) // nobody always follows the same one
+			runtime.GC()
+			if sample := r.contestants[i].sample; sample != nil {
+				res.samples[i] = append(res.samples[i], sample(e))
+			} else {
+				res.samples[i] = append(res.samples[i], measure(dos[i], counts[i]))
+			}
+		}
+	}
+	return res
+}
+
+// calibrate returns how often do fits a slot, in multiples of batch, and warms it up.
+func (s schedule) calibrate(do func(int), batch int) int {
+	for n := batch; ; {
+		start := time.Now()
+		do(n)
+		took := time.Since(start)
+		if took >= s.slot/2 || n >= 1<<30 {
+			return n
+		}
+		grow := min(max(float64(s.slot)/float64(max(took, 1)), 1.5), 16)
+		n = int(float64(n)*grow)/batch*batch + batch
+	}
+}
+
+// measure does the work n times. What is read last before is read first after, so that
+// reading one counter is not charged to another.
+func measure(do func(int), n int) (s sample) {
+	var mem, memAfter runtime.MemStats
+	r, w := systemCalls()
+	runtime.ReadMemStats(&mem)
+	used, start := cpuTime(), time.Now()
+
+	do(n)
+
+	s[wall] = float64(time.Since(start))
+	s[cpu] = cpuTime() - used
+	runtime.ReadMemStats(&memAfter)
+	s[allocs] = float64(memAfter.Mallocs - mem.Mallocs)
+	s[allocBytes] = float64(memAfter.TotalAlloc - mem.TotalAlloc)
+	rAfter, wAfter := systemCalls()
+	s[reads], s[writes] = rAfter-r, wAfter-w
+	for m := range s {
+		s[m] /= float64(n)
+	}
+	return s
+}
+
+// cpuTime returns the nanoseconds that this process has run, for itself and in the kernel.
+func cpuTime() float64 {
+	var use unix.Rusage
+	check(unix.Getrusage(unix.RUSAGE_SELF, &use))
+	return float64(use.Utime.Nano() + use.Stime.Nano())
+}
+
+// systemCalls returns how often this process has called read and write, and their kin.
+func systemCalls() (reads, writes float64) {
+	text, err := os.ReadFile("/proc/self/io")
+	check(err)
+	_, err = fmt.Sscanf(string(text[bytes.Index(text, []byte("syscr")):]), "syscr: %g\nsyscw: %g", &reads, &writes)
+	check(err)
+	return reads, writes
+}
+
+// median returns a contestant's figure.
+func (r result) median(who string, m metric) float64 {
+	return median(r.column(who, m))
+}
+
+// against returns the median of the rounds' ratios, or differences, of two contestants.
+func (r result) against(who, of string, m metric, over bool) float64 {
+	ours, theirs := r.column(who, m), r.column(of, m)
+	for i := range ours {
+		if over {
+			ours[i] -= theirs[i]
+		} else {
+			ours[i] /= theirs[i]
+		}
+	}
+	return median(ours)
+}
+
+func (r result) column(who string, m metric) (column []float64) {
+	i := slices.IndexFunc(r.contestants, func(c contestant) bool { return c.name == who })
+	for _, s := range r.samples[i] {
+		column = append(column, s[m])
+	}
+	return column
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	half := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[half]
+	}
+	return (values[half-1] + values[half]) / 2
+}

@@ -1,0 +1,2 @@
+package main
+import _ "gonum.org/v1/plot"

@@ -1,0 +1,361 @@
+package h1
+
+// body.go: a response's body, from the stream into the caller's slice.
+//
+// Rule: a call on a body takes the exchange (inUse) under mu, reads without it, and gives
+// it back under mu; so a cancel never meets a read half way.
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// body is Response.Body. Its fields but resp are guarded by c.mu once c is set.
+type body struct {
+	c    *Conn
+	e    *exchange
+	id   uint64
+	resp *Response
+	err  error // what Read answers with; nil while there is more
+}
+
+var (
+	errNoBody = &Error{Kind: Closed, Op: "read body", Offset: -1, Err: errors.New("no response was read")}
+	errClosed = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
+		Err: errors.New("the body was closed")}
+)
+
+// reset makes a Response ready for the next one. A body that was not read to its end is
+// closed as by the caller.
+func (r *Response) reset() error {
+	if r == nil {
+		return badRequest("the Response is nil")
+	}
+	r.body.Close()
+	r.Header.Reset()
+	r.Trailer.Reset()
+	r.Status, r.Minor, r.ContentLength, r.Close, r.reason = 0, 0, 0, false, r.reason[:0]
+	r.Timing = Timing{}
+	r.body = body{err: errNoBody}
+	r.Body = &r.body
+	return nil
+}
+
+// enter takes the exchange for one call on its body.
+func (b *body) enter() (*exchange, error) {
+	if b.c == nil {
+		return nil, b.err
+	}
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
+	switch {
+	case b.err != nil:
+		return nil, b.err
+	case b.e.id.Load() != b.id:
+		return nil, errEnded
+	case b.e.err != nil:
+		b.err = b.e.err
+		return nil, b.err
+	case b.e.inUse:
+		return nil, &Error{Kind: NotReady, Op: "read body", Offset: -1, Err: errors.New("another goroutine reads the body")}
+	}
+	b.e.inUse = true
+	return b.e, nil
+}
+
+// leave gives the exchange back, or ends it.
+func (b *body) leave(e *exchange, done bool, err *Error) error {
+	c := b.c
+	if err != nil {
+		all := c.readFailed(e, e, err)
+		c.mu.Lock()
+		b.err = all
+		c.mu.Unlock()
+		return all
+	}
+	c.mu.Lock()
+	e.inUse = false
+	switch {
+	case e.err != nil: // canceled meanwhile: the rest is another's to drain
+		b.err = e.err
+		if c.reader == e {
+			c.handOn()
+		}
+	case done:
+		b.err = io.EOF
+		c.finish(e)
+		if c.cfg.Timing {
+			b.resp.Timing.Done = time.Now()
+		}
+	}
+	out := b.err
+	c.unlock()
+	return out
+}
+
+// Read reads some of the body; its last bytes come together with io.EOF.
+func (b *body) Read(p []byte) (int, error) {
+	e, err := b.enter()
+	if err != nil {
+		return 0, err
+	}
+	n, done, bad := b.c.readBody(e, b.resp, p)
+	return n, b.leave(e, done, bad)
+}
+
+// drainTime bounds how long Close reads on to save a connection: a body whose next bytes
+// are not on their way is not worth waiting for, and a stream of events never ends. It is
+// what net/http allows for the same purpose.
+const drainTime = 50 * time.Millisecond
+
+// Close gives up what was not read. It may be called again, and while another goroutine
+// reads: that read then fails with Canceled.
+func (b *body) Close() error {
+	c := b.c
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	e := b.e
+	switch {
+	case b.err != nil || e.id.Load() != b.id || e.err != nil:
+		c.mu.Unlock()
+		return nil
+	case e.inUse:
+		c.cancel(e, &Error{Kind: Canceled, Op: "read body", Offset: -1, Err: errors.New("the body was closed")})
+		c.unlock()
+		return nil
+	}
+	b.err = errClosed
+	e.inUse = true
+	e.recv.closeBy = time.Now().Add(drainTime)
+	c.mu.Unlock()
+
+	err := c.drain(e, b.resp)
+
+	c.mu.Lock()
+	defer c.unlock()
+	e.inUse = false
+	switch {
+	case err == nil && e.err == nil:
+		c.finish(e)
+	case e.err == nil:
+		why := *errUnread
+		why.Err = err
+		c.fail(e, &why)
+	case c.reader == e && c.life.n > 0:
+		c.handOn()
+	}
+	return nil
+}
+
+// spliceLeast is the body size from which moving it inside the kernel is worth its calls.
+const spliceLeast = 64 << 10
+
+// WriteTo writes the rest of the body to w. From one socket to another it moves inside the
+// kernel where the system can do that.
+func (b *body) WriteTo(w io.Writer) (int64, error) {
+	var total int64
+	buf := getBlock(32 << 10)
+	defer buf.put(32 << 10)
+	for {
+		if n, err := b.splice(w); err != nil || n > 0 {
+			total += n
+			if err == io.EOF {
+				return total, nil
+			}
+			if err != nil {
+				return total, err
+			}
+		}
+		n, err := b.Read(buf.b[:cap(buf.b)])
+		if n > 0 {
+			m, werr := w.Write(buf.b[:n])
+			total += int64(m)
+			if werr == nil && m < n {
+				werr = io.ErrShortWrite
+			}
+			if werr != nil {
+				return total, werr
+			}
+		}
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// splice moves what is not buffered from socket to socket, where both are one. It returns
+// io.EOF at the body's end, and 0 and nil where it does not apply.
+func (b *body) splice(w io.Writer) (int64, error) {
+	if b.c == nil || b.c.kind != direct || b.c.cfg.StallTimeout > 0 || !isSocket(w) {
+		return 0, nil
+	}
+	e, err := b.enter()
+	if err != nil {
+		return 0, err
+	}
+	c := b.c
+	r := &e.recv
+	if c.br.Buffered() > 0 || c.rerr != nil || (r.fr.kind != framingLength || r.remain < spliceLeast) && r.fr.kind != framingClose {
+		return 0, b.leave(e, false, nil)
+	}
+	if bad := c.beginRead(); bad != nil {
+		return 0, b.leave(e, false, c.readError(e, "read body", bad))
+	}
+	src := &io.LimitedReader{R: c.rw, N: 1 << 62}
+	if r.fr.kind == framingLength {
+		src.N = r.remain
+	}
+	n, err := w.(io.ReaderFrom).ReadFrom(src)
+	c.endRead(int(n))
+	done := r.fr.kind == framingClose && err == nil
+	if r.fr.kind == framingLength {
+		r.remain -= n
+		done = r.remain == 0
+		if err == nil && !done {
+			err = io.EOF
+		}
+	}
+	if err != nil && !done && (err == io.EOF || isTimeout(err)) {
+		return n, b.leave(e, false, c.readError(e, "read body", err))
+	}
+	if out := b.leave(e, done, nil); out != nil || done {
+		return n, out
+	}
+	return n, err
+}
+
+func isSocket(w io.Writer) bool {
+	switch w.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// readBody reads data bytes of e's response into p. done says that the response has ended,
+// with the bytes returned or before them.
+func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool, err *Error) {
+	r := &e.recv
+	switch r.fr.kind {
+	case framingLength:
+		if int64(len(p)) > r.remain {
+			p = p[:r.remain]
+		}
+		n, err = c.readData(e, p)
+		r.remain -= int64(n)
+		return n, r.remain == 0, err
+	case framingClose:
+		if n, err = c.readData(e, p); err != nil && err.Kind == Incomplete && err.Err == io.ErrUnexpectedEOF && c.cleanEnd {
+			return n, true, nil
+		}
+		return n, false, err
+	case framingChunked:
+		return c.readChunks(e, resp, p)
+	}
+	return 0, true, nil
+}
+
+// readData reads once from the stream, or from what is buffered of it.
+func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	c.cleanEnd = false
+	for {
+		n, err := c.br.Read(p)
+		if n > 0 {
+			return n, nil
+		}
+		if err == io.EOF {
+			c.cleanEnd = true
+		}
+		if err != nil {
+			if bad := c.readError(e, "read body", err); bad != nil {
+				return 0, bad
+			}
+		}
+	}
+}
+
+// readChunks fills p with the data of as many chunks as are at hand, and waits only for
+// the first byte.
+func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bool, err *Error) {
+	d := &e.recv.chunks
+	for {
+		switch {
+		case d.last:
+			done, err = c.readTrailer(e, resp, n > 0)
+			return n, done, err
+		case d.remain > 0:
+			if n == len(p) || n > 0 && c.br.Buffered() == 0 {
+				return n, false, nil
+			}
+			m, err := c.readData(e, p[n:min(int64(len(p)), int64(n)+d.remain)])
+			d.took(m)
+			if n += m; err != nil {
+				return n, false, err
+			}
+		default:
+			b, _ := c.br.Peek(c.br.Buffered())
+			m, bad := d.next(b)
+			if bad != nil {
+				bad.Op = "read body"
+				return n, false, bad
+			}
+			c.br.Discard(m)
+			if m > 0 {
+				continue
+			}
+			if n > 0 {
+				return n, false, nil
+			}
+			if err := c.more("read body"); err != nil {
+				return n, false, err
+			}
+		}
+	}
+}
+
+// readTrailer reads the trailer section; if hurry is set, only what is at hand.
+func (c *Conn) readTrailer(e *exchange, resp *Response, hurry bool) (done bool, err *Error) {
+	r := &e.recv
+	if !r.trailer {
+		r.trailer = true
+		r.base = r.chunks.off
+		r.head.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
+		resp.Trailer.Reset()
+	}
+	for {
+		b, _ := c.br.Peek(c.br.Buffered())
+		n, done, err := r.head.nextTrailer(b, &resp.Trailer)
+		if err != nil {
+			err.Op = "read trailer"
+			if err.Offset >= 0 {
+				err.Offset += r.base
+			}
+			return false, err
+		}
+		if done {
+			c.br.Discard(n)
+			if r.head.dropped > 0 {
+				c.mu.Lock()
+				c.stats.DroppedTrailers += int64(r.head.dropped)
+				c.mu.Unlock()
+			}
+			return true, nil
+		}
+		if hurry {
+			return false, nil
+		}
+		if err := c.more("read trailer"); err != nil {
+			return false, err
+		}
+	}
+}

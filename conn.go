@@ -1,0 +1,382 @@
+package h1
+
+// conn.go: the connection: its fields and who owns them, its end, and what it says of itself.
+//
+// Rule: whatever both halves, or several goroutines, see is guarded by Conn.mu; no I/O
+// that can block is done under it. The write half is owned by whoever set writing, the
+// read half by the exchange named in reader.
+// Not here: requests (write.go), responses (read.go), turns (ready.go).
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A Conn is the client's side of one HTTP/1.1 connection. Its methods may be called by
+// several goroutines at once. It has no goroutine of its own, but while a request body
+// that does not fit the write buffer is on its way.
+type Conn struct {
+	rw   io.ReadWriteCloser
+	cfg  *Config
+	dl   deadliner       // rw's deadlines; nil: it has none
+	sock syscall.RawConn // the socket under rw, for probing; nil: there is none
+	kind streamKind
+
+	mu sync.Mutex
+	// Guarded by mu.
+	life    life
+	spoken  bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
+	closing bool // Shutdown was called
+	probing bool // the stream is being read for a probe
+	gone    bool // rw was closed, or given back by Detach
+	writing bool // somebody is in a write on rw, or about to be
+	inRead  bool // reader is in a read on rw
+	inWrite bool // writer is in a write on rw
+	spoiltR bool // the read deadline on rw is not zero
+	spoiltW bool // the write deadline on rw is not zero
+	queue   fifo // admitted, in the order of their bytes
+	line    fifo // waiting to be admitted
+	reader  *exchange
+	writer  *exchange // in whose name a write runs
+	upload  *exchange // whose body is being written: valid only in wBody
+	wbuf    *block    // bytes appended and not yet taken by a writer; nil: none
+	spare   *block    // the other write buffer, of the two that a writer swaps
+	taken   int64     // position in the stream of wbuf's first byte
+	written int64     // bytes that rw has taken
+	err     *Error    // why no further request is taken
+	werr    *Error    // how the write half failed
+	stats   Stats
+	keep    [2]int32      // the last Keep-Alive field: timeout in seconds, max
+	ready   chan struct{} // closed once a request would be admitted, or never will be
+	end     chan struct{} // closed once the connection has ended
+	watch   *watch        // nil: nobody watches
+	alarm   *time.Timer   // wakes who is parked with a deadline
+
+	// Owned by the read half.
+	br       *bufio.Reader
+	carry    []byte // bytes read before that br is still to be given, while it changes size
+	rerr     error  // what a read returned along with its last bytes
+	cleanEnd bool   // the last read of data found io.EOF
+}
+
+// Stats counts what went over a connection since NewConn.
+type Stats struct {
+	Requests        int64 // admitted
+	Responses       int64 // final heads read
+	Informational   int64 // 1xx heads read
+	BytesWritten    int64
+	BytesRead       int64
+	Drained         int64 // bytes of responses read for nobody
+	DroppedTrailers int64 // trailer fields left out, since they may not stand in a trailer
+	InFlight        int   // now
+}
+
+// A State is what a connection is doing. Its String is "wIdle rHead reuse n=1": the
+// write half (wIdle, wBody, wShut), the read half (rIdle, rHead, rBody, rShut), whether
+// the connection may be used again, and the requests in flight.
+type State struct{ life life }
+
+// String prints the state.
+func (s State) String() string { return s.life.String() }
+
+// Idle reports whether nothing is in flight and a request may be sent.
+func (s State) Idle() bool { return s.life.idle() }
+
+// Closed reports whether both halves are shut.
+func (s State) Closed() bool { return s.life.w == wShut && s.life.r == rShut && !s.life.switched }
+
+// Reusable reports whether further requests may be sent, now or when others have ended.
+func (s State) Reusable() bool { return s.life.reuse }
+
+// Switched reports whether the stream was given to another protocol (101, CONNECT).
+func (s State) Switched() bool { return s.life.switched }
+
+// InFlight returns the number of requests whose response has not ended.
+func (s State) InFlight() int { return s.life.n }
+
+// NewConn makes a connection of a stream that is ready for the first request's bytes. It
+// does no I/O and starts no goroutine. A nil cfg means the defaults. The Conn owns rw from
+// then on, and closes it when the connection ends.
+//
+// Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
+// elsewhere they close rw. Where rw, or what its NetConn method returns, is a
+// syscall.Conn on a Unix system, an idle connection is probed before it is written to.
+func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
+	c := &Conn{rw: rw, cfg: &defaults, life: newLife()}
+	if cfg != nil {
+		own := cfg.withDefaults()
+		c.cfg = &own
+	}
+	c.dl, _ = rw.(deadliner)
+	c.sock, c.kind = socketOf(rw)
+	return c
+}
+
+// State returns the state of the moment.
+func (c *Conn) State() State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return State{c.life}
+}
+
+// Stats returns the counters of the moment.
+func (c *Conn) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.stats
+	s.BytesWritten, s.InFlight = c.written, c.life.n
+	return s
+}
+
+// Err returns nil while the connection takes requests, now or when others have ended, and
+// then why it does not: an [*Error] of Kind Closed where either side said close or the
+// framing needs it, Unsolicited after bytes nobody asked for, or of the Kind that an
+// exchange failed with.
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reason()
+}
+
+// reason is Err under mu.
+func (c *Conn) reason() error {
+	if c.err == nil {
+		return nil
+	}
+	return c.err
+}
+
+// Hints returns what the server's last Keep-Alive field said: for how long it keeps an
+// idle connection, and for how many further requests; 0 where it did not say. They are
+// hints: the engine closes nothing for them.
+func (c *Conn) Hints() (timeout time.Duration, max int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Duration(c.keep[0]) * time.Second, int(c.keep[1])
+}
+
+// The reasons for which a connection ends in good order.
+var (
+	errCloseSaid  = closedFor("the server said close")
+	errLast       = closedFor("Request.Close was set")
+	errNotKept    = closedFor("the server's version does not keep connections by itself")
+	errUntilClose = closedFor("a body ended with the connection")
+	errAmbiguous  = closedFor("a response's framing was ambiguous")
+	errUpload     = closedFor("a request body was given up after its response")
+	errUnread     = closedFor("a response was given up")
+	errByCaller   = closedFor("closed by the caller")
+	errShutdown   = closedFor("shut down by the caller")
+	errSwitched   = closedFor("the stream was given to another protocol")
+	errDetached   = closedFor("the stream was detached")
+	errIdleEnd    = closedFor("the server closed the idle connection")
+	errIdle408    = closedFor("the server sent 408 (Request Timeout) to the idle connection")
+	errUnasked    = &Error{Kind: Unsolicited, Op: "idle", Offset: -1,
+		Err: errors.New("the server sent bytes that nobody asked for")}
+)
+
+func closedFor(why string) *Error {
+	return &Error{Kind: Closed, Op: "connection", Offset: -1, Err: errors.New(why)}
+}
+
+// must moves the state by an event that the code around it has made legal.
+func (c *Conn) must(ev event) {
+	if err := c.life.step(ev); err != nil {
+		panic("h1: " + err.Error())
+	}
+}
+
+// noReuse says why no request comes after those in flight. mu is held.
+func (c *Conn) noReuse(why *Error) {
+	if c.err == nil {
+		c.err = why
+	}
+	c.must(evNoReuse)
+}
+
+// changed hands on what the state of the moment allows: it is called under mu after every
+// move, and is the only place that wakes those who wait for the state.
+func (c *Conn) changed() {
+	if c.closing && c.life.n == 0 && c.life.w != wBody && c.life.r != rShut {
+		c.fail(nil, errShutdown)
+	}
+	if c.err != nil {
+		for e := c.line.pop(); e != nil; e = c.line.pop() {
+			e.fail(c.refusal("send"))
+		}
+	} else if e := c.line.head; e != nil && c.admits(&e.q) == admitted {
+		e.cond.Signal()
+	}
+	if c.ready != nil && (c.err != nil || c.admits(&plain) == admitted) {
+		close(c.ready)
+		c.ready = nil
+	}
+	if c.life.n == 0 {
+		c.giveBack()
+	}
+}
+
+// fail ends the connection at once. err is what e, if any, fails with; the others in
+// flight and in line fail for the same reason, each by how far it had come. mu is held.
+func (c *Conn) fail(e *exchange, err *Error) {
+	if c.err == nil {
+		c.err = err
+	}
+	c.must(evFail)
+	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
+		if x == e {
+			x.fail(err)
+		} else {
+			x.fail(neighbour(err))
+		}
+	}
+	if c.upload != nil {
+		c.upload.wake.Broadcast()
+		c.upload = nil
+	}
+	c.changed()
+}
+
+// neighbour is the error of an exchange whose connection ended for what befell another.
+func neighbour(err *Error) *Error {
+	n := &Error{Kind: Closed, Op: "connection", Offset: -1, Err: err}
+	if err.Kind == Incomplete || err.Kind == IO {
+		n.Kind = err.Kind
+	}
+	return n
+}
+
+// refusal is the error of a request that the connection does not take any more.
+func (c *Conn) refusal(op string) *Error {
+	return &Error{Kind: Closed, Op: op, Offset: -1, Err: c.err}
+}
+
+// unlock releases mu, and closes the stream if it was the last move that ended it.
+func (c *Conn) unlock() {
+	end := c.life.closed() && !c.gone
+	if end {
+		c.gone = true
+		c.stopAlarm()
+	}
+	over := c.gone || c.life.switched
+	if over && c.end != nil {
+		close(c.end)
+		c.end = nil
+	}
+	if over && c.watch != nil {
+		c.watch.kick(c)
+	}
+	c.mu.Unlock()
+	if end {
+		c.rw.Close()
+	}
+}
+
+// Close ends the connection and all exchanges on it at once, with Closed, and closes the
+// stream. It may be called at any time, by any goroutine, and again.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	if c.gone {
+		c.mu.Unlock()
+		return nil
+	}
+	c.life.switched = false // a switched stream that nobody detached is closed with the rest
+	c.fail(nil, errByCaller)
+	c.gone = true
+	c.stopAlarm()
+	c.unlock()
+	return c.rw.Close()
+}
+
+// Shutdown takes no new requests, lets those in flight end, and closes the stream. When
+// ctx ends first, it closes the stream at once and returns an error (Canceled or Timeout).
+func (c *Conn) Shutdown(ctx context.Context) error {
+	c.mu.Lock()
+	c.closing = true
+	if c.err == nil && !c.gone {
+		c.noReuse(errShutdown)
+	}
+	c.changed()
+	over := c.gone || c.life.closed() || c.life.switched
+	var end chan struct{}
+	if !over {
+		end = c.ended()
+	}
+	c.unlock()
+	if over {
+		return c.Close()
+	}
+	select {
+	case <-end:
+		return c.Close()
+	case <-ctx.Done():
+		c.Close()
+		return fromContext(ctx, "shutdown")
+	}
+}
+
+// ended returns the channel that is closed when the connection has ended. mu is held.
+func (c *Conn) ended() chan struct{} {
+	if c.end == nil {
+		c.end = make(chan struct{})
+	}
+	return c.end
+}
+
+// Detach gives the stream back, with the bytes read from it and not used. It can do so
+// when nothing is in flight (nothing was asked, or all was answered), and after a response
+// with 101 (Switching Protocols) or with 2xx to CONNECT. Otherwise it fails: with NotReady
+// while exchanges are in flight, with Closed when the connection has ended. The Conn takes
+// no requests afterwards, and closing it leaves the stream alone.
+func (c *Conn) Detach() (Parts, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.gone:
+		return Parts{}, c.refusal("detach")
+	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing):
+		return Parts{}, &Error{Kind: NotReady, Op: "detach", Offset: -1, Err: errors.New("exchanges are in flight")}
+	}
+	c.gone = true
+	c.stopAlarm()
+	if c.watch != nil {
+		c.watch.kick(c)
+		for c.watch.parked {
+			c.watch.left.Wait()
+		}
+	}
+	p := Parts{IO: c.rw}
+	if c.br != nil {
+		b, _ := c.br.Peek(c.br.Buffered())
+		p.Buffered = append([]byte(nil), b...)
+		c.br.Discard(len(b))
+	}
+	c.clearDeadlines()
+	c.life.switched = false
+	c.fail(nil, errDetached)
+	c.err = errDetached
+	if c.end != nil {
+		close(c.end)
+		c.end = nil
+	}
+	return p, nil
+}
+
+// Do sends a request and reads the head of its response: Send and Exchange.Wait in one.
+// The response's body is then read from resp.Body, under ctx and the request's Deadline
+// still. It fails with any Kind but NotReady and NotSwitched's caller side; resp is of no
+// use then.
+func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
+	if err := resp.reset(); err != nil {
+		return err
+	}
+	e, err := c.send(ctx, req, true)
+	if err != nil {
+		return err
+	}
+	return c.wait(nil, e, resp)
+}

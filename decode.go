@@ -1,0 +1,341 @@
+package h1
+
+// decode.go: from a response's bytes to its status, its fields and its body's framing.
+//
+// Rule: pure functions over bytes. The parser in this file knows the grammar and no option. It
+// goes over the bytes once, in order, and refuses the first that the grammar does not allow as
+// soon as it is there, whether its line is complete or not. How the input was split never shows
+// in a result. "More bytes needed" is no error, and costs no second look at those before.
+// Not here: what may be overlooked (lenient.go), chunks (chunked.go), reuse (keepalive.go).
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"strconv"
+)
+
+// A headDecoder parses one head, or one trailer section, of which more and more bytes come
+// to be there. All of its positions count from the section's first byte, so the bytes may
+// move in memory between two calls.
+type headDecoder struct {
+	maxBytes  int
+	maxFields int
+	lenient   Lenient
+	mending   bool // lenient.go has taken the section over
+
+	start   int // where the field lines begin; in a head 0 until the status line is complete
+	line    int // where the line begins that is not complete yet
+	colon   int // its colon; 0: not seen yet
+	look    int // how far it was looked at
+	dropped int // fields left out: of a trailer, or by SkipInvalidField
+}
+
+// reset prepares for the next section. The head's limits are the trailer's too.
+func (d *headDecoder) reset(lenient Lenient, maxBytes, maxFields int) {
+	// A span holds 32 bits; half of that keeps sums of positions in an int anywhere.
+	*d = headDecoder{lenient: lenient, maxBytes: min(maxBytes, math.MaxInt32/2), maxFields: maxFields}
+}
+
+// next parses a response's head. b begins at its first byte at every call, and holds at
+// least what it held at the call before. Neither done nor an error: more bytes are
+// needed. When done, n is the length of the head with its empty line, and Minor, Status,
+// the reason and Header of r are set.
+func (d *headDecoder) next(b []byte, r *Response) (n int, done bool, err *Error) {
+	in := b[:min(len(b), d.maxBytes)]
+	if !d.mending {
+		n, err = d.head(in, r)
+		if err != nil && d.overlooks09(err) {
+			r.Minor, r.Status, r.reason, r.lineLen = 0, 200, r.reason[:0], 0
+			return 0, true, nil
+		}
+		if err != nil && d.mendable(in, err, &r.Header) {
+			d.startMending()
+		}
+	}
+	if d.mending {
+		n, err = d.mendHead(in, r)
+	}
+	if n == 0 && err == nil && len(b) >= d.maxBytes {
+		err = d.tooLong()
+	}
+	return n, n > 0, err
+}
+
+// nextTrailer parses a trailer section into h: field lines and an empty line. Fields that
+// may not stand in a trailer are left out, and counted in dropped. Nothing is overlooked.
+func (d *headDecoder) nextTrailer(b []byte, h *Header) (n int, done bool, err *Error) {
+	d.lenient = 0
+	in := b[:min(len(b), d.maxBytes)]
+	if !d.mending {
+		if d.line == 0 {
+			h.Reset()
+		}
+		n, err = d.fields(in, h)
+		if err != nil && d.mendable(in, err, h) {
+			d.startMending()
+		}
+	}
+	if d.mending {
+		n, err = d.mendFields(in, h)
+	}
+	if n == 0 && err == nil && len(b) >= d.maxBytes {
+		err = d.tooLong()
+	}
+	if n > 0 {
+		d.dropForbidden(h)
+	}
+	return n, n > 0, err
+}
+
+func (d *headDecoder) tooLong() *Error {
+	return badPeer(TooLarge, d.maxBytes, "longer than MaxHeadBytes, "+strconv.Itoa(d.maxBytes), nil)
+}
+
+// refuse makes the error for byte at of the line that begins at line. It quotes what the
+// line holds up to that byte and nothing behind it, which may be there or not.
+func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) (int, *Error) {
+	const quoted = 32 // what badPeer shows
+	d.line = line
+	return 0, badPeer(k, at, why, b[max(line, at+1-quoted):at+1])
+}
+
+// head parses status line and fields; 0 and no error: more bytes are needed.
+func (d *headDecoder) head(b []byte, r *Response) (int, *Error) {
+	if d.start == 0 {
+		r.Header.Reset()
+		n, err := d.statusLine(b, r)
+		if n == 0 {
+			return 0, err
+		}
+		d.start, d.line, d.look = n, n, n
+		r.lineLen = n
+	}
+	return d.fields(b, &r.Header)
+}
+
+// statusLine parses the first line of a response.
+//
+//	status-line   = HTTP-version SP status-code SP [ reason-phrase ]     RFC 9112, 4
+//	HTTP-version  = "HTTP/" DIGIT "." DIGIT                              RFC 9112, 2.3
+//	status-code   = 3DIGIT                                               RFC 9112, 4
+//	reason-phrase = 1*( HTAB / SP / VCHAR / obs-text )                   RFC 9112, 4
+//
+// The SP before an absent reason-phrase is left out by many servers, and not missed here.
+func (d *headDecoder) statusLine(b []byte, r *Response) (int, *Error) {
+	const code, reason = len("HTTP/1.1 "), len("HTTP/1.1 200 ")
+	if len(b) < reason || string(b[:7]) != "HTTP/1." || !isDigit(b[7]) || b[8] != ' ' ||
+		b[code] == '0' || !isDigit(b[code]) || !isDigit(b[code+1]) || !isDigit(b[code+2]) {
+		return d.statusStart(b)
+	}
+	i := reason - 1
+	if b[i] == ' ' {
+		i = fieldEnd(b, max(reason, d.look))
+	}
+	if i == len(b) {
+		d.look = i
+		return 0, nil
+	}
+	if b[i] != '\r' {
+		return d.refuse(BadStatus, b, 0, i, "byte that no status line may hold here")
+	}
+	if i+1 == len(b) {
+		d.look = i
+		return 0, nil
+	}
+	if b[i+1] != '\n' {
+		return d.refuse(BadStatus, b, 0, i+1, "CR without LF")
+	}
+	r.Minor = int(b[7] - '0')
+	r.Status = int(b[code]-'0')*100 + int(b[code+1]-'0')*10 + int(b[code+2]-'0')
+	r.reason = append(r.reason[:0], b[min(reason, i):i]...)
+	return i + 2, nil
+}
+
+// statusStart looks at a status line of which the version and the code are wrong or not
+// all there, byte by byte.
+func (d *headDecoder) statusStart(b []byte) (int, *Error) {
+	const pattern = "HTTP/1.0 100" // "0": any digit; "1" in the code: any but zero
+	for i := range min(len(b), len(pattern)) {
+		switch c := b[i]; {
+		case i < 7 && c != pattern[i]:
+			return d.refuse(BadVersion, b, 0, i, "not HTTP/1.x")
+		case i == 7 && !isDigit(c):
+			return d.refuse(BadVersion, b, 0, i, "not a minor version of one digit")
+		case i == 8 && c != ' ':
+			return d.refuse(BadVersion, b, 0, i, "no space after the version")
+		case i > 8 && !isDigit(c), i == 9 && c == '0':
+			return d.refuse(BadStatus, b, 0, i, "not three digits from 100 on")
+		}
+	}
+	return 0, nil
+}
+
+func isDigit(c byte) bool { return c-'0' <= 9 }
+
+// fields parses field lines into h, as far as the empty line that ends them.
+//
+//	field-line = field-name ":" OWS field-value OWS                      RFC 9112, 5
+//	field-name = token                                                   RFC 9110, 5.1
+//
+// The spans in h count from d.start. Every turn of the loop either ends a line or
+// leaves: on re-entry line, colon and i say all there is to know of the line before.
+func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
+	line, colon, i := d.line, d.colon, d.look
+	base := uint32(d.start)
+	for i < len(b) {
+		if colon == 0 {
+			c := b[line]
+			if c == '\r' {
+				if line+1 == len(b) {
+					break
+				}
+				if b[line+1] != '\n' {
+					return d.refuse(BadField, b, line, line+1, "CR without LF")
+				}
+				h.buf = append(h.buf[:0], b[base:line]...)
+				return line + 2, nil
+			}
+			if len(h.fields) >= d.maxFields && !isBlank(c) {
+				return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders")
+			}
+			for i < len(b) && octets[b[i]]&tchar != 0 {
+				i++
+			}
+			if i == len(b) {
+				break
+			}
+			if b[i] != ':' || i == line {
+				return d.refuse(BadField, b, line, i, whyNoName(b[i], i-line))
+			}
+			colon = i
+			i++
+		}
+		i = fieldEnd(b, i)
+		if i+1 >= len(b) && (i == len(b) || b[i] == '\r') {
+			break
+		}
+		if b[i] != '\r' {
+			return d.refuse(BadField, b, line, i, "control byte in a field value")
+		}
+		if b[i+1] != '\n' {
+			return d.refuse(BadField, b, line, i+1, "CR without LF")
+		}
+		value, end := colon+1, i
+		for value < end && isBlank(b[value]) {
+			value++
+		}
+		for end > value && isBlank(b[end-1]) {
+			end--
+		}
+		h.fields = append(h.fields, span{uint32(line) - base, uint32(colon) - base, uint32(value) - base, uint32(end) - base})
+		h.known |= classify(b[line:colon])
+		line, colon, i = i+2, 0, i+2
+	}
+	d.line, d.colon, d.look = line, colon, i
+	return 0, nil
+}
+
+// whyNoName says why byte c, n bytes into its line, ends no field name.
+func whyNoName(c byte, n int) string {
+	switch {
+	case c == ':':
+		return "empty field name"
+	case c == ' ' || c == '\t':
+		if n == 0 {
+			return "white space before a field line"
+		}
+		return "white space in or after a field name"
+	case c == '\r' || c == '\n':
+		return "field line without a colon"
+	}
+	return "byte that no field name may hold"
+}
+
+// Eight bytes at a time: what is done to a word is done to each of its bytes.
+const (
+	ones = 0x0101010101010101
+	tops = 0x80 * ones
+)
+
+// fieldEnd returns the index of the first byte of b, from i on, that may not stand in a
+// field value (or a reason phrase), len(b) where there is none.
+//
+// A byte's top bit in m is set where the byte is less than SP or is DEL. A borrow can only
+// set bits above a byte that is such a one itself, so that the lowest is always true.
+func fieldEnd(b []byte, i int) int {
+	for i >= 0 && i < len(b)-7 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		m := ((x - ' '*ones) | ((x ^ 0x7f*ones) - ones)) &^ x & tops
+		if m == 0 {
+			i += 8
+			continue
+		}
+		i += bits.TrailingZeros64(m) / 8
+		if b[i] != '\t' {
+			return i
+		}
+		i++
+	}
+	for i < len(b) && octets[b[i]]&fieldChar != 0 {
+		i++
+	}
+	return i
+}
+
+// classify is lookup for names off the wire, most of which come in one spelling.
+func classify(name []byte) known {
+	switch string(name) {
+	case "Content-Length":
+		return knownContentLength
+	case "Transfer-Encoding":
+		return knownTransferEncoding
+	case "Connection":
+		return knownConnection
+	case "Content-Type", "Date", "Server", "ETag", "Vary":
+		return 0
+	}
+	return lookup(name)
+}
+
+// trailerForbids lists fields that a trailer may not hold, since they frame or route the message,
+// change how its content is understood, or come too late to act on (RFC 9110, 6.5.1).
+// Each field known to the engine is among them.
+var trailerForbids = [...]string{
+	"Transfer-Encoding", "Content-Length", "Host", "Trailer", "TE", "Connection", "Keep-Alive",
+	"Proxy-Connection", "Upgrade", "Content-Encoding", "Content-Type", "Content-Range",
+	"Cache-Control", "Expect", "Max-Forwards", "Pragma", "Range", "Set-Cookie", "Authorization",
+	"Proxy-Authenticate", "Proxy-Authorization", "WWW-Authenticate", "Age", "Date", "Expires",
+	"Location", "Retry-After", "Vary", "Warning",
+}
+
+// forbiddenInTrailer reports whether a field of that name may not stand in a trailer.
+func forbiddenInTrailer[S string | []byte](name S) bool {
+	for _, f := range trailerForbids {
+		if equalFold(name, f) {
+			return true
+		}
+	}
+	return false
+}
+
+// dropForbidden closes the gaps that forbidden fields leave in a trailer section.
+func (d *headDecoder) dropForbidden(h *Header) {
+	fields, end := h.fields, uint32(0)
+	h.fields, h.known = h.fields[:0], 0
+	for i, s := range fields {
+		next := uint32(len(h.buf)) // a line ends where the next one's name begins
+		if i+1 < len(fields) {
+			next = fields[i+1].name
+		}
+		if forbiddenInTrailer(h.buf[s.name:s.nameEnd]) {
+			d.dropped++
+			continue
+		}
+		gap := s.name - end
+		copy(h.buf[end:], h.buf[s.name:next])
+		end += next - s.name
+		h.fields = append(h.fields, span{s.name - gap, s.nameEnd - gap, s.value - gap, s.valueEnd - gap})
+	}
+	h.buf = h.buf[:end]
+}

@@ -1,0 +1,151 @@
+// Package h1 is one HTTP/1.1 client connection over a byte stream that the caller brings.
+//
+// It writes requests, reads responses and says what may happen next. It does not dial,
+// resolve names, speak TLS, keep a pool, follow redirects, decode content or store
+// cookies: for those take net/http, or build them on a [Conn]. A Conn has no goroutine
+// of its own, and on the usual path allocates nothing.
+//
+// # One exchange
+//
+//	nc, err := net.Dial("tcp", "example.com:80")
+//	...
+//	c := h1.NewConn(nc, nil)
+//	defer c.Close()
+//
+//	var resp h1.Response
+//	err = c.Do(ctx, &h1.Request{Target: "/", Host: "example.com"}, &resp)
+//	...
+//	body, err := resp.AppendBody(nil, 1<<20)
+//
+// Any [io.ReadWriteCloser] will do: a TCP or TLS connection, a unix socket, a pipe, one
+// end of a tunnel. NewConn does no I/O. The zero [Request] is a GET of "/", and needs a
+// host: in Host, in Header, or in a Target of absolute or authority form. Methods,
+// targets, names and values that may not stand on the wire are refused, with
+// [BadRequest], before the first byte is written.
+//
+// Do is [Conn.Send], which writes the request and returns an [Exchange], and then
+// [Exchange.Wait], which reads the response's head. The body is read after that, by the
+// caller, from Response.Body: to its end, or closed. Until then the next response cannot
+// be read. Closing a body that has not ended reads on, for at most Config.MaxDrain bytes,
+// to save the connection, and where that is not enough ends the connection.
+//
+// # Views
+//
+// A Request belongs to the caller, who leaves it alone until its exchange has ended. A
+// [Response] belongs to the caller too, and is meant to be used again: its memory stays,
+// its content is overwritten. Whatever is handed out as []byte (by [Header.Peek],
+// [Header.At], [Header.All], [Response.Reason]) is a view into that memory. It lives until
+// the Response is used again; what has to live longer must be copied, as [Header.Get] and
+// [Header.Clone] do. The Header given to Request.Informational dies when that call returns.
+//
+// # Many goroutines, many requests
+//
+// All methods of a Conn may be called from any number of goroutines at once. An Exchange,
+// a Response and its Body belong to one goroutine at a time; an Exchange's Write side and
+// its Wait side may be two goroutines, and Cancel may come from anywhere.
+//
+// One request is in flight at a time, unless Config.Depth says more: then up to Depth
+// requests are written before the first of their responses has been read. Only what is
+// safe is pipelined. Send waits its turn, first come first served, while
+//
+//   - Depth requests are in flight, or a request's body is still being written,
+//   - a request whose method is not idempotent is in flight, or is the next (methods
+//     by RFC 9110, section 9.2.2; Request.Idempotent adds to them),
+//   - a CONNECT, an Upgrade or an Expect is in flight,
+//   - no response has shown yet that the server speaks HTTP/1.1 and keeps the
+//     connection: so the first request of a connection goes alone.
+//
+// [Conn.TrySend] does not wait and fails with [NotReady]. [Conn.Ready] is for who wants
+// to know before, or to select on it. It reserves nothing: Send needs no Ready, and after
+// a Ready may still have to wait, where another goroutine was quicker.
+//
+// Responses come in the order of the requests, and each Exchange gets its own, in
+// whatever order they are waited for by different goroutines. One goroutine that has sent
+// several requests must wait for them, and read their bodies, in the order it sent them:
+// a response can be read only when those before it have been.
+//
+// # Bodies
+//
+// A request's body is an [io.Reader], Request.Body, or comes piece by piece through
+// [Exchange.Write] and [Exchange.CloseWrite] when Request.Push is set. With a known
+// length it goes out with Content-Length, and must be exactly that long; otherwise it is
+// sent chunked, and may be followed by Request.Trailer. A body that fits the write buffer
+// goes out with its head in one write. A longer one is written by a goroutine that lives
+// as long as the upload, so that the response can be read while it is still going on: both
+// bodies may stream at once. What a slow reader has given is not held back for more.
+//
+// When a response ends before the request's body does (a 413, say), the upload is
+// finished if no more than MaxDrain bytes are known to be left, and is stopped elsewhere,
+// which ends the connection. The response is delivered in either case.
+//
+// A response's body is read straight from the stream into the caller's slice. It is an
+// [io.WriterTo], too. Response.Trailer is filled once it has returned io.EOF.
+//
+// # Informational responses, upgrades and tunnels
+//
+// Each 1xx but 101 is given to Request.Informational, in order, before the call that
+// waits returns the final response. A request with Expect: 100-continue keeps its body
+// back until the server asks for it, until Config.ExpectTimeout has passed, or until a
+// final response makes it needless.
+//
+// After a 101 that was asked for (with the Upgrade and Connection fields), and after any
+// 2xx to CONNECT, the connection speaks HTTP no longer. [Conn.Detach] gives the stream
+// back, with what was read beyond the response; [Parts.Stream] makes one stream of both.
+// Any other answer is an ordinary response, and HTTP goes on.
+//
+// # Errors, and sending again
+//
+// Every error is an [*Error], and its [Kind] is an error itself:
+//
+//	errors.Is(err, h1.Incomplete)   // the stream ended inside a message
+//	errors.Is(err, io.ErrUnexpectedEOF) // or ask for the cause
+//
+// It says what went wrong, while doing what, at which byte of the message, and how much of
+// the request had gone out by then. The question that matters afterwards has two answers:
+// [Error.Unprocessed] reports that the server certainly did not act on the request, so
+// that one of any method may be sent again on another connection; [Error.Retryable] adds
+// idempotent requests of which no byte of a response was seen. Nothing is ever sent again
+// by the package itself.
+//
+// A connection ends once and does not come back. [Conn.Err] is nil while it takes
+// requests and says afterwards why it does not: the server said close, a body went on until
+// the stream's end, bytes came that nobody asked for, an exchange failed. A response that can
+// be read but whose framing is ambiguous is delivered, and its connection not used again.
+//
+// # Limits
+//
+// [Config] bounds whatever a peer could make grow: the bytes and the fields of a head,
+// informational responses, bytes moved for nothing. Past them calls fail with [TooLarge].
+// Nothing is allocated by a number that the peer sent. A body is as long as it is; who
+// collects one sets his own limit ([Response.AppendBody]). An idle connection holds no
+// buffer and less than 512 bytes.
+//
+// There are no time limits by default. A context ends an exchange, and so do
+// Request.Deadline, Config.HeadTimeout and Config.StallTimeout, which, other than a
+// context that can be done, allocate nothing. A request that is ended while it waits its
+// turn leaves no trace. One that was written whole and shares the connection with others
+// is abandoned: its response is drained by whoever reads next, up to MaxDrain bytes, and
+// the connection lives. Anything else ends the connection.
+//
+// # What the stream can do
+//
+// Read, Write and Close are enough. More is used where the stream has it:
+//
+//   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
+//     interrupt a read or write. Without them the stream is closed, from another
+//     goroutine, and its Read and Write must return then.
+//   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
+//     connection is probed, without blocking, before it is written to, so that a request on
+//     one that the server has closed meanwhile fails Unprocessed instead of being lost.
+//     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the
+//     connection ends. A stream without it is not probed: there a stale connection shows
+//     only when the response fails to come.
+//
+// On systems without sockets to peek at (js, wasip1) streams are not probed either.
+//
+// # Specifications
+//
+// RFC 9110 (semantics) and RFC 9112 (HTTP/1.1), with their errata. Strict where a byte
+// could be understood in two ways; docs/conformance.md lists each behaviour, its section
+// and its test.
+package h1

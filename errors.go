@@ -1,0 +1,179 @@
+package h1
+
+// errors.go: what went wrong, where, and how far the request had come.
+//
+// Rule: an Error states only what is known by the bytes that moved. Nothing the
+// peer sent stands in its text unquoted.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+)
+
+// A Kind says what went wrong. It is an error itself, so that
+//
+//	errors.Is(err, h1.Incomplete)
+//
+// reports whether err is an [*Error] of that kind.
+type Kind uint8
+
+// The kinds. Which side is at fault stands in brackets.
+const (
+	_           Kind = iota
+	Closed           // the connection takes no requests any more; its Err says why [either]
+	NotReady         // TrySend would have had to wait; Detach found requests in flight [caller]
+	Canceled         // the exchange's context or Cancel ended it [caller]
+	Timeout          // a deadline passed, or the stream stalled [either]
+	BadRequest       // the request may not be written as it is [caller]
+	BodyFailed       // the request's body failed, or is not of the length declared [caller]
+	Incomplete       // the stream ended inside a message, or before one [peer]
+	Unsolicited      // bytes that nobody asked for [peer]
+	BadVersion       // not an HTTP/1.x status line [peer]
+	BadStatus        // a status that is not three digits from 100 on, or not possible here [peer]
+	BadField         // a field line that the grammar does not allow [peer]
+	TooLarge         // a limit of Config, or of AppendBody's caller, was passed [peer]
+	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted [peer]
+	BadChunk         // a chunked body that the grammar does not allow [peer]
+	IO               // the stream failed; Err is its error [stream]
+	NotSwitched      // 101 that nobody asked for; Detach without a switch [either]
+	kinds
+)
+
+var kindText = [kinds]string{
+	Closed: "connection closed", NotReady: "not ready", Canceled: "canceled", Timeout: "timeout",
+	BadRequest: "bad request", BodyFailed: "request body failed", Incomplete: "incomplete message",
+	Unsolicited: "unsolicited bytes", BadVersion: "bad version", BadStatus: "bad status",
+	BadField: "bad field", TooLarge: "too large", BadFraming: "bad framing", BadChunk: "bad chunk",
+	IO: "stream failed", NotSwitched: "not switched",
+}
+
+// Error returns the kind's name in words.
+func (k Kind) Error() string {
+	if k > 0 && k < kinds {
+		return kindText[k]
+	}
+	return "kind " + strconv.Itoa(int(k))
+}
+
+// String returns the same as Error.
+func (k Kind) String() string { return k.Error() }
+
+// Sent says how much of a request the stream had taken when its exchange failed.
+type Sent uint8
+
+const (
+	SentNothing Sent = iota // no byte of it
+	SentPart                // some of it
+	SentAll                 // head, body and trailer
+)
+
+// String returns "nothing", "part" or "all".
+func (s Sent) String() string {
+	switch s {
+	case SentNothing:
+		return "nothing"
+	case SentPart:
+		return "part"
+	}
+	return "all"
+}
+
+// An Error is what every call of this package fails with. It is not changed once
+// returned. Its text is for people; programs look at the fields.
+type Error struct {
+	Kind   Kind   // what went wrong
+	Op     string // what was being done: "write head", "read head", "read body", ...
+	Offset int64  // of the offending byte in its message, for what the peer sent; else -1
+	Sent   Sent   // how much of the request had gone out
+	Err    error  // the cause, or nil
+
+	seen        bool // a byte of a response to this request was read
+	unprocessed bool // the protocol says that the server did not act on it
+	idempotent  bool // Request.Idempotent
+}
+
+// Error says what failed, where and why.
+func (e *Error) Error() string {
+	s := "h1: " + e.Op + ": " + e.Kind.Error()
+	if e.Offset >= 0 {
+		s += " at " + strconv.FormatInt(e.Offset, 10)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the kind and the cause, so that errors.Is finds either.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}
+
+// Timeout reports whether a deadline or a stall ended the exchange, as net.Error asks.
+func (e *Error) Timeout() bool { return e.Kind == Timeout }
+
+// Temporary reports the same as Timeout; net.Error asks for it.
+func (e *Error) Temporary() bool { return e.Timeout() }
+
+// Unprocessed reports whether the server certainly did not act on the request: no byte
+// of it went out, or it stood behind a response with Connection: close (RFC 9112,
+// section 9.6). A request of any method may then be sent again, on another connection.
+func (e *Error) Unprocessed() bool { return e.unprocessed || e.Sent == SentNothing }
+
+// Retryable reports whether a request of that method may be sent again, on another
+// connection: where it is Unprocessed, or where the method is idempotent (RFC 9110,
+// section 9.2.2), or Request.Idempotent was set, and no byte of a response was seen.
+// A request that is itself at fault (BadRequest, BodyFailed), or whose caller ended it
+// (Canceled), is Retryable by the same rule; it is for the caller to want it.
+func (e *Error) Retryable(method string) bool {
+	return e.Unprocessed() || (!e.seen && (e.idempotent || isIdempotent(method)))
+}
+
+// isIdempotent reports whether a method is idempotent by RFC 9110, section 9.2.2, or
+// by its registration (QUERY). Methods are case-sensitive; "" means GET.
+func isIdempotent(method string) bool {
+	switch method {
+	case "", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY":
+		return true
+	}
+	return false
+}
+
+// badPeer makes the error for bytes at offset off that the peer should not have sent,
+// quoting some of them.
+func badPeer(k Kind, off int, why string, bytes []byte) *Error {
+	const quoted = 32 // enough to recognise the place, short enough for a log line
+	if len(bytes) > quoted {
+		bytes = bytes[:quoted]
+	}
+	e := &Error{Kind: k, Offset: int64(off), Err: errors.New(why)}
+	if len(bytes) > 0 {
+		e.Err = fmt.Errorf("%s: %q", why, bytes)
+	}
+	return e
+}
+
+// badRequest makes the error for a request that may not be written.
+func badRequest(format string, args ...any) *Error {
+	return &Error{Kind: BadRequest, Op: "check request", Offset: -1, Err: fmt.Errorf(format, args...)}
+}
+
+// fromContext makes the error for a context that has ended.
+func fromContext(ctx context.Context, op string) *Error {
+	e := &Error{Kind: Canceled, Op: op, Offset: -1, Err: context.Cause(ctx)}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		e.Kind = Timeout
+	}
+	return e
+}
+
+// fromDeadline makes the error for Request.Deadline, or a Config timeout named why.
+func fromDeadline(op, why string) *Error {
+	return &Error{Kind: Timeout, Op: op, Offset: -1, Err: fmt.Errorf("%s: %w", why, os.ErrDeadlineExceeded)}
+}

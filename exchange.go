@@ -1,0 +1,292 @@
+package h1
+
+// exchange.go: one request in flight: what is known of it, its handle, its end.
+//
+// Rule: an exchange belongs to its Conn's queue or line until it ends, and ends once: its
+// response was read to the end, or err was set. Its memory is used again only where both
+// halves have let go of it in good order; a handle knows by its id.
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// exchange is guarded by c.mu where nothing else is said.
+type exchange struct {
+	id   atomic.Uint64 // changes when the memory is used again
+	c    *Conn
+	next *exchange // in its fifo
+	req  *Request
+	q    asked
+	cond sync.Cond // wakes who waits for this exchange to be admitted, or for its response
+	wake sync.Cond // wakes who writes its body
+
+	ctx    context.Context
+	stop   func() bool // takes the context's callback back
+	done   func()      // that callback; made once
+	pump   func()      // writes the body; made once
+	flush  func()      // writes what pump has left; made once
+	refs   int8        // who still uses the memory: the response's side, pump, flush
+	err    *Error      // how it failed
+	inLine bool        // waiting to be admitted
+	waited bool        // somebody waits, or has waited, for the response
+	inUse  bool        // somebody is in a call on the response's body
+	left   bool        // abandoned: its response is read for nobody
+	seen   bool        // a byte of its response was read
+	final  bool        // the final head was read
+	late   bool        // its context ended too late to matter
+	start  int64       // position of its first byte in the stream; -1: not admitted
+	end    int64       // position after its last byte; -1: not known yet
+	by     time.Time   // Request.Deadline
+	sent   time.Time   // when its last byte had gone out, where a timeout asks for it
+	wakeAt time.Time   // when to wake cond
+	pushAt time.Time   // when to wake wake
+
+	// Owned by the read half.
+	recv  reception
+	times Timing
+
+	// Of the write half: see upload.go.
+	up uploading
+}
+
+var exchanges sync.Pool
+
+// newExchange makes the exchange of a request that has passed its check.
+func newExchange(ctx context.Context, c *Conn, req *Request, q asked) *exchange {
+	e, ok := exchanges.Get().(*exchange)
+	if !ok {
+		e = &exchange{}
+		e.done, e.pump, e.flush = e.contextEnded, e.runPump, e.runFlush
+	}
+	e.c, e.req, e.q, e.ctx = c, req, q, ctx
+	e.cond.L, e.wake.L = &c.mu, &c.mu
+	e.refs, e.start, e.end, e.by = 1, -1, -1, req.Deadline
+	if ctx.Done() != nil {
+		e.stop = context.AfterFunc(ctx, e.done)
+	}
+	return e
+}
+
+// release lets go of the memory for one of its users. It is used again only after an end
+// in good order: elsewhere a handle, or a callback under way, may still ask for err.
+// mu is held.
+func (e *exchange) release() {
+	e.refs--
+	if e.refs > 0 {
+		return
+	}
+	if e.stop != nil && !e.stop() {
+		e.late = true // the callback runs, and must find this very exchange ended
+		return
+	}
+	if e.err != nil || e.left {
+		return
+	}
+	e.id.Add(1)
+	e.c, e.req, e.ctx, e.stop, e.next = nil, nil, nil, nil, nil
+	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final = false, false, false, false, false, false
+	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}
+	e.recv, e.up, e.times = reception{}, uploading{}, Timing{}
+	exchanges.Put(e)
+}
+
+// fail gives the exchange its error, once, with what the bytes say. mu is held. Whoever
+// waits for it is woken.
+func (e *exchange) fail(err *Error) {
+	if e.err == nil {
+		own := *err
+		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.q.idempotent
+		e.err = &own
+	}
+	if e.stop != nil {
+		e.stop()
+	}
+	e.cond.Broadcast()
+	e.wake.Broadcast()
+}
+
+// sentSoFar says how much of the request the stream has taken. mu is held.
+func (e *exchange) sentSoFar() Sent {
+	switch {
+	case e.start < 0 || e.c.written <= e.start:
+		return SentNothing
+	case e.end >= 0 && e.c.written >= e.end:
+		return SentAll
+	}
+	return SentPart
+}
+
+// contextEnded runs on a goroutine of the context's when that ends.
+func (e *exchange) contextEnded() {
+	c := e.c
+	c.mu.Lock()
+	if !e.late {
+		c.cancel(e, fromContext(e.ctx, e.op()))
+	}
+	c.unlock()
+}
+
+// op names what the exchange is doing, for errors. mu is held.
+func (e *exchange) op() string {
+	switch {
+	case e.start < 0:
+		return "send"
+	case e.final:
+		return "read body"
+	case e.end < 0:
+		return "write body"
+	case e.sentSoFar() != SentAll:
+		return "write head"
+	}
+	return "read head"
+}
+
+// cancel ends one exchange for its caller's sake and spares the others where the bytes
+// allow it. mu is held.
+//
+//   - in line, or nothing of it taken by a writer: it leaves, and nothing else happens;
+//   - written whole, or soon to be by another: its response is read for nobody by whoever
+//     reads next, if somebody does and that costs at most MaxDrain;
+//   - else the connection ends.
+func (c *Conn) cancel(e *exchange, err *Error) {
+	switch {
+	case e.err != nil || e.left || e.refs == 0 || (e.start >= 0 && e.recv.done):
+		return
+	case e.inLine:
+		c.line.remove(e)
+		e.inLine = false
+		e.fail(err)
+	case c.takeBack(e):
+		e.fail(err)
+	case e.end < 0 || (c.writer == e && c.inWrite) || !c.mayLeave(e):
+		c.fail(e, err)
+	default:
+		e.left = true
+		e.fail(err)
+		if c.reader == e {
+			c.leaveRead(e)
+		}
+	}
+	c.changed()
+}
+
+// mayLeave reports whether the response of e can be left for another to drain: somebody
+// has to come after it, and what is left must be no more than may be read for nothing.
+func (c *Conn) mayLeave(e *exchange) bool {
+	behind := false
+	for x := e.next; x != nil; x = x.next {
+		behind = behind || !x.left
+	}
+	if !behind || e.recv.left(c) > c.cfg.MaxDrain {
+		return false
+	}
+	return !c.inRead || c.reader != e || c.dl != nil
+}
+
+// leaveRead takes the read half from e, of whose response somebody else will read the
+// rest. If its goroutine is in a read, that is ended and hands on by itself. mu is held.
+func (c *Conn) leaveRead(e *exchange) {
+	switch {
+	case c.inRead:
+		c.spoiltR = true
+		c.dl.SetReadDeadline(longAgo)
+	case !e.inUse:
+		c.handOn()
+	}
+}
+
+// An Exchange is a request in flight: a value, to be copied freely. After its end it
+// answers every call with an error.
+type Exchange struct {
+	e  *exchange
+	c  *Conn
+	id uint64
+}
+
+// errEnded answers calls on an exchange that has ended.
+var errEnded = &Error{Kind: Closed, Op: "exchange", Offset: -1, Sent: SentAll, seen: true,
+	Err: errors.New("the exchange has ended")}
+
+// lock locks the connection if the exchange is still alive.
+func (x Exchange) lock() (*exchange, bool) {
+	if x.e == nil {
+		return nil, false
+	}
+	x.c.mu.Lock()
+	if x.e.id.Load() != x.id {
+		x.c.mu.Unlock()
+		return nil, false
+	}
+	return x.e, true
+}
+
+// Wait reads the head of the response, when it is its turn, into resp. The body is read
+// from resp.Body afterwards. It is called once, by one goroutine. When ctx ends before the
+// head is there, the exchange is canceled. The errors are those of Conn.Do; that of an
+// exchange that has failed is returned again.
+func (x Exchange) Wait(ctx context.Context, resp *Response) error {
+	if err := resp.reset(); err != nil {
+		return err
+	}
+	e, ok := x.lock()
+	if !ok {
+		return errEnded
+	}
+	same := ctx.Done() == nil || ctx.Done() == e.ctx.Done()
+	x.c.mu.Unlock()
+	if same {
+		ctx = nil
+	}
+	return x.c.wait(ctx, e, resp)
+}
+
+// Cancel ends the exchange: calls on it and on its response's body fail with Canceled. If
+// it was not written yet, or its response can be read for nothing by an exchange behind
+// it, nothing else happens; else the connection ends. It may be called by any goroutine.
+func (x Exchange) Cancel() {
+	e, ok := x.lock()
+	if !ok {
+		return
+	}
+	x.c.cancel(e, &Error{Kind: Canceled, Op: e.op(), Offset: -1, Err: errors.New("Cancel was called")})
+	x.c.unlock()
+}
+
+// fifo is a queue of exchanges, linked through next.
+type fifo struct{ head, tail *exchange }
+
+func (f *fifo) push(e *exchange) {
+	e.next = nil
+	if f.tail == nil {
+		f.head = e
+	} else {
+		f.tail.next = e
+	}
+	f.tail = e
+}
+
+func (f *fifo) pop() *exchange {
+	e := f.head
+	if e != nil {
+		f.head = e.next
+		if f.head == nil {
+			f.tail = nil
+		}
+		e.next = nil
+	}
+	return e
+}
+
+func (f *fifo) remove(e *exchange) {
+	var kept fifo
+	for x := f.pop(); x != nil; x = f.pop() {
+		if x != e {
+			kept.push(x)
+		}
+	}
+	*f = kept
+}

@@ -1,0 +1,207 @@
+package h1
+
+// framing.go: how long a response's body is.
+//
+// Rule: one function decides, numbered as RFC 9112, section 6.3. What can be read in one way
+// only is accepted, what can be read in two is delivered and the connection never used again,
+// and what cannot be trusted at all is refused.
+// Not here: the syntax of fields (decode.go), whether a connection lives on (keepalive.go).
+
+import "math"
+
+// framingKind says what ends a body.
+type framingKind uint8
+
+const (
+	_              framingKind = iota
+	framingNone                // there is no body
+	framingLength              // a number of bytes
+	framingChunked             // the last chunk, and the trailer section
+	framingClose               // the end of the stream
+	framingSwitch              // there is none, and what follows is not HTTP
+)
+
+// String returns "none", "length", "chunked", "close" or "switch".
+func (k framingKind) String() string {
+	if k == 0 || k > framingSwitch {
+		return "illegal"
+	}
+	return [...]string{"", "none", "length", "chunked", "close", "switch"}[k]
+}
+
+// A framing is how a response's body is framed.
+type framing struct {
+	kind      framingKind
+	length    int64 // of framingLength
+	ambiguous bool  // another recipient may see another body: do not use the connection again
+}
+
+// frame decides the framing of r, which answers q, and sets r.ContentLength.
+// The numbers are those of the list in RFC 9112, section 6.3.
+func frame(r *Response, q *asked) (framing, *Error) {
+	h := &r.Header
+	r.ContentLength = 0
+	switch {
+	// 2. "Any 2xx (Successful) response to a CONNECT request implies that the connection will
+	// become a tunnel"; before 1, for a 204 opens the tunnel too.
+	case q.connect && r.Status/100 == 2:
+		return framing{kind: framingSwitch}, nil
+
+	// 1. "Any response to a HEAD request and any response with a 1xx (Informational), 204 (No
+	// Content), or 304 (Not Modified) status code is always terminated by the first empty line".
+	case r.Status == 101:
+		if !q.upgrade {
+			return framing{}, &Error{Kind: NotSwitched, Offset: -1}
+		}
+		return framing{kind: framingSwitch}, nil
+	case r.Status/100 == 1, r.Status == 204:
+		return framing{kind: framingNone}, nil
+	case q.head, r.Status == 304:
+		r.ContentLength = -1
+		if h.has(knownContentLength) && !h.has(knownTransferEncoding) {
+			if n, err := contentLength(r); err == nil {
+				r.ContentLength = n
+			}
+		}
+		return framing{kind: framingNone}, nil
+
+	// 3. "If a message is received with both a Transfer-Encoding and a Content-Length header
+	// field, the Transfer-Encoding overrides the Content-Length."
+	// 4. "If a Transfer-Encoding header field is present and the chunked transfer coding is
+	// the final encoding, the message body length is determined by reading and decoding the
+	// chunked data [...] is not the final encoding, [...] by reading the connection until it is
+	// closed by the server."
+	case h.has(knownTransferEncoding):
+		r.ContentLength = -1
+		kind, err := transferEncoding(r)
+		if err != nil {
+			return framing{}, err
+		}
+		// 6.1: a Transfer-Encoding in HTTP/1.0 has faulty framing, "even if a Content-Length
+		// is present", and the connection closes after it.
+		ambiguous := kind == framingClose || h.has(knownContentLength) || r.Minor == 0
+		return framing{kind: kind, ambiguous: ambiguous}, nil
+
+	// 5. "If a message is received without Transfer-Encoding and with an invalid Content-Length
+	// header field, then the message framing is invalid".  6. A valid one is the length.
+	case h.has(knownContentLength):
+		n, err := contentLength(r)
+		if err != nil {
+			r.ContentLength = -1
+			return framing{}, err
+		}
+		r.ContentLength = n
+		return framing{kind: framingLength, length: n}, nil
+	}
+	// 8. "Otherwise, this is a response message without a declared message body length".
+	r.ContentLength = -1
+	return framing{kind: framingClose}, nil
+}
+
+// contentLength returns what all Content-Length fields agree on.
+//
+//	Content-Length = 1*DIGIT                                             RFC 9110, 8.6
+//
+// A list, or repeated fields, of one and the same number stand for that number: 8.6 allows
+// a recipient to take it so. No sign, no other base, no empty element.
+func contentLength(r *Response) (int64, *Error) {
+	h, length := &r.Header, int64(-1)
+	for i := range h.fields {
+		s := &h.fields[i]
+		if s.nameEnd-s.name != uint32(len("Content-Length")) {
+			continue
+		}
+		name, list := h.At(i)
+		if classify(name) != knownContentLength {
+			continue
+		}
+		for more := true; more; {
+			digits := list
+			n, ok := parseLength(digits)
+			if more = !ok; more { // no single number: a list, if anything
+				digits, list, more = cutElement(list)
+				n, ok = parseLength(digits)
+			}
+			if !ok {
+				return 0, badFraming(r, s, "not a length")
+			}
+			if length >= 0 && n != length {
+				return 0, badFraming(r, s, "lengths that differ")
+			}
+			length = n
+		}
+	}
+	return length, nil
+}
+
+// parseLength parses 1*DIGIT, up to 2^63-1.
+func parseLength(digits []byte) (n int64, ok bool) {
+	for _, c := range digits {
+		if !isDigit(c) || n > math.MaxInt64/10 || n == math.MaxInt64/10 && c > '7' {
+			return 0, false // 2^63-1 ends in 7
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, len(digits) > 0
+}
+
+// transferEncoding returns what all Transfer-Encoding fields, as one list, come to.
+//
+//	Transfer-Encoding = #transfer-coding                                 RFC 9112, 6.1
+//	transfer-coding   = token *( OWS ";" OWS transfer-parameter )        RFC 9112, 7
+//
+// The engine's TE field offers no coding, so one inside chunked is refused. Parameters are
+// refused as well: chunked has none, and recipients are known to disagree on them.
+// So are empty elements.
+func transferEncoding(r *Response) (framingKind, *Error) {
+	h := &r.Header
+	var chunked, last bool
+	codings := 0
+	for i := range h.fields {
+		s := &h.fields[i]
+		name, list := h.At(i)
+		if lookup(name) != knownTransferEncoding {
+			continue
+		}
+		for more := true; more; {
+			var coding []byte
+			coding, list, more = cutElement(list)
+			if !isToken(coding) {
+				return 0, badFraming(r, s, "not a transfer coding")
+			}
+			last = equalFold(coding, "chunked")
+			codings++
+			switch {
+			case last && chunked:
+				return 0, badFraming(r, s, "chunked twice")
+			case last && codings > 1:
+				return 0, badFraming(r, s, "a coding inside chunked that was not asked for")
+			}
+			chunked = chunked || last
+		}
+	}
+	if last {
+		return framingChunked, nil
+	}
+	return framingClose, nil
+}
+
+// cutElement cuts the first element off a comma-separated list, trimmed, be it empty or not.
+func cutElement(list []byte) (element, rest []byte, more bool) {
+	for i, c := range list {
+		if c == ',' {
+			return trimOWS(list[:i]), list[i+1:], true
+		}
+	}
+	return trimOWS(list), nil, false
+}
+
+// badFraming makes the error for the field at s.
+func badFraming(r *Response, s *span, why string) *Error {
+	e := badPeer(BadFraming, 0, why, r.Header.buf[s.name:s.valueEnd])
+	e.Offset = -1
+	if r.lineLen > 0 {
+		e.Offset = int64(r.lineLen) + int64(s.value)
+	}
+	return e
+}

@@ -1,0 +1,3 @@
+module example.com/h1
+
+go 1.25

@@ -1,0 +1,333 @@
+package h1
+
+// header.go: a field section, in order and in the case it was given.
+//
+// Rule: Header.buf is at every moment a field section as it goes on the wire,
+// "Name: value CRLF" line after line, without the empty line that ends it. So
+// writing a section is one copy, and reading one is one copy too.
+// Not here: what a field means (decode.go, encode.go).
+
+import "iter"
+
+// A Header is a list of fields (RFC 9110, section 5): in order, repeats kept,
+// names in the case they were given and matched without it. The zero value is
+// empty and ready to use. Methods that change it, and those that read it while
+// another goroutine changes it, need the caller's lock.
+//
+// A Header that is copied by assignment shares its bytes with the original: use
+// Clone for one that lives by itself. The header of a [Response] is overwritten
+// when the Response is used again.
+type Header struct {
+	buf    []byte
+	fields []span
+	known  known // fields with a meaning to the engine that occur here
+	odd    bool  // a name or value that may not be written may be among them
+}
+
+// A span says where a field lies in Header.buf.
+type span struct{ name, nameEnd, value, valueEnd uint32 }
+
+// known is the set of the fields that the engine itself acts on.
+type known uint16
+
+const (
+	knownContentLength known = 1 << iota
+	knownTransferEncoding
+	knownConnection
+	knownKeepAlive
+	knownHost
+	knownExpect
+	knownUpgrade
+	knownTrailer
+	knownTE
+	knownProxyConnection
+)
+
+// Add appends a field. Spaces and tabs around value are not part of a value
+// (RFC 9110, section 5.5) and are dropped. A name or a value that may not stand
+// on the wire is kept, and refused with BadRequest when the request is sent.
+func (h *Header) Add(name, value string) {
+	value = trimOWS(value)
+	if !isToken(name) || !isFieldValue(value) {
+		h.odd = true
+	}
+	at := uint32(len(h.buf))
+	h.buf = append(h.buf, name...)
+	h.buf = append(h.buf, ':', ' ')
+	h.buf = append(h.buf, value...)
+	h.buf = append(h.buf, '\r', '\n')
+	end := uint32(len(h.buf)) - 2
+	h.fields = append(h.fields, span{at, at + uint32(len(name)), end - uint32(len(value)), end})
+	h.known |= lookup(name)
+}
+
+// Set puts value into the first field of that name, in its place, and removes the
+// others; where there is none it adds one.
+func (h *Header) Set(name, value string) {
+	i := find(h, name)
+	if i < 0 {
+		h.Add(name, value)
+		return
+	}
+	var keep Header
+	for j := range h.fields {
+		switch k, v := h.At(j); {
+		case j == i:
+			keep.Add(name, value)
+		case !equalFold(k, name):
+			keep.Add(string(k), string(v))
+		}
+	}
+	h.refill(&keep)
+}
+
+// Del removes every field of that name.
+func (h *Header) Del(name string) {
+	if find(h, name) < 0 {
+		return
+	}
+	var keep Header
+	for j := range h.fields {
+		if k, v := h.At(j); !equalFold(k, name) {
+			keep.Add(string(k), string(v))
+		}
+	}
+	h.refill(&keep)
+}
+
+// refill takes over the content of from, into the memory h has.
+func (h *Header) refill(from *Header) {
+	h.buf = append(h.buf[:0], from.buf...)
+	h.fields = append(h.fields[:0], from.fields...)
+	h.known, h.odd = from.known, from.odd
+}
+
+// Get returns the value of the first field of that name, "" where there is none.
+// It allocates the string; Peek does not.
+func (h *Header) Get(name string) string { return string(h.Peek(name)) }
+
+// Peek returns the value of the first field of that name, nil where there is none.
+// It is a view: it lives until the Header changes or is read into again.
+func (h *Header) Peek(name string) []byte {
+	if i := find(h, name); i >= 0 {
+		_, v := h.At(i)
+		return v
+	}
+	return nil
+}
+
+// Has reports whether a field of that name is there.
+func (h *Header) Has(name string) bool { return find(h, name) >= 0 }
+
+// Len returns the number of fields.
+func (h *Header) Len() int { return len(h.fields) }
+
+// At returns the name and the value of field i, 0 <= i < Len, in the order they
+// stand on the wire, as views: they live until the Header changes or is read into
+// again.
+func (h *Header) At(i int) (name, value []byte) {
+	s := &h.fields[i]
+	return h.buf[s.name:s.nameEnd:s.nameEnd], h.buf[s.value:s.valueEnd:s.valueEnd]
+}
+
+// All yields the fields in order, as views with the life of those of At.
+func (h *Header) All() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for i := range h.fields {
+			if !yield(h.At(i)) {
+				return
+			}
+		}
+	}
+}
+
+// Reset removes all fields and keeps the memory.
+func (h *Header) Reset() {
+	h.buf, h.fields, h.known, h.odd = h.buf[:0], h.fields[:0], 0, false
+}
+
+// Clone returns a copy that shares nothing with h.
+func (h *Header) Clone() Header {
+	return Header{
+		buf:    append([]byte(nil), h.buf...),
+		fields: append([]span(nil), h.fields...),
+		known:  h.known,
+		odd:    h.odd,
+	}
+}
+
+// has reports whether any of the fields in k occurs.
+func (h *Header) has(k known) bool { return h.known&k != 0 }
+
+// find returns the index of the first field of that name, or -1.
+func find(h *Header, name string) int {
+	for i := range h.fields {
+		s := &h.fields[i]
+		if int(s.nameEnd-s.name) == len(name) && equalFold(h.buf[s.name:s.nameEnd], name) {
+			return i
+		}
+	}
+	return -1
+}
+
+// lookup classifies a field name.
+func lookup[S string | []byte](name S) known {
+	switch len(name) {
+	case 2:
+		if equalFold(name, "te") {
+			return knownTE
+		}
+	case 4:
+		if equalFold(name, "host") {
+			return knownHost
+		}
+	case 6:
+		if equalFold(name, "expect") {
+			return knownExpect
+		}
+	case 7:
+		if equalFold(name, "upgrade") {
+			return knownUpgrade
+		}
+		if equalFold(name, "trailer") {
+			return knownTrailer
+		}
+	case 10:
+		if equalFold(name, "connection") {
+			return knownConnection
+		}
+		if equalFold(name, "keep-alive") {
+			return knownKeepAlive
+		}
+	case 14:
+		if equalFold(name, "content-length") {
+			return knownContentLength
+		}
+	case 16:
+		if equalFold(name, "proxy-connection") {
+			return knownProxyConnection
+		}
+	case 17:
+		if equalFold(name, "transfer-encoding") {
+			return knownTransferEncoding
+		}
+	}
+	return 0
+}
+
+// equalFold reports whether a and b are equal but for the case of ASCII letters.
+func equalFold[A, B string | []byte](a A, b B) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 0; i < len(a); i++ {
+		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
+}
+
+// trimOWS drops optional white space at both ends.
+//
+//	OWS = *( SP / HTAB )                                     RFC 9110, 5.6.3
+func trimOWS[S string | []byte](s S) S {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// isToken reports whether s is a token.
+//
+//	token = 1*tchar                                          RFC 9110, 5.6.2
+func isToken[S string | []byte](s S) bool {
+	for i := 0; i < len(s); i++ {
+		if octets[s[i]]&tchar == 0 {
+			return false
+		}
+	}
+	return len(s) > 0
+}
+
+// isFieldValue reports whether s may stand as a field's value.
+//
+//	field-vchar = VCHAR / obs-text                           RFC 9110, 5.5
+func isFieldValue[S string | []byte](s S) bool {
+	for i := 0; i < len(s); i++ {
+		if octets[s[i]]&fieldChar == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// nextElement cuts the next element off a comma-separated list (RFC 9110, 5.6.1),
+// trimmed; empty elements are skipped. ok is false at the end of the list.
+func nextElement(list []byte) (element, rest []byte, ok bool) {
+	for len(list) > 0 {
+		i := 0
+		for i < len(list) && list[i] != ',' {
+			i++
+		}
+		element, rest = trimOWS(list[:i]), list[min(i+1, len(list)):]
+		if len(element) > 0 {
+			return element, rest, true
+		}
+		list = rest
+	}
+	return nil, nil, false
+}
+
+// hasToken reports whether any field of that name lists the token, in any case.
+func (h *Header) hasToken(name, token string) bool {
+	for i := range h.fields {
+		k, v := h.At(i)
+		if !equalFold(k, name) {
+			continue
+		}
+		for e, rest, ok := nextElement(v); ok; e, rest, ok = nextElement(rest) {
+			if equalFold(e, token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// The classes of octets, as bits of the table octets.
+const (
+	tchar      = 1 << iota // may stand in a token
+	fieldChar              // may stand in a field value: HTAB, SP, VCHAR, obs-text
+	targetChar             // may stand in a request target: VCHAR but "#"
+	hexDigit
+)
+
+var octets = func() (t [256]byte) {
+	for c := 0x21; c <= 0x7e; c++ {
+		t[c] |= fieldChar | targetChar
+	}
+	for c := 0x80; c <= 0xff; c++ {
+		t[c] |= fieldChar
+	}
+	t[' '] |= fieldChar
+	t['\t'] |= fieldChar
+	t['#'] &^= targetChar
+	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+		t[c] |= tchar
+	}
+	for _, c := range "0123456789abcdefABCDEF" {
+		t[c] |= hexDigit
+	}
+	return t
+}()

@@ -1,0 +1,214 @@
+package h1
+
+// message.go: what a caller gives and gets: Config, Request, Response.
+//
+// Rule: the caller owns every value here; the engine borrows a Request until its
+// exchange ends and a Response while a call that was given it runs.
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// Lenient names faults in a response head that may be overlooked. Each is off unless
+// its bit is set; a body's chunked framing knows no leniency.
+type Lenient uint8
+
+const (
+	BareLF           Lenient = 1 << iota // a head's line may end with LF alone (RFC 9112, section 2.2)
+	SpaceBeforeColon                     // white space may stand between name and colon; it is dropped
+	SkipInvalidField                     // a field line the grammar does not allow is left out
+	HTTP09                               // what is no status line is the body of an HTTP/0.9 response
+)
+
+// A Config sets limits and habits of a connection. The zero value is the default. It is
+// copied by NewConn.
+type Config struct {
+	// Depth is the most requests in flight at once; 0 means 1: no pipelining.
+	Depth int
+	// MaxHeadBytes limits a status line and its fields, or a trailer section, each with
+	// the empty line that ends it; 0 means 256 KiB. Past it: TooLarge.
+	MaxHeadBytes int
+	// MaxHeaders limits the fields in one section; 0 means 256. Past it: TooLarge.
+	MaxHeaders int
+	// MaxInformational limits the 1xx responses before one final response; 0 means 16.
+	// Past it: TooLarge.
+	MaxInformational int
+	// MaxDrain limits the bytes moved for nothing to save a connection: of a response
+	// that nobody reads, of a body that the server has answered already; 0 means 64 KiB,
+	// less than 0 none.
+	MaxDrain int64
+	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s.
+	ExpectTimeout time.Duration
+	// HeadTimeout limits the time from the request's last byte to the final response's
+	// head; 0 means none.
+	HeadTimeout time.Duration
+	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
+	StallTimeout time.Duration
+	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
+	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
+	ReadBuffer, WriteBuffer int
+	// TitleCase writes the names of fields in Title-Case.
+	TitleCase bool
+	// Lenient is what to overlook.
+	Lenient Lenient
+	// Timing fills Response.Timing.
+	Timing bool
+}
+
+// The limits' defaults. A head of 256 KiB is the most that browsers' servers are known
+// to send and 1/40 of what net/http takes; 256 fields is 2.5 times hyper's and more than
+// any capture in testdata; 16 informational responses is more than any server was seen to
+// send; 64 KiB is what a connection's setup costs in bytes at a few milliseconds' delay.
+const (
+	defaultHeadBytes     = 256 << 10
+	defaultHeaders       = 256
+	defaultInformational = 16
+	defaultDrain         = 64 << 10
+	defaultExpect        = time.Second
+	defaultBuffer        = 4 << 10
+)
+
+// withDefaults returns cfg with every zero replaced by what it means.
+func (cfg Config) withDefaults() Config {
+	or := func(n *int, def int) {
+		if *n <= 0 {
+			*n = def
+		}
+	}
+	or(&cfg.Depth, 1)
+	or(&cfg.MaxHeadBytes, defaultHeadBytes)
+	or(&cfg.MaxHeaders, defaultHeaders)
+	or(&cfg.MaxInformational, defaultInformational)
+	or(&cfg.ReadBuffer, defaultBuffer)
+	or(&cfg.WriteBuffer, defaultBuffer)
+	switch {
+	case cfg.MaxDrain == 0:
+		cfg.MaxDrain = defaultDrain
+	case cfg.MaxDrain < 0:
+		cfg.MaxDrain = 0
+	}
+	if cfg.ExpectTimeout <= 0 {
+		cfg.ExpectTimeout = defaultExpect
+	}
+	return cfg
+}
+
+var defaults = Config{}.withDefaults()
+
+// A Request is what to ask. The caller must not change it, or what it refers to, before
+// its exchange has ended: the body is read, and Trailer written, while the response may
+// already be on its way. It may be sent again then.
+type Request struct {
+	// Method is a token, case-sensitive; "" means GET.
+	Method string
+	// Target is written as it is, in one of the four forms of RFC 9112, section 3.2:
+	// origin ("/path?query"), absolute ("http://host/path"), authority ("host:port", with
+	// CONNECT alone) or asterisk ("*", with OPTIONS alone); "" means "/".
+	Target string
+	// Host is the Host field, written first; "" takes it from Header, and where that has
+	// none either, from an absolute or authority form.
+	Host string
+	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
+	// to write; by hand they are accepted only where they say the same.
+	Header Header
+	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed.
+	Body io.Reader
+	// ContentLength is of Body, in bytes. 0 with a Body: its Len() where it has one, else
+	// unknown. Less than 0: unknown. A body of unknown length is sent chunked.
+	ContentLength int64
+	// Push says that the body comes through Exchange.Write instead of Body.
+	Push bool
+	// Trailer is written after a chunked body; it may be filled until the body's last
+	// read has returned (or CloseWrite was called). A Trailer that has fields when the
+	// request is sent makes a body of unstated length chunked.
+	Trailer Header
+	// Deadline is of the whole exchange, the response's body included; zero: the
+	// context's alone.
+	Deadline time.Time
+	// Close says that this is the last request on its connection.
+	Close bool
+	// Idempotent says that the request may be sent twice though its method does not say
+	// so (it has an Idempotency-Key, for instance), and so pipelined.
+	Idempotent bool
+	// Informational is called for each 1xx response but 101, in order, on the goroutine
+	// that waits for the final response. The Header is a view that dies with the call. An
+	// error from it ends the exchange, with Canceled and that error as cause.
+	Informational func(status int, h *Header) error
+}
+
+// A Response is what came back. The caller makes it (its zero value will do) and uses it
+// again from call to call: the memory stays, the views die with the next use.
+type Response struct {
+	// Minor is the server's version: HTTP/1.Minor.
+	Minor int
+	// Status is the three-digit code.
+	Status int
+	// Header is the fields, in the order and the case they were sent in.
+	Header Header
+	// Trailer is filled once Body has returned io.EOF. Fields that may not stand in a
+	// trailer (RFC 9110, section 6.5.1) are left out of it, and counted by Stats.
+	Trailer Header
+	// ContentLength is the body's length in bytes; -1: unknown. In answer to HEAD it is
+	// what GET would have got.
+	ContentLength int64
+	// Close says that the connection ends after this response.
+	Close bool
+	// Body is never nil after a call that returned no error, and also an io.WriterTo. It
+	// must be read to io.EOF or closed before the next response can be read. Close saves
+	// the connection where at most MaxDrain bytes have to be read for it, and ends it
+	// elsewhere. Reads fail with Incomplete, BadChunk, BadField, TooLarge, Timeout,
+	// Canceled or IO. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
+	Body io.ReadCloser
+	// Timing is filled where Config.Timing is set.
+	Timing Timing
+
+	reason  []byte
+	lineLen int // of the status line, where Header holds the fields as they came; else 0 or less
+	body    body
+}
+
+// Timing says when an exchange passed its stages. A time is zero where the stage was not
+// reached.
+type Timing struct {
+	Queued   time.Time // Send or Do was called
+	Admitted time.Time // the request got its turn to write
+	Sent     time.Time // its last byte had gone out, seen by the exchange itself
+	Head     time.Time // the final response's head was parsed
+	Done     time.Time // the body's end was read
+}
+
+// Reason returns the reason phrase, as a view: it lives until the Response is used again.
+func (r *Response) Reason() []byte { return r.reason }
+
+// AppendBody appends the whole body to dst, closes it, and returns the extended slice. A
+// body of more than max bytes fails with TooLarge, and what had been read of it is
+// returned with that error; max < 0 means no limit.
+func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
+	const least = 512 // as io.ReadAll: small bodies take one read
+	start := len(dst)
+	for {
+		if cap(dst)-len(dst) < least {
+			dst = append(dst, make([]byte, least)...)[:len(dst)]
+		}
+		room := dst[len(dst):cap(dst)]
+		if left := max - int64(len(dst)-start); max >= 0 && int64(len(room)) > left+1 {
+			room = room[:left+1]
+		}
+		n, err := r.Body.Read(room)
+		dst = dst[:len(dst)+n]
+		if max >= 0 && int64(len(dst)-start) > max {
+			dst = dst[:start+int(max)]
+			r.Body.Close()
+			return dst, &Error{Kind: TooLarge, Op: "read body", Offset: max, Sent: SentAll, seen: true,
+				Err: errors.New("the body is longer than the caller allows")}
+		}
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
+	}
+}

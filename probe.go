@@ -1,0 +1,163 @@
+package h1
+
+// probe.go: is an idle connection still good? And who wants to know it at once.
+//
+// Rule: a request is written to an idle connection only after it was seen, without
+// blocking, that nothing arrived in the meantime: neither bytes, nor the stream's end. A
+// stream with no socket under it cannot be asked.
+// Not here: the system calls (probe_unix.go, probe_other.go).
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+// Probe returns nil unless the idle connection is known to be dead, without blocking: then
+// it ends the connection and returns its Err (Closed after the server's close, Unsolicited
+// after bytes nobody asked for, IO). While exchanges are in flight it returns Err. On a
+// stream with no socket under it, nothing is known. Under TLS, where records are waiting
+// that may be session tickets, they are read, which takes a millisecond.
+func (c *Conn) Probe() error {
+	c.mu.Lock()
+	defer c.unlock()
+	if bad := c.gate(nil); bad != nil {
+		return bad
+	}
+	return c.reason()
+}
+
+// gate is what stands between an idle connection and the next request. mu is held. An
+// error has ended the connection.
+func (c *Conn) gate(e *exchange) *Error {
+	if !c.life.idle() || c.sock == nil || c.probing {
+		return nil
+	}
+	if e == nil && c.line.head != nil {
+		return nil
+	}
+	var first [16]byte
+	n, err := peek(c.sock, first[:])
+	if n > 0 && c.kind == layered {
+		n, err = c.probeThrough(first[:])
+	}
+	var why *Error
+	switch {
+	case n > 0 && bytes.HasPrefix(first[:n], []byte("HTTP/1.1 408")), n > 0 && bytes.HasPrefix(first[:n], []byte("HTTP/1.0 408")):
+		why = errIdle408
+	case n > 0:
+		why = errUnasked
+	case err == io.EOF:
+		why = errIdleEnd
+	case err != nil:
+		why = &Error{Kind: IO, Op: "idle", Offset: -1, Err: err}
+	default:
+		return nil
+	}
+	c.fail(nil, why)
+	return c.refused(why)
+}
+
+// refused is the error of a request that met a connection found dead: of the same kind.
+func (c *Conn) refused(why *Error) *Error {
+	own := *why
+	own.Op = "send"
+	return &own
+}
+
+// nearDeadline is how long a read through TLS may take for records that are there already.
+const nearDeadline = time.Millisecond
+
+// probeThrough reads through a layer whose socket has bytes: they may be the layer's own,
+// a session ticket for instance. Nobody else uses the stream meanwhile, for probing is
+// set. mu is held, but not during the reads.
+func (c *Conn) probeThrough(p []byte) (n int, err error) {
+	if c.dl == nil {
+		return 0, nil
+	}
+	c.probing = true
+	c.mu.Unlock()
+	for more := true; more && n == 0 && err == nil; {
+		c.dl.SetReadDeadline(time.Now().Add(nearDeadline))
+		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
+			err = nil
+			got, _ := peek(c.sock, make([]byte, 1))
+			more = got > 0
+		}
+	}
+	c.mu.Lock()
+	c.dl.SetReadDeadline(time.Time{})
+	c.probing = false
+	return n, err
+}
+
+// watch is where Watch waits.
+type watch struct {
+	left   sync.Cond // L is Conn.mu; wakes at idle times, when parked becomes false, at the end
+	parked bool      // Watch holds the socket's right to read
+	kicked bool      // it was told to leave
+}
+
+// kick makes Watch leave the socket's right to read. mu is held.
+func (w *watch) kick(c *Conn) {
+	w.left.Broadcast()
+	if w.parked && !w.kicked && c.dl != nil {
+		w.kicked, c.spoiltR = true, true
+		c.dl.SetReadDeadline(longAgo)
+	}
+}
+
+// Watch blocks until the connection ends and returns its Err, or until ctx ends (Canceled,
+// Timeout). Where there is a socket under the stream it notices also the end of an idle
+// connection, at once, without reading: while nothing is in flight it waits for the socket
+// to become readable, and it holds no buffer. It costs the goroutine that calls it, and a
+// request's start the time to wake that goroutine. One Watch at a time waits on the socket;
+// others wait for the first to notice.
+func (c *Conn) Watch(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.watch == nil {
+		c.watch = &watch{}
+		c.watch.left.L = &c.mu
+	}
+	w := c.watch
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() {
+			c.mu.Lock()
+			w.kick(c)
+			c.mu.Unlock()
+		})
+		defer stop()
+	}
+	for ctx.Err() == nil {
+		switch {
+		case c.gone || c.life.r == rShut:
+			return c.reason()
+		case c.sock == nil || c.dl == nil || w.parked || c.probing || !c.life.idle():
+			w.left.Wait()
+		default:
+			c.parkWatch(w)
+		}
+	}
+	return fromContext(ctx, "watch")
+}
+
+// parkWatch waits for the idle socket to become readable, and looks why it did. mu is
+// held, but not while it waits.
+func (c *Conn) parkWatch(w *watch) {
+	w.parked, w.kicked = true, false
+	if c.spoiltR {
+		c.spoiltR = false
+		c.dl.SetReadDeadline(time.Time{})
+	}
+	c.mu.Unlock()
+	err := awaitReadable(c.sock)
+	c.mu.Lock()
+	w.parked = false
+	w.left.Broadcast()
+	if err == nil && !w.kicked {
+		c.gate(nil)
+	}
+}

@@ -1,0 +1,410 @@
+package h1
+
+// read.go: the read half: heads, bodies, and what nobody wants to read.
+//
+// Rule: the exchange named in Conn.reader owns br and all of reception; it lets go when its
+// response has ended (finish) or was left to another. Framing bytes are parsed where they
+// lie in br, data bytes are only counted.
+// Not here: the grammar (decode.go, chunked.go).
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// reception is what is known of the response being read.
+type reception struct {
+	until   time.Time // the deadline of the read under way
+	why     string    // whose deadline that is
+	fr      framing
+	head    headDecoder  // of a head, then of a trailer section
+	chunks  chunkDecoder // valid only with framingChunked
+	remain  int64        // data bytes to come: valid only with framingLength
+	base    int64        // bytes of the message before what head decodes
+	infos   int          // 1xx responses before the final one
+	moved   int64        // bytes read for nobody
+	closeBy time.Time    // the end of Close's patience
+	trailer bool         // head is at work on the trailer section
+	done    bool         // the response has ended
+}
+
+// left returns how many bytes of the response are known to come.
+func (r *reception) left(c *Conn) int64 {
+	switch {
+	case r.fr.kind == framingLength:
+		return r.remain
+	case r.fr.kind == framingClose:
+		return c.cfg.MaxDrain + 1
+	}
+	return 0
+}
+
+// wait reads the head of e's response when it is e's turn.
+func (c *Conn) wait(ctx context.Context, e *exchange, resp *Response) error {
+	if ctx != nil {
+		stop := context.AfterFunc(ctx, func() {
+			c.mu.Lock()
+			if !e.final {
+				c.cancel(e, fromContext(ctx, e.op()))
+			}
+			c.unlock()
+		})
+		defer stop()
+	}
+	c.mu.Lock()
+	if e.waited && e.err == nil {
+		c.mu.Unlock()
+		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Err: errors.New("Wait was called before")}
+	}
+	e.waited = true
+	for e.err == nil && !c.turn(e) {
+		if passed(e.by) {
+			c.cancel(e, fromDeadline(e.op(), "Request.Deadline"))
+			break
+		}
+		c.park(e, e.by)
+	}
+	if e.err != nil {
+		c.unlock()
+		return e.err
+	}
+	c.reader = e
+	e.inUse = true
+	if c.br == nil {
+		c.br = getReader(c.cfg.ReadBuffer, (*source)(c))
+	}
+	c.mu.Unlock()
+	if err := c.drainOthers(e, resp); err != nil {
+		return c.readFailed(e, e, err)
+	}
+	if err := c.readHead(e, e.req.Informational, resp); err != nil {
+		return c.readFailed(e, e, err)
+	}
+	return c.delivered(e, resp)
+}
+
+// delivered gives the response to the caller, and ends it if it has no body.
+func (c *Conn) delivered(e *exchange, resp *Response) error {
+	e.stamp(&e.times.Head)
+	resp.Timing = e.times
+	resp.body = body{c: c, e: e, id: e.id.Load(), resp: resp}
+	c.mu.Lock()
+	defer c.unlock()
+	e.inUse = false
+	switch {
+	case e.recv.fr.kind == framingSwitch:
+		c.finishSwitch(e)
+		resp.body.err = io.EOF
+	case e.err != nil && e.left: // canceled while the head came in
+		c.handOn()
+		return e.err
+	case e.recv.fr.kind == framingNone || e.recv.fr.kind == framingLength && e.recv.remain == 0:
+		c.finish(e)
+		resp.Timing.Done = resp.Timing.Head
+		resp.body.err = io.EOF
+	}
+	return nil
+}
+
+// readFailed ends what ended badly: x's response, which e was reading. It returns the
+// error for e's caller.
+func (c *Conn) readFailed(e, x *exchange, err *Error) error {
+	c.mu.Lock()
+	defer c.unlock()
+	e.inUse = false
+	switch {
+	case e.err == nil:
+		c.fail(x, err)
+		if e.err == nil { // x was e's to drain, and gone already
+			e.fail(neighbour(err))
+		}
+	case c.reader == e && c.life.n > 0:
+		c.handOn()
+	}
+	return e.err
+}
+
+// drainOthers reads, in order, the responses in front of e that nobody wants.
+func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
+	for {
+		c.mu.Lock()
+		x := c.queue.head
+		c.mu.Unlock()
+		if x == e {
+			return nil
+		}
+		if !x.final {
+			if err := c.readHead(x, nil, resp); err != nil {
+				return ofOther(err)
+			}
+		}
+		if err := c.drain(x, resp); err != nil {
+			return ofOther(err)
+		}
+		c.mu.Lock()
+		stop := e.err
+		if c.finish(x); stop == nil {
+			c.reader = e
+		}
+		c.mu.Unlock()
+		if stop != nil {
+			return stop
+		}
+	}
+}
+
+// ofOther is the error of an exchange that failed while it read another's response. What
+// ended its own time is its own.
+func ofOther(err *Error) *Error {
+	if err.Kind == Timeout || err.Kind == Canceled {
+		return err
+	}
+	return neighbour(err)
+}
+
+// drain reads the rest of x's body for nobody, at most MaxDrain bytes of it.
+func (c *Conn) drain(x *exchange, resp *Response) *Error {
+	if x.recv.fr.kind == framingNone || x.recv.done {
+		return nil
+	}
+	if left := x.recv.left(c); left > c.cfg.MaxDrain-x.recv.moved {
+		return tooMuch
+	}
+	sink := getBlock(c.cfg.ReadBuffer)
+	defer sink.put(c.cfg.ReadBuffer)
+	for {
+		room := min(int64(cap(sink.b)), c.cfg.MaxDrain-x.recv.moved)
+		n, done, err := c.readBody(x, resp, sink.b[:room])
+		x.recv.moved += int64(n)
+		c.mu.Lock()
+		c.stats.Drained += int64(n)
+		c.mu.Unlock()
+		switch {
+		case err != nil:
+			return err
+		case done:
+			return nil
+		case room == 0:
+			return tooMuch
+		}
+	}
+}
+
+var tooMuch = &Error{Kind: Closed, Op: "drain", Offset: -1, Err: errors.New("a response nobody reads is longer than MaxDrain")}
+
+// readHead reads x's response up to the end of its final head, passing each 1xx to info.
+func (c *Conn) readHead(x *exchange, info func(int, *Header) error, resp *Response) *Error {
+	for {
+		if err := c.nextHead(x, resp); err != nil {
+			return err
+		}
+		fr, err := frame(resp, &x.q)
+		if err != nil {
+			err.Op = "read head"
+			return err
+		}
+		if resp.Status >= 200 || fr.kind == framingSwitch {
+			x.recv.fr = fr
+			return c.finalHead(x, resp)
+		}
+		if err := c.informational(x, info, resp); err != nil {
+			return err
+		}
+	}
+}
+
+// nextHead reads one head, whatever its status.
+func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
+	d := &x.recv.head
+	d.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
+	for {
+		b, _ := c.br.Peek(c.br.Buffered())
+		if len(b) > 0 {
+			n, done, err := d.next(b, resp)
+			if err != nil {
+				err.Op = "read head"
+				return err
+			}
+			if done {
+				c.br.Discard(n)
+				x.recv.base = int64(n)
+				return nil
+			}
+		}
+		if err := c.more("read head"); err != nil {
+			return err
+		}
+	}
+}
+
+// informational counts a 1xx response and shows it to the caller.
+func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *Response) *Error {
+	x.recv.infos++
+	c.mu.Lock()
+	c.stats.Informational++
+	c.must(evInfo)
+	if resp.Status == 100 {
+		x.mayGoOn()
+	}
+	c.mu.Unlock()
+	if x.recv.infos > c.cfg.MaxInformational {
+		return &Error{Kind: TooLarge, Op: "read head", Offset: -1, Err: errors.New("more informational responses than MaxInformational")}
+	}
+	if info == nil {
+		return nil
+	}
+	if err := info(resp.Status, &resp.Header); err != nil {
+		return &Error{Kind: Canceled, Op: "informational", Offset: -1, Err: err}
+	}
+	return nil
+}
+
+// finalHead moves the state by a final head, and settles what it means for the requests
+// behind it and for a body still to be sent.
+func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
+	said := resp.Header.has(knownConnection) && resp.Header.hasToken("connection", "close")
+	keeps := persists(resp.Minor, &resp.Header)
+	fr := x.recv.fr
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.r != rHead {
+		return errClosedByOther
+	}
+	c.stats.Responses++
+	x.final = true
+	flush := c.expectOver(x, keeps && fr.kind != framingClose)
+	if fr.kind == framingSwitch {
+		if err := c.life.step(evSwitch); err != nil {
+			return &Error{Kind: NotSwitched, Op: "read head", Offset: -1,
+				Err: errors.New("the server switched protocols before the request was over")}
+		}
+		return nil
+	}
+	if resp.Header.has(knownKeepAlive) {
+		c.keep[0], c.keep[1] = hints(&resp.Header)
+	}
+	resp.Close = !keeps || fr.kind == framingClose || fr.ambiguous || c.life.n == 1 && !c.life.reuse
+	switch {
+	case keeps && fr.kind != framingClose && !fr.ambiguous:
+		c.must(evFinal)
+		c.spoken = c.spoken || resp.Minor >= 1
+	default:
+		c.lastHead(x, whyLast(said, keeps, fr), said)
+	}
+	switch fr.kind {
+	case framingLength:
+		x.recv.remain = fr.length
+	case framingChunked:
+		x.recv.chunks.reset(x.recv.base)
+	}
+	if flush {
+		c.flushAll(x)
+	}
+	c.changed()
+	return nil
+}
+
+// errClosedByOther stands for the end of the connection while a head was parsed: the
+// exchange has its own error by then.
+var errClosedByOther = closedFor("closed meanwhile")
+
+func whyLast(said, keeps bool, fr framing) *Error {
+	switch {
+	case said:
+		return errCloseSaid
+	case fr.kind == framingClose:
+		return errUntilClose
+	case !keeps:
+		return errNotKept
+	}
+	return errAmbiguous
+}
+
+// lastHead ends reuse with x's response: "A client that receives a 'close' connection
+// option MUST cease sending requests on that connection" and what stands behind is not
+// processed (RFC 9112, section 9.6). mu is held.
+func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
+	if c.err == nil {
+		c.err = why
+	}
+	c.must(evFinalClose)
+	var kept fifo
+	for y := c.queue.pop(); y != nil; y = c.queue.pop() {
+		if y == x {
+			kept.push(y)
+			continue
+		}
+		behind := *neighbour(why)
+		behind.unprocessed = said
+		y.fail(&behind)
+		if c.upload == y {
+			c.upload = nil
+		}
+	}
+	c.queue = kept
+	if c.wbuf != nil && c.upload == nil { // what was appended for those behind
+		c.wbuf.b = c.wbuf.b[:0]
+	}
+}
+
+// finishSwitch lets go of an exchange whose stream is HTTP's no more. mu is held.
+func (c *Conn) finishSwitch(e *exchange) {
+	c.queue = fifo{}
+	c.reader = nil
+	e.recv.done = true
+	if c.err == nil || c.err == errLast {
+		c.err = errSwitched
+	}
+	c.changed()
+	e.release()
+}
+
+// finish ends e's response and hands the read half on. mu is held.
+func (c *Conn) finish(e *exchange) {
+	e.recv.done = true
+	e.stamp(&e.times.Done)
+	was := c.life.w
+	c.life.few = was == wBody && c.upload == e && e.up.few(c.cfg.MaxDrain)
+	c.must(evLast)
+	if was == wBody && c.life.w == wShut {
+		if c.err == nil {
+			c.err = errUpload
+		}
+		c.upload = nil
+		e.wake.Broadcast()
+	}
+	c.queue.pop()
+	if c.br.Size() > 1<<class(c.cfg.ReadBuffer) && c.br.Buffered() <= 1<<class(c.cfg.ReadBuffer) {
+		c.resize(c.cfg.ReadBuffer)
+	}
+	if next := c.queue.head; next != nil {
+		next.seen = c.br.Buffered() > 0
+	} else if c.err == nil {
+		if c.br.Buffered() > 0 {
+			c.noReuse(errUnasked)
+		} else if c.rerr != nil {
+			c.noReuse(errIdleEnd)
+		}
+	}
+	c.handOn()
+	c.changed()
+	e.release()
+}
+
+// giveBack returns the buffers of an idle connection. mu is held.
+func (c *Conn) giveBack() {
+	if c.br != nil && c.reader == nil && (c.br.Buffered() == 0 && !c.life.switched) {
+		putReader(c.br)
+		c.br = nil
+	}
+	if !c.writing && c.life.w != wBody && !c.pending() {
+		c.wbuf.put(c.cfg.WriteBuffer)
+		c.spare.put(c.cfg.WriteBuffer)
+		c.wbuf, c.spare = nil, nil
+	}
+	if c.watch != nil {
+		c.watch.left.Broadcast()
+	}
+}

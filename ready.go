@@ -1,0 +1,248 @@
+package h1
+
+// ready.go: whose turn it is: to write, and to read.
+//
+// Rule: requests are admitted first come first served, and when admits says so; the right
+// to read is a baton that goes on in the same order.
+// Not here: what the state allows (keepalive.go).
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// plain is the request that Ready speaks of: idempotent and without a body.
+var plain = asked{idempotent: true, body: bodyNone}
+
+type admission uint8
+
+const (
+	admitted admission = iota
+	later
+	never
+)
+
+// admits says whether a request may be written now. mu is held. Behind others, that is
+// pipelining (RFC 9112, section 9.3.2), and waits
+//
+//  1. while Depth requests are in flight;
+//  2. while one that is not idempotent is, or if this one is not;
+//  3. while CONNECT, Upgrade or Expect is in flight, or if this is one;
+//  4. while a body is being written;
+//  5. until a response has shown that the server speaks HTTP/1.1 and keeps connections.
+func (c *Conn) admits(q *asked) admission {
+	switch {
+	case c.err != nil || !c.life.reuse:
+		return never
+	case c.probing || c.life.w != wIdle || (q.body != bodyNone && (c.writing || c.pending())):
+		return later
+	case c.life.n == 0:
+		return admitted
+	case c.life.n >= c.cfg.Depth || !c.spoken || !q.idempotent || alone(q):
+		return later
+	}
+	for e := c.queue.head; e != nil; e = e.next {
+		if !e.q.idempotent || alone(&e.q) {
+			return later
+		}
+	}
+	return admitted
+}
+
+// alone reports whether nothing may share the connection with a request.
+func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
+
+// admit waits for e's turn to write, and takes it. mu is held.
+func (c *Conn) admit(e *exchange, wait bool) *Error {
+	turn := c.admits(&e.q)
+	if turn == admitted && c.line.head == nil {
+		return nil
+	}
+	if turn == never {
+		return c.refusal("send")
+	}
+	if !wait {
+		return &Error{Kind: NotReady, Op: "send", Offset: -1, Err: errors.New("a request would have to wait")}
+	}
+	e.inLine = true
+	c.line.push(e)
+	for e.err == nil && (c.line.head != e || c.admits(&e.q) != admitted) {
+		if passed(e.by) {
+			c.line.remove(e)
+			e.inLine = false
+			c.changed()
+			return fromDeadline("send", "Request.Deadline")
+		}
+		c.park(e, e.by)
+	}
+	if e.inLine = false; e.err != nil {
+		return e.err
+	}
+	c.line.pop()
+	return nil
+}
+
+// passed reports whether a deadline is set and has passed.
+func passed(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
+
+// park waits for e.cond, or until a deadline. mu is held.
+func (c *Conn) park(e *exchange, until time.Time) {
+	if !until.IsZero() {
+		e.wakeAt = until
+		c.wakeBy(until)
+	}
+	e.cond.Wait()
+	e.wakeAt = time.Time{}
+}
+
+// wakeBy sees to it that ring runs at t. One timer serves a connection: it is set to the
+// earliest deadline, and a ring for nothing is cheaper than a timer an exchange. mu is held.
+func (c *Conn) wakeBy(t time.Time) {
+	if c.alarm == nil {
+		c.alarm = time.AfterFunc(time.Until(t), c.ring)
+	} else {
+		c.alarm.Reset(time.Until(c.earliest(t)))
+	}
+}
+
+// earliest returns the earliest deadline that ring has to see to, t among them. mu is held.
+func (c *Conn) earliest(t time.Time) time.Time {
+	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
+		for e := f; e != nil; e = e.next {
+			t = earlier(earlier(t, e.wakeAt), e.pushAt)
+		}
+	}
+	if r := c.reader; r != nil && c.inRead && c.dl == nil {
+		t = earlier(t, r.recv.until)
+	}
+	if w := c.writer; w != nil && c.inWrite && c.dl == nil {
+		t = earlier(t, w.up.until)
+	}
+	return t
+}
+
+// earlier returns the earlier of two deadlines, of which either may be unset.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// ring wakes whoever's deadline has passed, and on a stream without deadlines closes it
+// under a read or a write whose time is up.
+func (c *Conn) ring() {
+	c.mu.Lock()
+	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
+		for e := f; e != nil; e = e.next {
+			if passed(e.wakeAt) {
+				e.wakeAt = time.Time{}
+				e.cond.Broadcast()
+			}
+			if passed(e.pushAt) {
+				e.pushAt = time.Time{}
+				e.wake.Broadcast()
+			}
+		}
+	}
+	if c.dl == nil {
+		if r := c.reader; r != nil && c.inRead && passed(r.recv.until) {
+			c.fail(r, fromDeadline(r.op(), r.recv.why))
+		} else if w := c.writer; w != nil && c.inWrite && passed(w.up.until) {
+			c.fail(w, fromDeadline(w.op(), w.up.why))
+		}
+	}
+	if t := c.earliest(time.Time{}); !t.IsZero() && !c.gone {
+		c.alarm.Reset(time.Until(t))
+	}
+	c.unlock()
+}
+
+func (c *Conn) stopAlarm() {
+	if c.alarm != nil {
+		c.alarm.Stop()
+	}
+}
+
+// turn reports whether e may read: nobody does, and nobody in front of it wants to. mu is
+// held.
+func (c *Conn) turn(e *exchange) bool { return c.reader == nil && c.nextReader() == e }
+
+// nextReader returns the first exchange in the queue whose response somebody wants.
+func (c *Conn) nextReader() *exchange {
+	e := c.queue.head
+	for e != nil && e.left {
+		e = e.next
+	}
+	return e
+}
+
+// handOn gives the right to read to the next in order. mu is held.
+func (c *Conn) handOn() {
+	c.reader = nil
+	if e := c.nextReader(); e != nil {
+		e.cond.Signal()
+	}
+}
+
+// A Ready is a future: it says when a request would be admitted. It is a value, and
+// reserves nothing: Send waits for its turn in any case, first come first served.
+type Ready struct{ c *Conn }
+
+// Ready returns the future of the next admission of a request that is idempotent and has
+// no body.
+func (c *Conn) Ready() Ready { return Ready{c} }
+
+// past is closed.
+var past = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Done returns a channel that is closed once a request would be admitted, or never will
+// be: Err then says which.
+func (r Ready) Done() <-chan struct{} {
+	c := r.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.line.head == nil && c.admits(&plain) == admitted {
+		return past
+	}
+	if c.ready == nil {
+		c.ready = make(chan struct{})
+	}
+	return c.ready
+}
+
+// Wait returns nil once a request would be admitted, and else why none ever will be (see
+// Err), or that ctx ended (Canceled, Timeout).
+func (r Ready) Wait(ctx context.Context) error {
+	select {
+	case <-r.Done():
+		return r.Err()
+	default:
+	}
+	for {
+		select {
+		case <-r.Done():
+			if err := r.Err(); err == nil || err.(*Error).Kind != NotReady {
+				return err
+			}
+		case <-ctx.Done():
+			return fromContext(ctx, "ready")
+		}
+	}
+}
+
+// Err returns nil if a request would be admitted now, an error of Kind NotReady if it
+// would have to wait, and the connection's Err if it takes none any more.
+func (r Ready) Err() error {
+	c := r.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.line.head == nil && c.admits(&plain) == admitted:
+		return nil
+	}
+	return &Error{Kind: NotReady, Op: "ready", Offset: -1, Err: errors.New("a request would have to wait")}
+}

@@ -1,0 +1,182 @@
+package h1
+
+// source.go: bytes from the stream into br, with their deadlines.
+//
+// Rule: every read of the stream passes beginRead and endRead, under mu, so that a cancel
+// finds either no read or the read of the exchange it means.
+
+import (
+	"errors"
+	"io"
+	"time"
+)
+
+// source is what br reads from: the connection's stream, and what was read of it before.
+type source Conn
+
+func (s *source) Read(p []byte) (int, error) {
+	c := (*Conn)(s)
+	if len(c.carry) > 0 {
+		n := copy(p, c.carry)
+		c.carry = c.carry[n:]
+		return n, nil
+	}
+	if err := c.rerr; err != nil {
+		return 0, err
+	}
+	if err := c.beginRead(); err != nil {
+		return 0, err
+	}
+	n, err := c.rw.Read(p)
+	if n < 0 || n > len(p) {
+		n, err = 0, errors.New("the stream's Read returned an impossible count")
+	}
+	c.endRead(n)
+	if n > 0 && err != nil {
+		c.rerr, err = err, nil // the bytes first
+	}
+	return n, err
+}
+
+// beginRead marks a read as under way and sets its deadline.
+func (c *Conn) beginRead() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.reader
+	if e == nil || c.gone {
+		return errClosedByOther
+	}
+	if e.err != nil {
+		return e.err
+	}
+	for c.watch != nil && c.watch.parked {
+		c.watch.left.Wait()
+	}
+	c.limitRead(e)
+	c.inRead = true
+	return nil
+}
+
+// endRead counts what a read has brought.
+func (c *Conn) endRead(n int) {
+	c.mu.Lock()
+	c.inRead = false
+	c.stats.BytesRead += int64(n)
+	if e := c.queue.head; n > 0 && e != nil {
+		e.seen = true
+	}
+	c.mu.Unlock()
+}
+
+// limitRead sets the deadline of e's read, under way or next. mu is held.
+func (c *Conn) limitRead(e *exchange) {
+	until, why := c.readLimit(e)
+	same := until.Equal(e.recv.until) && !until.IsZero()
+	e.recv.until, e.recv.why = until, why
+	switch {
+	case until.IsZero():
+		if c.spoiltR {
+			c.spoiltR = false
+			c.dl.SetReadDeadline(time.Time{})
+		}
+	case c.dl == nil:
+		c.wakeBy(until)
+	case !same || !c.spoiltR:
+		c.spoiltR = true
+		c.dl.SetReadDeadline(until)
+	}
+}
+
+// readLimit returns until when e's read may take, and by which rule. mu is held.
+func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
+	until, why = e.by, "Request.Deadline"
+	limit := func(t time.Time, name string) {
+		if until.IsZero() || t.Before(until) {
+			until, why = t, name
+		}
+	}
+	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
+		limit(e.sent.Add(t), "HeadTimeout")
+	}
+	if t := c.cfg.StallTimeout; t > 0 && e.end >= 0 && c.written >= e.end {
+		limit(time.Now().Add(t), "StallTimeout")
+	}
+	if c.werr != nil {
+		limit(time.Now().Add(graceAfterWriteError), whyGrace)
+	}
+	if !e.recv.closeBy.IsZero() {
+		limit(e.recv.closeBy, whyDrain)
+	}
+	return until, why
+}
+
+const (
+	whyGrace = "after a failed write"
+	whyDrain = "while a response was drained"
+)
+
+// readError says what a failed read means for e; nil: it is to be tried again.
+func (c *Conn) readError(e *exchange, op string, err error) *Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.reader; e != nil && e.err != nil {
+		return e.err
+	}
+	if own, ok := err.(*Error); ok {
+		return own
+	}
+	owner := e
+	if c.reader != nil {
+		owner = c.reader
+	}
+	bad := &Error{Kind: IO, Op: op, Offset: -1, Err: err}
+	switch {
+	case isTimeout(err) && passed(owner.recv.until):
+		bad = fromDeadline(op, owner.recv.why)
+		if owner.recv.why == whyGrace && !e.seen {
+			bad = c.werr
+		}
+	case isTimeout(err) && !owner.recv.until.IsZero():
+		return nil // a deadline that was moved on while the read ran
+	case isTimeout(err):
+		bad.Kind = Timeout
+	case c.werr != nil && !e.seen:
+		bad = c.werr
+	case err == io.EOF:
+		bad.Kind = Incomplete
+		if e.seen {
+			bad.Err = io.ErrUnexpectedEOF
+		}
+	case errors.Is(err, io.ErrUnexpectedEOF): // TLS that was cut off
+		bad.Kind = Incomplete
+	}
+	return bad
+}
+
+// more reads at least one byte more into br, which grows if it is full.
+func (c *Conn) more(op string) *Error {
+	if c.br.Buffered() == c.br.Size() {
+		c.resize(2 * c.br.Size())
+	}
+	for {
+		_, err := c.br.Peek(c.br.Buffered() + 1)
+		if err == nil {
+			return nil
+		}
+		if bad := c.readError(c.queue.head, op, err); bad != nil {
+			return bad
+		}
+	}
+}
+
+// resize moves what is buffered into a buffer of another size.
+func (c *Conn) resize(size int) {
+	old := c.br
+	n := old.Buffered()
+	c.carry, _ = old.Peek(n)
+	c.br = getReader(size, (*source)(c))
+	if n > 0 {
+		c.br.Peek(n)
+	}
+	putReader(old)
+}

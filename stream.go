@@ -1,0 +1,203 @@
+package h1
+
+// stream.go: what the caller's stream can do, how it is given back, and the memory lent
+// to a connection while it is at work.
+//
+// Rule: a capability is asked for once, in NewConn; nothing but Read, Write and Close is
+// needed of a stream.
+
+import (
+	"bufio"
+	"io"
+	"math/bits"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+type deadliner interface {
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// longAgo is a deadline that has passed: it ends a read or a write that is under way.
+var longAgo = time.Unix(1, 0)
+
+// streamKind says what may be done with the socket that was found under a stream.
+type streamKind uint8
+
+const (
+	opaque  streamKind = iota // no socket
+	direct                    // the stream is the socket: bytes may be moved around its methods
+	wrapped                   // a socket's bytes are the stream's, but its own methods move them
+	layered                   // a socket carries the stream's bytes in another form (TLS)
+)
+
+// socketOf finds the socket under a stream.
+func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
+	kind := wrapped
+	var s syscall.Conn
+	switch t := rw.(type) {
+	case *net.TCPConn:
+		s, kind = t, direct
+	case *net.UnixConn:
+		s, kind = t, direct
+	case interface{ NetConn() net.Conn }: // crypto/tls.Conn, and what imitates it
+		s, _ = t.NetConn().(syscall.Conn)
+		kind = layered
+	case syscall.Conn:
+		s = t
+	}
+	if s == nil {
+		return nil, opaque
+	}
+	if !canProbe {
+		return nil, kind
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil, opaque
+	}
+	return raw, kind
+}
+
+// isTimeout reports whether an error of a stream is that of a deadline.
+func isTimeout(err error) bool {
+	t, ok := err.(interface{ Timeout() bool })
+	return ok && t.Timeout()
+}
+
+// clearDeadlines takes the deadlines back that the engine has set. mu is held.
+func (c *Conn) clearDeadlines() {
+	if c.spoiltR {
+		c.dl.SetReadDeadline(time.Time{})
+	}
+	if c.spoiltW {
+		c.dl.SetWriteDeadline(time.Time{})
+	}
+	c.spoiltR, c.spoiltW = false, false
+}
+
+// Parts is a stream given back, and the bytes that were read from it and belong to
+// whoever reads it next.
+type Parts struct {
+	IO       io.ReadWriteCloser
+	Buffered []byte
+}
+
+// Stream returns a stream that reads Buffered, then IO; writes and Close are IO's. Where
+// nothing is buffered it is IO itself. Where IO is a net.Conn the result is one, with its
+// deadlines; where IO has CloseWrite, the result has it.
+func (p Parts) Stream() io.ReadWriteCloser {
+	if len(p.Buffered) == 0 {
+		return p.IO
+	}
+	f := &front{p.Buffered, p.IO}
+	half, isHalf := p.IO.(closeWriter)
+	conn, isConn := p.IO.(net.Conn)
+	switch {
+	case isConn && isHalf:
+		return struct {
+			frontConn
+			closeWriter
+		}{frontConn{conn, f}, half}
+	case isConn:
+		return frontConn{conn, f}
+	case isHalf:
+		return struct {
+			*front
+			closeWriter
+		}{f, half}
+	}
+	return f
+}
+
+type closeWriter interface{ CloseWrite() error }
+
+// front is a stream with bytes in front of it.
+type front struct {
+	bytes []byte
+	io.ReadWriteCloser
+}
+
+func (f *front) Read(p []byte) (int, error) {
+	if len(f.bytes) == 0 {
+		return f.ReadWriteCloser.Read(p)
+	}
+	n := copy(p, f.bytes)
+	f.bytes = f.bytes[n:]
+	return n, nil
+}
+
+// WriteTo lets io.Copy from a tunnel go on as it would from the stream itself.
+func (f *front) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(f.bytes)
+	f.bytes = f.bytes[n:]
+	if err != nil {
+		return int64(n), err
+	}
+	m, err := io.Copy(w, f.ReadWriteCloser)
+	return int64(n) + m, err
+}
+
+// ReadFrom does the same in the other direction.
+func (f *front) ReadFrom(r io.Reader) (int64, error) { return io.Copy(f.ReadWriteCloser, r) }
+
+// frontConn is front for a net.Conn.
+type frontConn struct {
+	net.Conn
+	front *front
+}
+
+func (f frontConn) Read(p []byte) (int, error)          { return f.front.Read(p) }
+func (f frontConn) WriteTo(w io.Writer) (int64, error)  { return f.front.WriteTo(w) }
+func (f frontConn) ReadFrom(r io.Reader) (int64, error) { return f.front.ReadFrom(r) }
+
+// A block is a buffer on loan. Its slice may outgrow its size; it is then not lent again.
+type block struct{ b []byte }
+
+// Buffers are lent by powers of two, up to the largest that anybody shares.
+const classes = 18 // 128 KiB
+
+var (
+	blocks  [classes]sync.Pool
+	readers [classes]sync.Pool
+)
+
+func class(size int) int { return bits.Len(uint(max(size, 16) - 1)) }
+
+func getBlock(size int) *block {
+	k := class(size)
+	if k < classes {
+		if b, ok := blocks[k].Get().(*block); ok {
+			return b
+		}
+	}
+	return &block{make([]byte, 0, 1<<k)}
+}
+
+func (b *block) put(size int) {
+	if k := class(size); b != nil && k < classes && cap(b.b) == 1<<k {
+		b.b = b.b[:0]
+		blocks[k].Put(b)
+	}
+}
+
+func getReader(size int, src io.Reader) *bufio.Reader {
+	k := class(size)
+	if k < classes {
+		if br, ok := readers[k].Get().(*bufio.Reader); ok {
+			br.Reset(src)
+			return br
+		}
+	}
+	return bufio.NewReaderSize(src, 1<<k)
+}
+
+func putReader(br *bufio.Reader) {
+	if k := class(br.Size()); k < classes {
+		br.Reset(nil)
+		readers[k].Put(br)
+	}
+}

@@ -1,0 +1,539 @@
+package h1
+
+// upload.go: a request's body goes out, while its response may come in.
+//
+// Rule: in wBody nobody but the exchange in Conn.upload appends to wbuf. What fits is
+// written with its head by the caller; else pump reads the body, and flush writes what a
+// slow body has left in wbuf while pump waits for more.
+// Not here: whether a body is worth finishing once it was answered (keepalive.go, J1).
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"runtime"
+	"time"
+)
+
+// uploading is guarded by Conn.mu.
+type uploading struct {
+	until    time.Time // the deadline of the write under way
+	why      string    // whose deadline that is
+	left     int64     // bytes of the body not yet appended; -1: unknown
+	hold     bool      // 100 (Continue) is awaited
+	skip     bool      // a final response came instead: the body is not sent
+	busy     bool      // an Exchange.Write or CloseWrite is at work
+	ended    bool      // the body's end was appended
+	flushing bool      // flush runs, or is about to
+	vec      [3][]byte
+	bufs     net.Buffers // vec, as it is being written
+}
+
+// few reports whether no more than max bytes are known to be left.
+func (u *uploading) few(max int64) bool { return u.left >= 0 && u.left <= max }
+
+// pumpBuffer is how much of a body is read at once: a few times what a socket takes in one
+// write on a fresh connection, and what io.Copy uses.
+const pumpBuffer = 32 << 10
+
+var crlf = []byte("\r\n")
+
+// beginBody starts to write a request whose head was just appended. mu is held.
+func (c *Conn) beginBody(e *exchange) *Error {
+	e.up.left = -1
+	if e.q.body == bodyLength {
+		e.up.left = e.q.length
+	}
+	c.must(evHead)
+	c.upload = e
+	if c.fitsNow(e) {
+		return c.writeWhole(e)
+	}
+	c.saidClose(e)
+	e.up.hold = e.q.expect
+	e.refs++ // until the body's end
+	if e.up.hold || e.req.Push {
+		c.flushAll(e)
+	}
+	if !e.req.Push {
+		go e.pump()
+	}
+	return e.ifUnsent()
+}
+
+// fitsNow reports whether the body is in memory and fits the buffer beside its head.
+func (c *Conn) fitsNow(e *exchange) bool {
+	_, inMemory := e.req.Body.(interface{ Len() int })
+	return inMemory && !e.q.expect && e.q.body == bodyLength &&
+		int64(len(c.wbuf.b))+e.q.length <= int64(cap(c.wbuf.b))
+}
+
+// writeWhole writes head and body at once. A body that fails here leaves no trace. mu is
+// held, but not while the body is read.
+func (c *Conn) writeWhole(e *exchange) *Error {
+	c.writing = true
+	at, n := len(c.wbuf.b), int(e.q.length)
+	room := c.wbuf.b[:at+n]
+	c.mu.Unlock()
+	_, err := io.ReadFull(e.req.Body, room[at:])
+	c.mu.Lock()
+	c.writing = false
+	if e.err != nil {
+		e.release()
+		return e.err
+	}
+	if err != nil {
+		c.wbuf.b = c.wbuf.b[:e.start-c.taken]
+		c.queue.remove(e)
+		c.stats.Requests--
+		c.upload = nil
+		c.must(evDrop)
+		e.start = -1
+		c.changed()
+		return bodyFailed(err)
+	}
+	c.wbuf.b = room
+	e.up.left = 0
+	c.endBody(e)
+	c.saidClose(e)
+	c.flushAll(e)
+	c.changed()
+	return e.ifUnsent()
+}
+
+func bodyFailed(err error) *Error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = errShort
+	}
+	return &Error{Kind: BodyFailed, Op: "write body", Offset: -1, Err: err}
+}
+
+var (
+	errShort = errors.New("the body is shorter than its ContentLength")
+	errLong  = errors.New("the body is longer than its ContentLength")
+	errStop  = errors.New("the body is not wanted any more")
+)
+
+// endBody notes that the last byte was appended. mu is held.
+func (c *Conn) endBody(e *exchange) {
+	e.end = c.appended()
+	e.up.ended = true
+	c.upload = nil
+	c.must(evEnd)
+}
+
+// given reports whether e's body is not to be written on. mu is held.
+func (c *Conn) given(e *exchange) bool {
+	return c.upload != e || e.err != nil || !c.mayWrite()
+}
+
+// runPump writes a body from Request.Body. It runs on a goroutine of its own.
+func (e *exchange) runPump() {
+	c := e.c
+	c.mu.Lock()
+	if c.awaitGo(e) {
+		err := c.pumpBody(e)
+		if err == nil {
+			err = c.finishBody(e)
+		}
+		if err != nil && !c.given(e) {
+			bad, ok := err.(*Error)
+			if !ok {
+				bad = bodyFailed(err)
+			}
+			c.fail(e, bad)
+		}
+	}
+	e.release()
+	c.unlock()
+}
+
+// awaitGo waits until the body may be sent, and reports whether it may. mu is held.
+func (c *Conn) awaitGo(e *exchange) bool {
+	if e.up.hold {
+		until := time.Now().Add(c.cfg.ExpectTimeout)
+		for e.up.hold && !c.given(e) {
+			if passed(until) {
+				e.up.hold = false
+				break
+			}
+			e.pushAt = until
+			c.wakeBy(until)
+			e.wake.Wait()
+		}
+		e.pushAt = time.Time{}
+	}
+	return !e.up.skip && !c.given(e)
+}
+
+// mayGoOn releases a body that waited for 100 (Continue). mu is held.
+func (e *exchange) mayGoOn() {
+	e.up.hold = false
+	e.wake.Broadcast()
+}
+
+// expectOver settles, at a final response, what becomes of a body still held back: it is
+// not sent. A chunked one is ended as an empty one, which keeps the framing whole; for one
+// of known length nothing can, and the connection is not used again (RFC 9110, 10.1.1).
+// It reports whether there is something to flush. mu is held.
+func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
+	if !e.up.hold {
+		return false
+	}
+	e.up.hold, e.up.skip = false, true
+	e.wake.Broadcast()
+	if e.q.body != bodyChunked || !keeps {
+		if c.err == nil {
+			c.err = errUpload
+		}
+		c.upload = nil
+		c.must(evStop)
+		return false
+	}
+	if c.wbuf == nil {
+		c.wbuf = getBlock(c.cfg.WriteBuffer)
+	}
+	c.wbuf.b = append(c.wbuf.b, "0\r\n\r\n"...)
+	c.endBody(e)
+	return !c.writing
+}
+
+// pumpBody moves the body, by the shortest way there is. mu is held, but not while the
+// body is read or the stream written.
+func (c *Conn) pumpBody(e *exchange) error {
+	switch b := e.req.Body.(type) {
+	case *os.File, *io.LimitedReader, *net.TCPConn, *net.UnixConn:
+		if dst, ok := c.rw.(io.ReaderFrom); ok && c.kind == direct && e.q.body == bodyLength && c.cfg.StallTimeout == 0 {
+			return c.sendFile(e, dst)
+		}
+	case *bytes.Reader:
+		return c.pour(e, b)
+	case *bytes.Buffer:
+		return c.pour(e, b)
+	}
+	return c.readPieces(e)
+}
+
+// pour takes a body out of memory as it lies there.
+func (c *Conn) pour(e *exchange, b io.WriterTo) error {
+	c.mu.Unlock()
+	_, err := b.WriteTo(pourer{c, e})
+	c.mu.Lock()
+	return err
+}
+
+type pourer struct {
+	c *Conn
+	e *exchange
+}
+
+func (w pourer) Write(p []byte) (int, error) {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	if err := w.c.piece(w.e, p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// readPieces reads the body and writes it piece by piece.
+func (c *Conn) readPieces(e *exchange) error {
+	buf := getBlock(pumpBuffer)
+	defer buf.put(pumpBuffer)
+	for e.up.left != 0 || e.q.body == bodyChunked {
+		p := buf.b[:cap(buf.b)]
+		if e.up.left >= 0 && int64(len(p)) > e.up.left+1 {
+			p = p[:e.up.left+1] // one more than is due shows a body that is too long
+		}
+		c.kick(e)
+		c.mu.Unlock()
+		n, err := e.req.Body.Read(p)
+		c.mu.Lock()
+		if c.given(e) {
+			return errStop
+		}
+		if n > 0 {
+			if bad := c.piece(e, p[:n]); bad != nil {
+				return bad
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendFilePiece is how much is handed to the kernel at once: small enough that what is
+// left of a body is known to a few milliseconds.
+const sendFilePiece = 4 << 20
+
+// sendFile lets the kernel move a file, or what comes from another socket.
+func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom) error {
+	c.flushAll(e)
+	for e.up.left > 0 && !c.given(e) {
+		src := io.LimitedReader{R: e.req.Body, N: min(e.up.left, sendFilePiece)}
+		if !c.beginWrite(e) {
+			return errStop
+		}
+		c.writing = true
+		c.mu.Unlock()
+		n, err := dst.ReadFrom(&src)
+		c.mu.Lock()
+		c.inWrite, c.writing = false, false
+		c.written += n
+		c.taken += n
+		e.up.left -= n
+		var ofFile *fs.PathError
+		switch {
+		case errors.As(err, &ofFile):
+			return err
+		case err != nil:
+			c.writeFailed(e, err)
+			return errStop
+		case n == 0:
+			return errShort
+		}
+	}
+	return nil
+}
+
+// piece sends some bytes of the body: into wbuf where they fit, else at once, in one
+// writev where the stream can do that. mu is held, but not while it writes.
+func (c *Conn) piece(e *exchange, p []byte) error {
+	if len(p) == 0 {
+		return nil // an empty chunk would end the body
+	}
+	if e.up.left >= 0 {
+		if int64(len(p)) > e.up.left {
+			return errLong
+		}
+	}
+	const sizeLine = 18 // sixteen digits and CRLF
+	for c.writing && !c.given(e) && (c.wbuf == nil || len(c.wbuf.b)+len(p)+sizeLine+2 > c.cfg.WriteBuffer) {
+		e.wake.Wait()
+	}
+	if c.given(e) {
+		return errStop
+	}
+	if e.up.left >= 0 {
+		e.up.left -= int64(len(p))
+	}
+	if c.wbuf == nil {
+		c.wbuf = getBlock(c.cfg.WriteBuffer)
+	}
+	chunked := e.q.body == bodyChunked
+	fits := len(c.wbuf.b)+len(p)+sizeLine+2 <= c.cfg.WriteBuffer
+	if chunked {
+		c.wbuf.b = appendChunkSize(c.wbuf.b, int64(len(p)))
+	}
+	if !fits {
+		return c.writePiece(e, p, chunked)
+	}
+	c.wbuf.b = append(c.wbuf.b, p...)
+	if chunked {
+		c.wbuf.b = append(c.wbuf.b, crlf...)
+	}
+	return nil
+}
+
+// writePiece writes what waits in wbuf, p, and the end of its chunk. mu is held, but not
+// while it writes; nobody else is writing.
+func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
+	front := c.wbuf
+	c.wbuf = nil
+	v := &e.up.vec
+	v[0], v[1], v[2] = front.b, p, nil
+	if chunked {
+		v[2] = crlf
+	}
+	c.taken += int64(len(v[0]) + len(v[1]) + len(v[2]))
+	c.writing = true
+	err := c.writeVec(e)
+	c.writing = false
+	v[0], v[1], v[2] = nil, nil, nil
+	c.keepBlock(front)
+	if err != nil {
+		c.writeFailed(e, err)
+		return errStop
+	}
+	return nil
+}
+
+// writeVec writes e.up.vec. mu is held, but not while it writes.
+func (c *Conn) writeVec(e *exchange) error {
+	if c.kind != direct {
+		for _, p := range e.up.vec {
+			if err := c.write(e, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	e.up.bufs = e.up.vec[:]
+	want := len(e.up.vec[0]) + len(e.up.vec[1]) + len(e.up.vec[2])
+	for want > 0 {
+		if !c.beginWrite(e) {
+			return errClosedUnder
+		}
+		c.mu.Unlock()
+		n, err := e.up.bufs.WriteTo(c.rw)
+		c.mu.Lock()
+		if err = c.wrote(e, int(n), want, err); err != nil {
+			return err
+		}
+		want -= int(n)
+	}
+	return nil
+}
+
+// kick has what waits in wbuf written while pump waits for more of the body: a goroutine
+// does it, after it has let pump run once, so that a body at hand goes out in large pieces
+// and a slow one at once. No clock is needed. mu is held.
+func (c *Conn) kick(e *exchange) {
+	if c.pending() && !c.writing && !e.up.flushing {
+		e.up.flushing = true
+		e.refs++
+		go e.flush()
+	}
+}
+
+func (e *exchange) runFlush() {
+	runtime.Gosched()
+	c := e.c
+	c.mu.Lock()
+	if c.pending() && !c.writing && c.mayWrite() {
+		c.flushAll(e)
+	}
+	e.up.flushing = false
+	e.wake.Broadcast()
+	e.release()
+	c.unlock()
+}
+
+// finishBody appends the body's end and sees it out. mu is held, but not while it writes.
+func (c *Conn) finishBody(e *exchange) error {
+	if c.given(e) {
+		return errStop
+	}
+	if e.q.body == bodyLength && e.up.left > 0 {
+		return errShort
+	}
+	var trailer *Header
+	if e.q.body == bodyChunked {
+		if bad := checkTrailer(&e.req.Trailer); bad != nil {
+			return bad
+		}
+		trailer = &e.req.Trailer
+	}
+	if c.wbuf == nil {
+		c.wbuf = getBlock(c.cfg.WriteBuffer)
+	}
+	if trailer != nil {
+		c.wbuf.b = append(c.wbuf.b, "0\r\n"...)
+		c.wbuf.b = appendTrailer(c.wbuf.b, trailer, c.cfg.TitleCase)
+	}
+	c.endBody(e)
+	if !c.writing {
+		c.flushAll(e)
+	}
+	c.changed()
+	return nil
+}
+
+// Write sends some of the body of a request with Push set, and flushes it. It waits while
+// 100 (Continue) is awaited. It fails with BadRequest if the request has no Push, or past
+// its ContentLength, and, once the body is not wanted any more (its response has ended, or
+// the connection), with that Kind; Wait may still return the response. One goroutine at a
+// time may call it, while others read the response.
+func (x Exchange) Write(p []byte) (int, error) {
+	n := 0
+	err := x.push(func(c *Conn, e *exchange) error {
+		if err := c.piece(e, p); err != nil {
+			return err
+		}
+		n = len(p)
+		if c.pending() && !c.writing {
+			c.flushAll(e)
+		}
+		if c.werr != nil || e.err != nil {
+			n = 0
+			return errStop
+		}
+		return nil
+	})
+	return n, err
+}
+
+// CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
+// chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
+// than ContentLength was written. Calling it again does nothing.
+func (x Exchange) CloseWrite() error {
+	return x.push(func(c *Conn, e *exchange) error {
+		if err := c.finishBody(e); err != nil {
+			return err
+		}
+		return nil
+	})
+}
+
+// push runs one step of a pushed body, and turns its error into the exchange's.
+func (x Exchange) push(step func(*Conn, *exchange) error) error {
+	e, ok := x.lock()
+	if !ok {
+		return errEnded
+	}
+	c := x.c
+	defer c.unlock()
+	switch {
+	case !e.req.Push:
+		return badRequest("the request's body does not come through Write: Push is not set")
+	case e.up.busy:
+		return badRequest("another goroutine is in Write or CloseWrite")
+	case e.up.ended && e.err == nil:
+		return badRequest("the request's body has ended")
+	}
+	e.up.busy = true
+	var err error = errStop
+	if c.awaitGo(e) {
+		err = step(c, e)
+	}
+	e.up.busy = false
+	if e.up.ended {
+		e.release()
+	}
+	if err == nil {
+		return nil
+	}
+	return c.pushFailed(e, err)
+}
+
+// pushFailed says why a step of a pushed body failed. mu is held.
+func (c *Conn) pushFailed(e *exchange, err error) error {
+	switch bad, ok := err.(*Error); {
+	case err == errStop:
+		why := &Error{Kind: Closed, Op: "write body", Offset: -1, Sent: e.sentSoFar(), seen: e.seen, Err: err}
+		if e.err != nil {
+			why = e.err
+		} else if c.werr != nil {
+			why.Kind, why.Err = c.werr.Kind, c.werr.Err
+		} else if c.err != nil {
+			why.Err = fmt.Errorf("%w: %w", err, c.err)
+		}
+		return why
+	case ok:
+		c.fail(e, bad)
+	case err == errLong:
+		c.fail(e, &Error{Kind: BadRequest, Op: "write body", Offset: -1, Err: err})
+	default:
+		c.fail(e, bodyFailed(err))
+	}
+	return e.err
+}

@@ -1,0 +1,343 @@
+package h1
+
+// write.go: the write half: a request's head goes out, alone or with others.
+//
+// Rule: bytes go to the stream in the order in which they were appended to wbuf, under mu;
+// whoever sets writing takes them all and writes them without it. Every exchange knows the
+// positions of its first and last byte, so that what has gone out of it is never a guess.
+// Not here: bodies (upload.go).
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"time"
+)
+
+// Send writes a request's head, and its body if that fits the write buffer and is at hand;
+// a longer or slower body is written by a goroutine while Send returns. It waits for its
+// turn first, until ctx ends. ctx governs the exchange to the end of the response's body.
+// Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
+// that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
+func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
+	return c.handle(c.send(ctx, req, true))
+}
+
+// TrySend is Send, but where that would wait for other exchanges it fails with NotReady.
+func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
+	return c.handle(c.send(ctx, req, false))
+}
+
+func (c *Conn) handle(e *exchange, err error) (Exchange, error) {
+	if err != nil {
+		return Exchange{}, err
+	}
+	return Exchange{e, c, e.id.Load()}, nil
+}
+
+// send checks a request, waits for its turn, and starts it.
+func (c *Conn) send(ctx context.Context, req *Request, wait bool) (*exchange, error) {
+	q, bad := req.check()
+	if bad == nil {
+		bad = checkLength(req, &q)
+	}
+	if bad != nil {
+		return nil, bad
+	}
+	if ctx.Err() != nil {
+		return nil, fromContext(ctx, "send")
+	}
+	if passed(req.Deadline) {
+		return nil, fromDeadline("send", "Request.Deadline")
+	}
+	e := newExchange(ctx, c, req, q)
+	e.stamp(&e.times.Queued)
+	c.mu.Lock()
+	err := c.admit(e, wait)
+	if err == nil {
+		err = c.gate(e)
+	}
+	if err == nil {
+		err = c.begin(e)
+	}
+	c.unlock()
+	if err != nil {
+		e.abort(err)
+		return nil, e.err
+	}
+	return e, nil
+}
+
+// checkLength refuses a body that says of itself that it is not as long as declared.
+func checkLength(req *Request, q *asked) *Error {
+	if b, ok := req.Body.(interface{ Len() int }); ok && q.body == bodyLength && int64(b.Len()) != q.length {
+		return badRequest("ContentLength is %d, but Body holds %d bytes", q.length, b.Len())
+	}
+	return nil
+}
+
+// abort ends an exchange that did not come into the queue, or left it again.
+func (e *exchange) abort(err *Error) {
+	e.c.mu.Lock()
+	e.fail(err)
+	e.c.mu.Unlock()
+}
+
+// stamp notes the time, if anybody asked for it.
+func (e *exchange) stamp(t *time.Time) {
+	if e.c.cfg.Timing {
+		*t = time.Now()
+	}
+}
+
+// begin puts an admitted request into the queue and writes it, or has it written. mu is
+// held. An error means that it is not in the queue (any more).
+func (c *Conn) begin(e *exchange) *Error {
+	e.stamp(&e.times.Admitted)
+	if c.wbuf == nil {
+		c.wbuf = getBlock(c.cfg.WriteBuffer)
+	}
+	e.start = c.appended()
+	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
+	c.queue.push(e)
+	c.stats.Requests++
+	if c.watch != nil {
+		c.watch.kick(c)
+	}
+	if e.q.body != bodyNone {
+		return c.beginBody(e)
+	}
+	e.end = c.appended()
+	c.must(evHeadEnd)
+	c.saidClose(e)
+	if !c.writing {
+		c.flushAll(e)
+	}
+	c.changed()
+	return e.ifUnsent()
+}
+
+// saidClose ends reuse after a request that says close. mu is held.
+func (c *Conn) saidClose(e *exchange) {
+	if e.q.close {
+		c.noReuse(errLast)
+	}
+}
+
+// ifUnsent returns the exchange's error if it failed before a byte of it went out: Send
+// then fails with it. Elsewhere Wait does. mu is held.
+func (e *exchange) ifUnsent() *Error {
+	if e.err != nil && e.err.Sent == SentNothing {
+		return e.err
+	}
+	return nil
+}
+
+// appended returns the position of the next byte to be appended. mu is held.
+func (c *Conn) appended() int64 {
+	if c.wbuf == nil {
+		return c.taken
+	}
+	return c.taken + int64(len(c.wbuf.b))
+}
+
+// pending reports whether bytes wait for a writer. mu is held.
+func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
+
+// flushAll takes and writes what was appended, until there is nothing more, in the name
+// of e. mu is held, but not while it writes. Where others are in flight it lets them run
+// once first, so that their requests go out in the same write.
+func (c *Conn) flushAll(e *exchange) {
+	c.writing = true
+	if c.life.n > 1 && c.cfg.Depth > 1 {
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
+	for c.pending() && c.mayWrite() {
+		out := c.wbuf
+		c.taken += int64(len(out.b))
+		if c.wbuf, c.spare = c.spare, nil; c.wbuf == nil && c.life.n > 1 {
+			c.wbuf = getBlock(c.cfg.WriteBuffer)
+		}
+		err := c.write(e, out.b)
+		c.keepBlock(out)
+		if err != nil {
+			c.writeFailed(e, err)
+		}
+	}
+	c.writing = false
+	c.sentOut()
+}
+
+// mayWrite reports whether the stream may still be written to. mu is held.
+func (c *Conn) mayWrite() bool { return c.werr == nil && !c.gone && c.life.r != rShut }
+
+// keepBlock keeps a written block for the next flush, or gives it back. mu is held.
+func (c *Conn) keepBlock(out *block) {
+	if cap(out.b) > 1<<class(c.cfg.WriteBuffer) {
+		return // a long head made it grow; that is not kept
+	}
+	out.b = out.b[:0]
+	switch {
+	case c.wbuf == nil:
+		c.wbuf = out
+	case c.spare == nil:
+		c.spare = out
+	default:
+		out.put(c.cfg.WriteBuffer)
+	}
+}
+
+// write writes p in the name of e. mu is held, but not during the writes. A stall is
+// counted from the last progress.
+func (c *Conn) write(e *exchange, p []byte) error {
+	for len(p) > 0 {
+		if !c.beginWrite(e) {
+			return errClosedUnder
+		}
+		c.mu.Unlock()
+		n, err := c.rw.Write(p)
+		c.mu.Lock()
+		if err = c.wrote(e, n, len(p), err); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// errClosedUnder stops a write loop whose connection has ended in the meantime.
+var errClosedUnder = errors.New("the connection has ended")
+
+// beginWrite marks a write as under way and sets its deadline. mu is held.
+func (c *Conn) beginWrite(e *exchange) bool {
+	if c.gone || c.life.r == rShut {
+		return false
+	}
+	until, why := e.by, "Request.Deadline"
+	if s := c.cfg.StallTimeout; s > 0 {
+		if t := time.Now().Add(s); until.IsZero() || t.Before(until) {
+			until, why = t, "StallTimeout"
+		}
+	}
+	switch e.up.until, e.up.why = until, why; {
+	case !until.IsZero() && c.dl == nil:
+		c.wakeBy(until)
+	case !until.IsZero():
+		c.spoiltW = true
+		c.dl.SetWriteDeadline(until)
+	case c.spoiltW:
+		c.spoiltW = false
+		c.dl.SetWriteDeadline(time.Time{})
+	}
+	c.writer, c.inWrite = e, true
+	return true
+}
+
+// wrote counts what a write of want bytes has moved, and says whether to go on. mu is held.
+func (c *Conn) wrote(e *exchange, n, want int, err error) error {
+	c.inWrite = false
+	if n < 0 || n > want {
+		return errors.New("the stream's Write returned an impossible count")
+	}
+	c.written += int64(n)
+	if n < want && err == nil {
+		return io.ErrShortWrite
+	}
+	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == "StallTimeout"
+	if stalled && c.kind != layered && e.err == nil {
+		return nil
+	}
+	if n == want {
+		return nil // all is out; an error that matters comes back with the next call
+	}
+	return err
+}
+
+// sentOut notes, after a write, which exchanges are out whole. mu is held.
+func (c *Conn) sentOut() {
+	if c.cfg.HeadTimeout > 0 || c.cfg.Timing {
+		for e := c.queue.head; e != nil; e = e.next {
+			if e.sent.IsZero() && e.end >= 0 && c.written >= e.end {
+				e.sent = time.Now()
+				e.times.Sent = e.sent
+			}
+		}
+	}
+	if c.reader != nil && c.inRead && (c.cfg.HeadTimeout > 0 || c.cfg.StallTimeout > 0 || c.werr != nil) {
+		c.limitRead(c.reader)
+	}
+	if u := c.upload; u != nil {
+		u.wake.Broadcast()
+	}
+}
+
+// graceAfterWriteError bounds a read after the write half has failed. What the server had
+// sent by then is in the socket already, or lost, so no socket makes one wait that long: it
+// is there for streams whose reads do not end when their writes fail.
+const graceAfterWriteError = 100 * time.Millisecond
+
+// writeFailed shuts the write half. Requests of which nothing went out fail; the others
+// may have been answered, and a response that was received is not lost to a write's error:
+// the read half goes on. mu is held.
+func (c *Conn) writeFailed(e *exchange, err error) {
+	if c.gone || c.life.r == rShut {
+		return
+	}
+	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
+	if isTimeout(err) {
+		werr = fromDeadline("write", e.up.why)
+		c.fail(e, werr)
+		return
+	}
+	c.werr = werr
+	if c.err == nil {
+		c.err = werr
+	}
+	c.must(evStop)
+	for x := c.unsent(); x != nil; x = c.unsent() {
+		c.queue.remove(x)
+		c.must(evDrop)
+		x.fail(werr)
+	}
+	c.upload = nil
+	if c.wbuf != nil {
+		c.wbuf.b = c.wbuf.b[:0]
+	}
+	c.changed()
+}
+
+// unsent returns an exchange in the queue of which no byte went out. mu is held.
+func (c *Conn) unsent() *exchange {
+	for x := c.queue.head; x != nil; x = x.next {
+		if x.start >= c.written {
+			return x
+		}
+	}
+	return nil
+}
+
+// takeBack removes a request of which no writer has taken a byte. mu is held.
+func (c *Conn) takeBack(e *exchange) bool {
+	if e.start < c.taken || e.end < 0 || e.q.body != bodyNone || c.reader == e || c.wbuf == nil {
+		return false
+	}
+	from, n := e.start-c.taken, e.end-e.start
+	c.wbuf.b = append(c.wbuf.b[:from], c.wbuf.b[from+n:]...)
+	for x := e.next; x != nil; x = x.next {
+		x.start -= n
+		if x.end >= 0 {
+			x.end -= n
+		}
+	}
+	c.queue.remove(e)
+	c.stats.Requests--
+	c.must(evDrop)
+	e.start, e.end = -1, -1
+	if c.reader == nil {
+		c.handOn()
+	}
+	return true
+}
