@@ -69,7 +69,7 @@ func (b *body) enter() (*exchange, error) {
 func (b *body) leave(e *exchange, done bool, err *Error) error {
 	c := b.c
 	if err != nil {
-		all := c.readFailed(e, e, err)
+		all := c.readFailed(e, err)
 		c.mu.Lock()
 		b.err = all
 		c.mu.Unlock()
@@ -80,9 +80,7 @@ func (b *body) leave(e *exchange, done bool, err *Error) error {
 	switch {
 	case e.err != nil: // canceled meanwhile: the rest is another's to drain
 		b.err = e.err
-		if c.reader == e {
-			c.handOn()
-		}
+		c.leave(e)
 	case done:
 		b.err = io.EOF
 		c.finish(e)
@@ -97,6 +95,9 @@ func (b *body) leave(e *exchange, done bool, err *Error) error {
 
 // Read reads some of the body; its last bytes come together with io.EOF.
 func (b *body) Read(p []byte) (int, error) {
+	if len(p) == 0 && b.c != nil {
+		return 0, nil
+	}
 	e, err := b.enter()
 	if err != nil {
 		return 0, err
@@ -145,8 +146,8 @@ func (b *body) Close() error {
 		why := *errUnread
 		why.Err = err
 		c.fail(e, &why)
-	case c.reader == e && c.life.n > 0:
-		c.handOn()
+	default:
+		c.leave(e)
 	}
 	return nil
 }
@@ -232,11 +233,8 @@ func (b *body) splice(w io.Writer) (int64, error) {
 }
 
 func isSocket(w io.Writer) bool {
-	switch w.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return true
-	}
-	return false
+	_, ok := w.(*net.TCPConn)
+	return ok
 }
 
 // readBody reads data bytes of e's response into p. done says that the response has ended,
@@ -316,7 +314,7 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 			if n > 0 {
 				return n, false, nil
 			}
-			if err := c.more("read body"); err != nil {
+			if err := c.more(e, "read body"); err != nil {
 				return n, false, err
 			}
 		}
@@ -354,7 +352,7 @@ func (c *Conn) readTrailer(e *exchange, resp *Response, hurry bool) (done bool, 
 		if hurry {
 			return false, nil
 		}
-		if err := c.more("read trailer"); err != nil {
+		if err := c.more(e, "read trailer"); err != nil {
 			return false, err
 		}
 	}

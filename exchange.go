@@ -154,47 +154,61 @@ func (e *exchange) op() string {
 //   - else the connection ends.
 func (c *Conn) cancel(e *exchange, err *Error) {
 	switch {
-	case e.err != nil || e.left || e.refs == 0 || (e.start >= 0 && e.recv.done):
+	case e.err != nil || e.refs == 0:
 		return
-	case e.inLine:
-		c.line.remove(e)
-		e.inLine = false
+	case e.recv.done: // but its body is still on its way
+		if c.upload == e {
+			c.noReuse(errUpload)
+		}
+	case e.start < 0:
+		if e.inLine {
+			c.line.remove(e)
+			e.inLine = false
+		}
 		e.fail(err)
 	case c.takeBack(e):
 		e.fail(err)
-	case e.end < 0 || (c.writer == e && c.inWrite) || !c.mayLeave(e):
+	case e.end < 0 || (c.writer == e && c.inWrite) || !c.wantedBehind(e):
 		c.fail(e, err)
+	case c.reader == e && e.inUse: // its own goroutine leaves, for it owns the reception
+		if c.inRead && c.dl == nil {
+			c.fail(e, err)
+			break
+		}
+		e.left = true
+		e.fail(err)
+		if c.inRead {
+			c.spoiltR = true
+			c.dl.SetReadDeadline(longAgo)
+		}
 	default:
 		e.left = true
 		e.fail(err)
-		if c.reader == e {
-			c.leaveRead(e)
-		}
+		c.leave(e)
 	}
 	c.changed()
 }
 
-// mayLeave reports whether the response of e can be left for another to drain: somebody
-// has to come after it, and what is left must be no more than may be read for nothing.
-func (c *Conn) mayLeave(e *exchange) bool {
-	behind := false
+// wantedBehind reports whether somebody waits, or may wait, for a response behind e's, and
+// so will read what is left of it.
+func (c *Conn) wantedBehind(e *exchange) bool {
 	for x := e.next; x != nil; x = x.next {
-		behind = behind || !x.left
+		if !x.left {
+			return true
+		}
 	}
-	if !behind || e.recv.left(c) > c.cfg.MaxDrain {
-		return false
-	}
-	return !c.inRead || c.reader != e || c.dl != nil
+	return false
 }
 
-// leaveRead takes the read half from e, of whose response somebody else will read the
-// rest. If its goroutine is in a read, that is ended and hands on by itself. mu is held.
-func (c *Conn) leaveRead(e *exchange) {
+// leave lets go of e's response before its end: another reads the rest of it for nobody,
+// unless that is known to be more than may be read so. mu is held, by whoever owns the
+// reception.
+func (c *Conn) leave(e *exchange) {
 	switch {
-	case c.inRead:
-		c.spoiltR = true
-		c.dl.SetReadDeadline(longAgo)
-	case !e.inUse:
+	case c.life.r == rShut:
+	case !c.wantedBehind(e) || e.recv.left(c) > c.cfg.MaxDrain:
+		c.fail(e, e.err)
+	case c.reader == e:
 		c.handOn()
 	}
 }

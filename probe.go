@@ -42,6 +42,9 @@ func (c *Conn) gate(e *exchange) *Error {
 	n, err := peek(c.sock, first[:])
 	if n > 0 && c.kind == layered {
 		n, err = c.probeThrough(first[:])
+		if c.err != nil { // it ended meanwhile
+			return c.refusal("send")
+		}
 	}
 	var why *Error
 	switch {

@@ -77,10 +77,10 @@ func (c *Conn) wait(ctx context.Context, e *exchange, resp *Response) error {
 	}
 	c.mu.Unlock()
 	if err := c.drainOthers(e, resp); err != nil {
-		return c.readFailed(e, e, err)
+		return c.readFailed(e, err)
 	}
 	if err := c.readHead(e, e.req.Informational, resp); err != nil {
-		return c.readFailed(e, e, err)
+		return c.readFailed(e, err)
 	}
 	return c.delivered(e, resp)
 }
@@ -94,11 +94,11 @@ func (c *Conn) delivered(e *exchange, resp *Response) error {
 	defer c.unlock()
 	e.inUse = false
 	switch {
-	case e.recv.fr.kind == framingSwitch:
+	case e.recv.fr.kind == framingSwitch && e.err == nil:
 		c.finishSwitch(e)
 		resp.body.err = io.EOF
-	case e.err != nil && e.left: // canceled while the head came in
-		c.handOn()
+	case e.err != nil: // canceled while the head came in
+		c.leave(e)
 		return e.err
 	case e.recv.fr.kind == framingNone || e.recv.fr.kind == framingLength && e.recv.remain == 0:
 		c.finish(e)
@@ -108,20 +108,16 @@ func (c *Conn) delivered(e *exchange, resp *Response) error {
 	return nil
 }
 
-// readFailed ends what ended badly: x's response, which e was reading. It returns the
-// error for e's caller.
-func (c *Conn) readFailed(e, x *exchange, err *Error) error {
+// readFailed ends a response that ended badly, and returns the error for e's caller. If e
+// was canceled, only its reading ended.
+func (c *Conn) readFailed(e *exchange, err *Error) error {
 	c.mu.Lock()
 	defer c.unlock()
 	e.inUse = false
-	switch {
-	case e.err == nil:
-		c.fail(x, err)
-		if e.err == nil { // x was e's to drain, and gone already
-			e.fail(neighbour(err))
-		}
-	case c.reader == e && c.life.n > 0:
-		c.handOn()
+	if err == e.err {
+		c.leave(e)
+	} else {
+		c.fail(e, err)
 	}
 	return e.err
 }
@@ -130,10 +126,10 @@ func (c *Conn) readFailed(e, x *exchange, err *Error) error {
 func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 	for {
 		c.mu.Lock()
-		x := c.queue.head
+		x, err := c.queue.head, e.err
 		c.mu.Unlock()
-		if x == e {
-			return nil
+		if err != nil || x == e {
+			return err
 		}
 		if !x.final {
 			if err := c.readHead(x, nil, resp); err != nil {
@@ -144,14 +140,11 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 			return ofOther(err)
 		}
 		c.mu.Lock()
-		stop := e.err
-		if c.finish(x); stop == nil {
+		if c.life.r == rBody {
+			c.finish(x)
 			c.reader = e
 		}
 		c.mu.Unlock()
-		if stop != nil {
-			return stop
-		}
 	}
 }
 
@@ -233,7 +226,7 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 				return nil
 			}
 		}
-		if err := c.more("read head"); err != nil {
+		if err := c.more(x, "read head"); err != nil {
 			return err
 		}
 	}
@@ -243,12 +236,18 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *Response) *Error {
 	x.recv.infos++
 	c.mu.Lock()
-	c.stats.Informational++
-	c.must(evInfo)
-	if resp.Status == 100 {
-		x.mayGoOn()
+	err := c.soundHead(x)
+	if err == nil {
+		c.stats.Informational++
+		c.must(evInfo)
+		if resp.Status == 100 {
+			x.mayGoOn()
+		}
 	}
 	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if x.recv.infos > c.cfg.MaxInformational {
 		return &Error{Kind: TooLarge, Op: "read head", Offset: -1, Err: errors.New("more informational responses than MaxInformational")}
 	}
@@ -269,8 +268,8 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	fr := x.recv.fr
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.life.r != rHead {
-		return errClosedByOther
+	if err := c.soundHead(x); err != nil {
+		return err
 	}
 	c.stats.Responses++
 	x.final = true
@@ -303,6 +302,18 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 		c.flushAll(x)
 	}
 	c.changed()
+	return nil
+}
+
+// soundHead refuses a head for which nothing can have been asked: no writer has taken a
+// byte of the request, or the connection ended meanwhile. mu is held.
+func (c *Conn) soundHead(x *exchange) *Error {
+	switch {
+	case c.life.r != rHead:
+		return errClosedByOther
+	case x.start >= c.taken:
+		return errUnasked
+	}
 	return nil
 }
 

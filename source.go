@@ -154,7 +154,7 @@ func (c *Conn) readError(e *exchange, op string, err error) *Error {
 }
 
 // more reads at least one byte more into br, which grows if it is full.
-func (c *Conn) more(op string) *Error {
+func (c *Conn) more(e *exchange, op string) *Error {
 	if c.br.Buffered() == c.br.Size() {
 		c.resize(2 * c.br.Size())
 	}
@@ -163,7 +163,7 @@ func (c *Conn) more(op string) *Error {
 		if err == nil {
 			return nil
 		}
-		if bad := c.readError(c.queue.head, op, err); bad != nil {
+		if bad := c.readError(e, op, err); bad != nil {
 			return bad
 		}
 	}

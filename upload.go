@@ -181,7 +181,7 @@ func (e *exchange) mayGoOn() {
 // of known length nothing can, and the connection is not used again (RFC 9110, 10.1.1).
 // It reports whether there is something to flush. mu is held.
 func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
-	if !e.up.hold {
+	if !e.up.hold || c.given(e) {
 		return false
 	}
 	e.up.hold, e.up.skip = false, true

@@ -58,6 +58,9 @@ func (c *Conn) send(ctx context.Context, req *Request, wait bool) (*exchange, er
 	if err == nil {
 		err = c.gate(e)
 	}
+	if err == nil && e.err != nil { // canceled before it began
+		err = e.err
+	}
 	if err == nil {
 		err = c.begin(e)
 	}
@@ -312,7 +315,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 // unsent returns an exchange in the queue of which no byte went out. mu is held.
 func (c *Conn) unsent() *exchange {
 	for x := c.queue.head; x != nil; x = x.next {
-		if x.start >= c.written {
+		if x.start >= c.written && !x.final {
 			return x
 		}
 	}

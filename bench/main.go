@@ -58,7 +58,9 @@ func suite(s schedule, quick bool, run, only string) (done report) {
 		if os.Getenv("NOH1") != "" { // TEMP
 			r.contestants = slices.DeleteFunc(r.contestants, func(c contestant) bool { return strings.HasPrefix(c.name, "h1") })
 			r.targets = nil
-			if len(r.contestants) == 0 { continue }
+			if len(r.contestants) == 0 {
+				continue
+			}
 		}
 		if only != "" {
 			r.contestants = slices.DeleteFunc(r.contestants, func(c contestant) bool { return c.name != only })

@@ -70,12 +70,15 @@ func newHostClient(e *env, w wire, width int) *fasthttp.HostClient {
 		MaxConnWaitTimeout:       time.Minute,
 		NoDefaultUserAgentHeader: true,
 		StreamResponseBody:       streams(w),
+		MaxResponseBodySize:      mostHeld, // what is longer is streamed, where that is allowed
 		ReadBufferSize:           max(4<<10, len(w.head)),
 	}
 }
 
-// streams reports whether a body is too long to be held whole in memory.
-func streams(w wire) bool { return w.length > 64<<10 }
+// mostHeld is the longest body that fasthttp reads into memory.
+const mostHeld = 64 << 10
+
+func streams(w wire) bool { return w.length > mostHeld }
 
 func (e *env) roundTrip(t http.RoundTripper, w wire) exchange {
 	req, err := http.NewRequest("GET", url, nil)

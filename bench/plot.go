@@ -1,2 +1,3 @@
 package main
+
 import _ "gonum.org/v1/plot"

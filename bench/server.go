@@ -150,6 +150,7 @@ type canned struct {
 	matched int    // bytes of headEnd that the last read ended in
 	left    int64  // bytes of the current request's body to come
 	inBody  bool   // of a chunked one
+	tail    []byte // the end of what was read of that
 }
 
 const (
@@ -169,8 +170,10 @@ func (c *canned) count(p []byte) (n int) {
 			continue
 		}
 		if c.inBody {
-			if bytes.HasSuffix(p, []byte(chunksEnd)) {
-				c.inBody = false
+			c.tail = append(c.tail, p[max(len(p)-len(chunksEnd), 0):]...)
+			c.tail = c.tail[max(len(c.tail)-len(chunksEnd), 0):]
+			if string(c.tail) == chunksEnd {
+				c.inBody, c.tail = false, nil
 				n++
 			}
 			return n
