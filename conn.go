@@ -33,6 +33,7 @@ type Conn struct {
 	spoken  bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
 	closing bool // Shutdown was called
 	probing bool // the stream is being read for a probe
+	owing   bool // wbuf is to be written by the read that comes next
 	gone    bool // rw was closed, or given back by Detach
 	writing bool // somebody is in a write on rw, or about to be
 	inRead  bool // reader is in a read on rw
@@ -374,7 +375,7 @@ func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err
 	}
-	e, err := c.send(ctx, req, true)
+	e, err := c.send(ctx, req, true, true)
 	if err != nil {
 		return err
 	}

@@ -228,8 +228,12 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 		for end > value && isBlank(b[end-1]) {
 			end--
 		}
-		h.fields = append(h.fields, span{uint32(line) - base, uint32(colon) - base, uint32(value) - base, uint32(end) - base})
-		h.known |= classify(b[line:colon])
+		h.fields = append(h.fields, span{
+			uint32(line) - base, uint32(colon) - base, uint32(value) - base, uint32(end) - base,
+		})
+		if mayBeKnown(b[line], colon-line) {
+			h.known |= classify(b[line:colon])
+		}
 		line, colon, i = i+2, 0, i+2
 	}
 	d.line, d.colon, d.look = line, colon, i
@@ -283,6 +287,22 @@ func fieldEnd(b []byte, i int) int {
 	return i
 }
 
+// mayBeKnown reports whether a name of n bytes that begins with c may be one that lookup
+// knows: for most fields it saves the call.
+func mayBeKnown(c byte, n int) bool { return knownLengths[c&31]>>uint(n)&1 != 0 }
+
+// knownLengths holds, by the low bits of a name's first letter, the set of the lengths of
+// the names that lookup knows.
+var knownLengths = [32]uint32{
+	'C' & 31: 1<<len("Connection") | 1<<len("Content-Length"),
+	'E' & 31: 1 << len("Expect"),
+	'H' & 31: 1 << len("Host"),
+	'K' & 31: 1 << len("Keep-Alive"),
+	'P' & 31: 1 << len("Proxy-Connection"),
+	'T' & 31: 1<<len("TE") | 1<<len("Trailer") | 1<<len("Transfer-Encoding"),
+	'U' & 31: 1 << len("Upgrade"),
+}
+
 // classify is lookup for names off the wire, most of which come in one spelling.
 func classify(name []byte) known {
 	switch string(name) {
@@ -292,8 +312,6 @@ func classify(name []byte) known {
 		return knownTransferEncoding
 	case "Connection":
 		return knownConnection
-	case "Content-Type", "Date", "Server", "ETag", "Vary":
-		return 0
 	}
 	return lookup(name)
 }

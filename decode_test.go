@@ -71,7 +71,7 @@ func show(h *Header) string {
 // everyByte is the cuts that show one byte more each time; of long examples, which are dull,
 // only near either end, for every cut copies all that is before it.
 func everyByte(wire string) (cuts []int) {
-	const dull = 500
+	const dull = 250
 	for i := range len(wire) {
 		if i < dull || i > len(wire)-dull {
 			cuts = append(cuts, i)
@@ -518,6 +518,25 @@ func TestHeadIsLinear(t *testing.T) {
 	}
 }
 
+// TestMayBeKnown: no name that lookup knows may be held back from it.
+func TestMayBeKnown(t *testing.T) {
+	for _, name := range trailerForbids {
+		if lookup(name) != 0 && (!mayBeKnown(name[0], len(name)) || !mayBeKnown(lower(name[0]), len(name))) {
+			t.Errorf("%s is known, but lookup would not be asked", name)
+		}
+		if classify([]byte(name)) != lookup(name) {
+			t.Errorf("%s is classified otherwise than looked up", name)
+		}
+	}
+	var all known
+	for _, name := range trailerForbids {
+		all |= lookup(name)
+	}
+	if all != knownProxyConnection<<1-1 {
+		t.Errorf("trailerForbids holds %b of the fields known", all)
+	}
+}
+
 func TestForbiddenInTrailer(t *testing.T) {
 	for _, name := range trailerForbids {
 		if !forbiddenInTrailer(strings.ToUpper(name)) || !forbiddenInTrailer([]byte(strings.ToLower(name))) {
@@ -559,7 +578,7 @@ var (
 		"Content-Security-Policy: default-src 'self'; script-src 'self' https://cdn.example.com; img-src * data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'\r\n" +
 		"Strict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\nX-Content-Type-Options: nosniff\r\nVary: Accept-Encoding, Cookie\r\n" +
 		"Via: 1.1 varnish, 1.1 cache-fra-eddf8230045.example.net\r\nX-Cache: HIT, HIT\r\nServer-Timing: cdn-cache;desc=HIT, edge;dur=1, origin;dur=132, db;dur=53.2\r\n" +
-		"Link: </static/app.css>; rel=preload; as=style, </static/app.js>; rel=preload; as=script, </static/fonts/inter-latin-400-normal.woff2>; rel=preload; as=font; crossorigin, </static/hero-1280.avif>; rel=preload\r\n\r\n"
+		"Link: </static/app.css>; rel=preload; as=style, </static/app.js>; rel=preload; as=script, </static/fonts/inter-latin-400-normal.woff2>; rel=preload; as=font; crossorigin, </static/images/hero-1280.avif>; rel=preload\r\n\r\n"
 )
 
 // BenchmarkParseHead is from bytes to fields that can be used and a framing decided.

@@ -37,6 +37,7 @@ type exchange struct {
 	left   bool        // abandoned: its response is read for nobody
 	seen   bool        // a byte of its response was read
 	final  bool        // the final head was read
+	once   bool        // Do: its response is read right after it was sent
 	late   bool        // its context ended too late to matter
 	start  int64       // position of its first byte in the stream; -1: not admitted
 	end    int64       // position after its last byte; -1: not known yet
@@ -88,7 +89,7 @@ func (e *exchange) release() {
 	}
 	e.id.Add(1)
 	e.c, e.req, e.ctx, e.stop, e.next = nil, nil, nil, nil, nil
-	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final = false, false, false, false, false, false
+	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once = false, false, false, false, false, false, false
 	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}
 	e.recv, e.up, e.times = reception{}, uploading{}, Timing{}
 	exchanges.Put(e)

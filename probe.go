@@ -8,7 +8,6 @@ package h1
 // Not here: the system calls (probe_unix.go, probe_other.go).
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"sync"
@@ -38,36 +37,45 @@ func (c *Conn) gate(e *exchange) *Error {
 	if e == nil && c.line.head != nil {
 		return nil
 	}
-	var first [16]byte
-	n, err := peek(c.sock, first[:])
+	first, n, err := peek(c.sock)
 	if n > 0 && c.kind == layered {
-		n, err = c.probeThrough(first[:])
+		n, err = c.probeThrough(&first)
 		if c.err != nil { // it ended meanwhile
 			return c.refusal("send")
 		}
 	}
-	var why *Error
-	switch {
-	case n > 0 && bytes.HasPrefix(first[:n], []byte("HTTP/1.1 408")), n > 0 && bytes.HasPrefix(first[:n], []byte("HTTP/1.0 408")):
-		why = errIdle408
-	case n > 0:
-		why = errUnasked
-	case err == io.EOF:
-		why = errIdleEnd
-	case err != nil:
-		why = &Error{Kind: IO, Op: "idle", Offset: -1, Err: err}
-	default:
-		return nil
+	why := unfit(first[:], n, err)
+	if why != nil {
+		c.fail(nil, why)
 	}
-	c.fail(nil, why)
-	return c.refused(why)
+	return why
 }
 
-// refused is the error of a request that met a connection found dead: of the same kind.
-func (c *Conn) refused(why *Error) *Error {
-	own := *why
-	own.Op = "send"
-	return &own
+// peeked is how many bytes a look at an idle socket brings: what tells 408 from others.
+const peeked = 16
+
+// unfit says why an idle connection is of no more use, by its first n bytes and its error;
+// nil: it is good.
+func unfit(first []byte, n int, err error) *Error {
+	switch {
+	case n > 0:
+		return unasked(first[:n])
+	case err == io.EOF:
+		return errIdleEnd
+	case err != nil:
+		return &Error{Kind: IO, Op: "idle", Offset: -1, Err: err}
+	}
+	return nil
+}
+
+// unasked says what bytes mean that came to an idle connection. A server that gives up
+// waiting may say so with 408 before it closes (RFC 9110, section 15.5.9): that is a close.
+func unasked(b []byte) *Error {
+	const version = len("HTTP/1.x ")
+	if len(b) >= version+3 && string(b[:7]) == "HTTP/1." && string(b[version:version+3]) == "408" {
+		return errIdle408
+	}
+	return errUnasked
 }
 
 // nearDeadline is how long a read through TLS may take for records that are there already.
@@ -76,7 +84,7 @@ const nearDeadline = time.Millisecond
 // probeThrough reads through a layer whose socket has bytes: they may be the layer's own,
 // a session ticket for instance. Nobody else uses the stream meanwhile, for probing is
 // set. mu is held, but not during the reads.
-func (c *Conn) probeThrough(p []byte) (n int, err error) {
+func (c *Conn) probeThrough(p *[peeked]byte) (n int, err error) {
 	if c.dl == nil {
 		return 0, nil
 	}
@@ -84,9 +92,9 @@ func (c *Conn) probeThrough(p []byte) (n int, err error) {
 	c.mu.Unlock()
 	for more := true; more && n == 0 && err == nil; {
 		c.dl.SetReadDeadline(time.Now().Add(nearDeadline))
-		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
+		if n, err = c.rw.Read(p[:]); err != nil && isTimeout(err) {
 			err = nil
-			got, _ := peek(c.sock, make([]byte, 1))
+			_, got, _ := peek(c.sock)
 			more = got > 0
 		}
 	}

@@ -2,15 +2,18 @@
 
 package h1
 
+// probe_other.go: where there is no way to look into a socket without waiting, socketOf
+// finds none, and none of these is called.
+
 import (
 	"errors"
 	"syscall"
 )
 
-// peek knows nothing here: there is no way to look into a socket without waiting.
-func peek(syscall.RawConn, []byte) (int, error) { return 0, nil }
+const canProbe = false
 
-// awaitReadable cannot wait here. Watch does not call it, for socketOf finds no socket.
+func peek(syscall.RawConn) (first [peeked]byte, n int, err error) { return first, 0, nil }
+
 func awaitReadable(syscall.RawConn) error { return errors.ErrUnsupported }
 
-const canProbe = false
+func (c *Conn) takeTurn(*exchange, []byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -2,6 +2,8 @@
 
 package h1
 
+// probe_unix.go: what a socket is asked without waiting, and a whole turn of it in one call.
+
 import (
 	"io"
 	"sync"
@@ -10,58 +12,124 @@ import (
 
 const canProbe = true
 
-// peeker holds what one peek needs, so that none allocates.
-type peeker struct {
-	p   []byte
-	n   int
-	err error
-	fn  func(fd uintptr)
+// asking holds what one question to a socket needs, so that none allocates.
+type asking struct {
+	first [peeked]byte
+	n     int
+	err   error
+	peek  func(fd uintptr)
+
+	// Of a turn.
+	c     *Conn
+	e     *exchange
+	in    []byte
+	wrote bool
+	turn  func(fd uintptr) bool
 }
 
-var peekers = sync.Pool{New: func() any {
-	k := &peeker{}
-	k.fn = k.recv
-	return k
+var askings = sync.Pool{New: func() any {
+	a := &asking{}
+	a.peek, a.turn = a.runPeek, a.runTurn
+	return a
 }}
 
-func (k *peeker) recv(fd uintptr) {
+func (a *asking) put() {
+	a.c, a.e, a.in, a.err, a.n, a.wrote = nil, nil, nil, nil, 0, false
+	askings.Put(a)
+}
+
+func (a *asking) runPeek(fd uintptr) {
+	a.n, a.err = retried(func() (int, error) {
+		n, _, err := syscall.Recvfrom(int(fd), a.first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return n, err
+	})
+	switch {
+	case a.err == syscall.EAGAIN || a.err == syscall.EWOULDBLOCK:
+		a.n, a.err = 0, nil
+	case a.err == syscall.ENOTSOCK: // a pipe or a terminal, say: it cannot be asked
+		a.n, a.err = 0, nil
+	case a.err != nil:
+		a.n = 0
+	case a.n == 0:
+		a.err = io.EOF
+	}
+}
+
+func retried(call func() (int, error)) (n int, err error) {
 	for {
-		k.n, _, k.err = syscall.Recvfrom(int(fd), k.p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if k.err != syscall.EINTR {
-			return
+		if n, err = call(); err != syscall.EINTR {
+			return n, err
 		}
 	}
 }
 
 // peek looks, without waiting, at the bytes that a read would return: 0 and nil where it
 // would wait, io.EOF at the end.
-func peek(s syscall.RawConn, p []byte) (int, error) {
-	k := peekers.Get().(*peeker)
-	k.p = p
-	err := s.Control(k.fn)
-	n, got := k.n, k.err
-	k.p = nil
-	peekers.Put(k)
-	switch {
-	case err != nil:
-		return 0, err
-	case got == syscall.EAGAIN || got == syscall.EWOULDBLOCK:
-		return 0, nil
-	case got == syscall.ENOTSOCK: // a pipe or a terminal, say: it cannot be asked
-		return 0, nil
-	case got != nil:
-		return 0, got
-	case n == 0:
-		return 0, io.EOF
+func peek(s syscall.RawConn) (first [peeked]byte, n int, err error) {
+	a := askings.Get().(*asking)
+	if err = s.Control(a.peek); err == nil {
+		first, n, err = a.first, a.n, a.err
 	}
-	return n, nil
+	a.put()
+	return first, n, err
+}
+
+// takeTurn does in one call what a request to an idle socket needs: it looks whether the
+// connection is still good, writes what is owed, and reads the first bytes of the response
+// into p. The look takes the place of the read that a write is otherwise followed by, and
+// that finds nothing: so the gate against stale connections costs no system call.
+func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
+	a := askings.Get().(*asking)
+	a.c, a.e, a.in = c, e, p
+	err := c.sock.Read(a.turn)
+	n, wrote := a.n, a.wrote
+	if err == nil {
+		err = a.err
+	}
+	first := a.first
+	a.put()
+	if !wrote {
+		if why := unfit(first[:], n, err); why != nil {
+			return 0, why
+		}
+		return 0, c.payOwed(e)
+	}
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	return max(n, 0), err
+}
+
+// runTurn is called with the right to read the socket: first at once, then whenever the
+// socket has become readable. It returns false to wait for that.
+func (a *asking) runTurn(fd uintptr) bool {
+	c := a.c
+	if !a.wrote {
+		if a.runPeek(fd); a.n > 0 || a.err != nil {
+			return true
+		}
+		c.mu.Lock()
+		out := c.takeOwed(a.e)
+		c.mu.Unlock()
+		if out == nil {
+			return true
+		}
+		n, err := retried(func() (int, error) { return syscall.Write(int(fd), out) })
+		c.mu.Lock()
+		a.wrote = c.paidOwed(a.e, max(n, 0), err)
+		c.mu.Unlock()
+		return !a.wrote
+	}
+	a.n, a.err = retried(func() (int, error) { return syscall.Read(int(fd), a.in) })
+	return a.err != syscall.EAGAIN && a.err != syscall.EWOULDBLOCK
 }
 
 // awaitReadable blocks until a read would return at once.
 func awaitReadable(s syscall.RawConn) error {
-	var p [1]byte
+	a := askings.Get().(*asking)
+	defer a.put()
 	return s.Read(func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), p[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return err != syscall.EAGAIN && err != syscall.EWOULDBLOCK && err != syscall.EINTR
+		a.runPeek(fd)
+		return a.n > 0 || a.err != nil
 	})
 }

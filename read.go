@@ -393,8 +393,8 @@ func (c *Conn) finish(e *exchange) {
 	if next := c.queue.head; next != nil {
 		next.seen = c.br.Buffered() > 0
 	} else if c.err == nil {
-		if c.br.Buffered() > 0 {
-			c.noReuse(errUnasked)
+		if b, _ := c.br.Peek(min(c.br.Buffered(), peeked)); len(b) > 0 {
+			c.noReuse(unasked(b))
 		} else if c.rerr != nil {
 			c.noReuse(errIdleEnd)
 		}

@@ -27,7 +27,7 @@ func (s *source) Read(p []byte) (int, error) {
 	if err := c.beginRead(); err != nil {
 		return 0, err
 	}
-	n, err := c.rw.Read(p)
+	n, err := c.readStream(p)
 	if n < 0 || n > len(p) {
 		n, err = 0, errors.New("the stream's Read returned an impossible count")
 	}
@@ -36,6 +36,16 @@ func (s *source) Read(p []byte) (int, error) {
 		c.rerr, err = err, nil // the bytes first
 	}
 	return n, err
+}
+
+// readStream reads from the stream. What is owed is written first.
+func (c *Conn) readStream(p []byte) (int, error) {
+	if e := c.reader; c.owing && e != nil {
+		if n, err := c.takeTurn(e, p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return c.rw.Read(p)
 }
 
 // beginRead marks a read as under way and sets its deadline.

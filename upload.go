@@ -100,7 +100,7 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	e.up.left = 0
 	c.endBody(e)
 	c.saidClose(e)
-	c.flushAll(e)
+	c.sendOut(e)
 	c.changed()
 	return e.ifUnsent()
 }

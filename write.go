@@ -21,12 +21,12 @@ import (
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
 func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
-	return c.handle(c.send(ctx, req, true))
+	return c.handle(c.send(ctx, req, true, false))
 }
 
 // TrySend is Send, but where that would wait for other exchanges it fails with NotReady.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
-	return c.handle(c.send(ctx, req, false))
+	return c.handle(c.send(ctx, req, false, false))
 }
 
 func (c *Conn) handle(e *exchange, err error) (Exchange, error) {
@@ -36,8 +36,9 @@ func (c *Conn) handle(e *exchange, err error) (Exchange, error) {
 	return Exchange{e, c, e.id.Load()}, nil
 }
 
-// send checks a request, waits for its turn, and starts it.
-func (c *Conn) send(ctx context.Context, req *Request, wait bool) (*exchange, error) {
+// send checks a request, waits for its turn, and starts it. once says that the caller
+// reads the response right after.
+func (c *Conn) send(ctx context.Context, req *Request, wait, once bool) (*exchange, error) {
 	q, bad := req.check()
 	if bad == nil {
 		bad = checkLength(req, &q)
@@ -52,10 +53,11 @@ func (c *Conn) send(ctx context.Context, req *Request, wait bool) (*exchange, er
 		return nil, fromDeadline("send", "Request.Deadline")
 	}
 	e := newExchange(ctx, c, req, q)
+	e.once = once
 	e.stamp(&e.times.Queued)
 	c.mu.Lock()
 	err := c.admit(e, wait)
-	if err == nil {
+	if err == nil && !c.mayOwe(e) {
 		err = c.gate(e)
 	}
 	if err == nil && e.err != nil { // canceled before it began
@@ -115,10 +117,75 @@ func (c *Conn) begin(e *exchange) *Error {
 	c.must(evHeadEnd)
 	c.saidClose(e)
 	if !c.writing {
-		c.flushAll(e)
+		c.sendOut(e)
 	}
 	c.changed()
 	return e.ifUnsent()
+}
+
+// sendOut writes what was appended, or leaves that to the read that follows. mu is held.
+func (c *Conn) sendOut(e *exchange) {
+	if c.mayOwe(e) {
+		c.owing, c.writing = true, true
+	} else {
+		c.flushAll(e)
+	}
+}
+
+// mayOwe reports whether e's request may be written by the read of its response, in one
+// turn of the socket: its caller is about to read, and nobody else can be on the
+// connection. mu is held.
+func (c *Conn) mayOwe(e *exchange) bool {
+	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
+}
+
+// takeOwed takes the bytes that are owed, to be written at once; nil if the exchange ended
+// meanwhile. mu is held.
+func (c *Conn) takeOwed(e *exchange) []byte {
+	if e.err != nil || !c.pending() || !c.beginWrite(e) {
+		return nil
+	}
+	c.taken += int64(len(c.wbuf.b))
+	c.inRead = false
+	return c.wbuf.b
+}
+
+// paidOwed counts what was written of them, and reports whether all was. mu is held.
+func (c *Conn) paidOwed(e *exchange, n int, err error) bool {
+	c.written += int64(n)
+	c.inWrite = false
+	if n < len(c.wbuf.b) || err != nil {
+		return false
+	}
+	c.wbuf.b = c.wbuf.b[:0]
+	c.owing, c.writing = false, false
+	c.inRead = true
+	c.sentOut()
+	return true
+}
+
+// payOwed writes what is left of the bytes that were owed, where not all went out in one
+// turn; the error is the exchange's if it failed by that.
+func (c *Conn) payOwed(e *exchange) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owing = false
+	if out := c.wbuf; c.pending() {
+		unsent := out.b[max(0, c.written-e.start):]
+		c.taken = c.written + int64(len(unsent))
+		c.wbuf = nil
+		err := c.write(e, unsent)
+		c.keepBlock(out)
+		if err != nil {
+			c.writeFailed(e, err)
+		}
+	}
+	c.writing = false
+	c.sentOut()
+	if e.err != nil {
+		return e.err
+	}
+	return nil
 }
 
 // saidClose ends reuse after a request that says close. mu is held.
@@ -334,6 +401,9 @@ func (c *Conn) takeBack(e *exchange) bool {
 		if x.end >= 0 {
 			x.end -= n
 		}
+	}
+	if c.owing {
+		c.owing, c.writing = false, false
 	}
 	c.queue.remove(e)
 	c.stats.Requests--

@@ -64,6 +64,7 @@ func (e *env) do(ctx context.Context, conn *h1.Conn, w wire, deadline time.Durat
 func h1Batch(w wire, batch int) contestant {
 	return contestant{name: "h1", start: func(e *env) func(int) {
 		conn := h1.NewConn(e.connect(w), &h1.Config{Depth: batch})
+		e.do(context.Background(), conn, w, 0)() // until a response has come, the second Send waits
 		req, resp := h1.Request{Host: host, Target: path}, new(h1.Response)
 		sent := make([]h1.Exchange, batch)
 		read := e.reader(w)

@@ -51,7 +51,7 @@ func suite(s schedule, quick bool, run, only string) (done report) {
 	free, stopFree := startServer(noCore)
 	defer stopFree()
 	began := time.Now()
-	for _, r := range slices.Concat(smallRows(), bodyRows(quick)) {
+	for _, r := range slices.Concat(smallRows(), bodyRows(quick), codecRows()) {
 		if run != "" && run != r.name {
 			continue
 		}

@@ -1,0 +1,67 @@
+package h1
+
+// bench_test.go: what the engine itself costs, with a stream that costs nothing. Against
+// peers and floors: the module bench.
+
+import (
+	"context"
+	"io"
+	"testing"
+)
+
+// answering is a stream that answers each Write with canned bytes, at once.
+type answering struct {
+	response []byte
+	ready    int
+}
+
+func (a *answering) Write(p []byte) (int, error) {
+	a.ready += len(a.response)
+	return len(p), nil
+}
+
+func (a *answering) Read(p []byte) (int, error) {
+	if a.ready == 0 {
+		return 0, io.EOF
+	}
+	n := 0
+	for n < len(p) && a.ready > 0 {
+		from := (len(a.response) - a.ready%len(a.response)) % len(a.response)
+		m := copy(p[n:], a.response[from:])
+		n, a.ready = n+m, a.ready-m
+	}
+	return n, nil
+}
+
+func (*answering) Close() error { return nil }
+
+var benchResponse = []byte("HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Mon, 23 Nov 2026 00:00:00 GMT\r\n" +
+	"Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, World!")
+
+func BenchmarkRoundTrip(b *testing.B) {
+	c := NewConn(&answering{response: benchResponse}, nil)
+	req := Request{Host: "example.com", Target: "/index"}
+	var resp Response
+	buf := make([]byte, 64)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := c.Do(ctx, &req, &resp); err != nil {
+			b.Fatal(err)
+		}
+		if n, err := resp.Body.Read(buf); n != 13 || err != io.EOF {
+			b.Fatal(n, err)
+		}
+	}
+}
+
+func BenchmarkStep(b *testing.B) {
+	l := newLife()
+	for b.Loop() {
+		for _, ev := range [...]event{evHeadEnd, evFinal, evLast} {
+			if err := l.step(ev); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package h1
+
+// conformance_test.go: docs/conformance.md names only what is there, and all of it.
+//
+// Rule: the document is the list of what h1 promises; a promise whose test has gone, or
+// was renamed, fails here.
+
+import (
+	"context"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// conformanceRows is the checklist: how many behaviours each of its parts has.
+var conformanceRows = []struct {
+	part string
+	rows int
+}{{"L", 24}, {"Q", 23}, {"R", 15}, {"I", 14}, {"B", 17}, {"E", 18}}
+
+func TestConformance(t *testing.T) {
+	text, err := os.ReadFile("docs/conformance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests, scripts := testNames(t), scriptRows(t)
+	row := regexp.MustCompile(`^\| ([A-Z][0-9]+) \| (.+) \| (.+) \| (.*) \|$`)
+	named := regexp.MustCompile("`([^`]+)`")
+	held := map[string][]string{} // by row
+	for i, line := range strings.Split(string(text), "\n") {
+		m := row.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		id := m[1]
+		if held[id] != nil {
+			t.Errorf("docs/conformance.md:%d: %s is there twice", i+1, id)
+		}
+		held[id] = []string{}
+		for _, n := range named.FindAllStringSubmatch(m[4], -1) {
+			name := n[1]
+			held[id] = append(held[id], name)
+			rows, script := scripts[name]
+			switch {
+			case script && !slices.Contains(rows, id):
+				t.Errorf("docs/conformance.md:%d: %s holds %s, and does not say so", i+1, name, id)
+			case !script && !tests[name]:
+				t.Errorf("docs/conformance.md:%d: there is no %s", i+1, name)
+			}
+		}
+		if len(held[id]) == 0 && !strings.HasPrefix(m[4], "Left to the caller: ") {
+			t.Errorf("docs/conformance.md:%d: nothing holds %s", i+1, id)
+		}
+	}
+	for _, p := range conformanceRows {
+		for n := 1; n <= p.rows; n++ {
+			if id := p.part + strconv.Itoa(n); held[id] == nil {
+				t.Errorf("docs/conformance.md: %s is missing", id)
+			}
+		}
+	}
+	for name, rows := range scripts {
+		if len(rows) == 0 {
+			t.Errorf("%s: its first line names no row of docs/conformance.md", name)
+		}
+		for _, id := range rows {
+			if !slices.Contains(held[id], name) {
+				t.Errorf("%s says that it holds %s; docs/conformance.md does not", name, id)
+			}
+		}
+	}
+}
+
+// testNames returns the tests, fuzz targets, benchmarks and examples of all packages
+// here: those of a sub-directory as "dir/TestName".
+func testNames(t *testing.T) map[string]bool {
+	names := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(path)) + "/"
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Recv != nil {
+				continue
+			}
+			for _, kind := range []string{"Test", "Fuzz", "Benchmark", "Example"} {
+				if strings.HasPrefix(f.Name.Name, kind) {
+					names[strings.TrimPrefix(dir, "./")+f.Name.Name] = true
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// scriptRows returns, for each wire script, the rows that its first line says it holds:
+//
+//	# L5, B10, RFC 9112 6.3: ...
+func scriptRows(t *testing.T) map[string][]string {
+	files, err := filepath.Glob("testdata/wire/*.wire")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	id := regexp.MustCompile(`\b[LQRIBE][0-9]+\b`)
+	rows := map[string][]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, _ := strings.Cut(string(text), ":")
+		rows[filepath.Base(file)] = id.FindAllString(first, -1)
+	}
+	return rows
+}
+
+// TestNothingIsTouchedAfterwards: a read that was canceled leaves the caller's memory
+// alone from then on, whatever the server still sends (E10).
+func TestNothingIsTouchedAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newWireStream(false)
+		c := NewConn(s, nil)
+		defer c.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		var resp Response
+		s.send([]byte("HTTP/1.1 200 OK\r\nX: y\r\nContent-Length: 9\r\n\r\nabc"))
+		if err := c.Do(ctx, &Request{Host: "example.com"}, &resp); err != nil {
+			t.Fatal(err)
+		}
+		buf := []byte("---------")
+		if n, err := resp.Body.Read(buf); n != 3 || err != nil {
+			t.Fatal(n, err)
+		}
+		go func() { synctest.Wait(); cancel() }()
+		if n, err := resp.Body.Read(buf[3:]); n != 0 || err == nil {
+			t.Fatal(n, err)
+		}
+		s.send([]byte("defghiHTTP/1.1 404 Evil\r\n\r\n"))
+		synctest.Wait()
+		if string(buf) != "abc------" || resp.Status != 200 || resp.Header.Get("X") != "y" {
+			t.Errorf("after the read had returned: %q, %d, %q", buf, resp.Status, resp.Header.Get("X"))
+		}
+	})
+}
