@@ -6,6 +6,7 @@ package h1
 // it back under mu; so a cancel never meets a read half way.
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -34,13 +35,18 @@ func (r *Response) reset() error {
 		return badRequest("the Response is nil")
 	}
 	r.body.Close()
-	r.Header.Reset()
-	r.Trailer.Reset()
-	r.Status, r.Minor, r.ContentLength, r.Close, r.reason = 0, 0, 0, false, r.reason[:0]
 	r.Timing = Timing{}
 	r.body = body{err: errNoBody}
 	r.Body = &r.body
+	r.discard()
 	return nil
+}
+
+// discard forgets what was read of a response, so that half a head is not seen.
+func (r *Response) discard() {
+	r.Header.Reset()
+	r.Trailer.Reset()
+	r.Status, r.Minor, r.ContentLength, r.Close, r.reason = 0, 0, 0, false, r.reason[:0]
 }
 
 // enter takes the exchange for one call on its body.
@@ -65,6 +71,37 @@ func (b *body) enter() (*exchange, error) {
 	return b.e, nil
 }
 
+// readAtHand reads the rest of a body that lies in the buffer whole, and ends it. mu is
+// not held.
+func (b *body) readAtHand(p []byte) (n int, ok bool) {
+	c := b.c
+	c.mu.Lock()
+	e := b.e
+	if b.err != nil || e.id.Load() != b.id || e.err != nil || e.inUse || !e.recv.atHand(c.br, len(p)) {
+		c.mu.Unlock()
+		return 0, false
+	}
+	n, _ = c.br.Read(p[:e.recv.remain])
+	e.recv.remain = 0
+	b.end(e)
+	c.unlock()
+	return n, true
+}
+
+// atHand reports whether all that is left of a body of known length is in br, and fits n.
+func (r *reception) atHand(br *bufio.Reader, n int) bool {
+	return r.fr.kind == framingLength && r.remain <= int64(n) && r.remain <= int64(br.Buffered())
+}
+
+// end ends the body in good order. mu is held.
+func (b *body) end(e *exchange) {
+	b.err = io.EOF
+	b.c.finish(e)
+	if b.c.cfg.Timing {
+		b.resp.Timing.Done = time.Now()
+	}
+}
+
 // leave gives the exchange back, or ends it.
 func (b *body) leave(e *exchange, done bool, err *Error) error {
 	c := b.c
@@ -82,11 +119,7 @@ func (b *body) leave(e *exchange, done bool, err *Error) error {
 		b.err = e.err
 		c.leave(e)
 	case done:
-		b.err = io.EOF
-		c.finish(e)
-		if c.cfg.Timing {
-			b.resp.Timing.Done = time.Now()
-		}
+		b.end(e)
 	}
 	out := b.err
 	c.unlock()
@@ -97,6 +130,11 @@ func (b *body) leave(e *exchange, done bool, err *Error) error {
 func (b *body) Read(p []byte) (int, error) {
 	if len(p) == 0 && b.c != nil {
 		return 0, nil
+	}
+	if b.c != nil {
+		if n, ok := b.readAtHand(p); ok {
+			return n, io.EOF
+		}
 	}
 	e, err := b.enter()
 	if err != nil {
@@ -328,11 +366,11 @@ func (c *Conn) readTrailer(e *exchange, resp *Response, hurry bool) (done bool, 
 		r.trailer = true
 		r.base = r.chunks.off
 		r.head.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
-		resp.Trailer.Reset()
+		resp.section.Reset()
 	}
 	for {
 		b, _ := c.br.Peek(c.br.Buffered())
-		n, done, err := r.head.nextTrailer(b, &resp.Trailer)
+		n, done, err := r.head.nextTrailer(b, &resp.section)
 		if err != nil {
 			err.Op = "read trailer"
 			if err.Offset >= 0 {
@@ -342,6 +380,7 @@ func (c *Conn) readTrailer(e *exchange, resp *Response, hurry bool) (done bool, 
 		}
 		if done {
 			c.br.Discard(n)
+			resp.Trailer, resp.section = resp.section, resp.Trailer
 			if r.head.dropped > 0 {
 				c.mu.Lock()
 				c.stats.DroppedTrailers += int64(r.head.dropped)

@@ -29,34 +29,36 @@ type Conn struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	life    life
-	spoken  bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
-	closing bool // Shutdown was called
-	probing bool // the stream is being read for a probe
-	owing   bool // wbuf is to be written by the read that comes next
-	gone    bool // rw was closed, or given back by Detach
-	writing bool // somebody is in a write on rw, or about to be
-	inRead  bool // reader is in a read on rw
-	inWrite bool // writer is in a write on rw
-	spoiltR bool // the read deadline on rw is not zero
-	spoiltW bool // the write deadline on rw is not zero
-	queue   fifo // admitted, in the order of their bytes
-	line    fifo // waiting to be admitted
-	reader  *exchange
-	writer  *exchange // in whose name a write runs
-	upload  *exchange // whose body is being written: valid only in wBody
-	wbuf    *block    // bytes appended and not yet taken by a writer; nil: none
-	spare   *block    // the other write buffer, of the two that a writer swaps
-	taken   int64     // position in the stream of wbuf's first byte
-	written int64     // bytes that rw has taken
-	err     *Error    // why no further request is taken
-	werr    *Error    // how the write half failed
-	stats   Stats
-	keep    [2]int32      // the last Keep-Alive field: timeout in seconds, max
-	ready   chan struct{} // closed once a request would be admitted, or never will be
-	end     chan struct{} // closed once the connection has ended
-	watch   *watch        // nil: nobody watches
-	alarm   *time.Timer   // wakes who is parked with a deadline
+	life     life
+	spoken   bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
+	closing  bool // Shutdown was called
+	probing  bool // the stream is being read for a probe
+	owing    bool // wbuf is to be written by the read that comes next
+	flushing bool // soon is about to run
+	gone     bool // rw was closed, or given back by Detach
+	writing  bool // somebody is in a write on rw, or about to be
+	inRead   bool // reader is in a read on rw
+	inWrite  bool // writer is in a write on rw
+	spoiltR  bool // the read deadline on rw is not zero
+	spoiltW  bool // the write deadline on rw is not zero
+	queue    fifo // admitted, in the order of their bytes
+	line     fifo // waiting to be admitted
+	reader   *exchange
+	writer   *exchange // in whose name a write runs
+	upload   *exchange // whose body is being written: valid only in wBody
+	wbuf     *block    // bytes appended and not yet taken by a writer; nil: none
+	spare    *block    // the other write buffer, of the two that a writer swaps
+	taken    int64     // position in the stream of wbuf's first byte
+	written  int64     // bytes that rw has taken
+	err      *Error    // why no further request is taken
+	werr     *Error    // how the write half failed
+	stats    Stats
+	keep     [2]int32      // the last Keep-Alive field: timeout in seconds, max
+	ready    chan struct{} // closed once a request would be admitted, or never will be
+	end      chan struct{} // closed once the connection has ended
+	watch    *watch        // nil: nobody watches
+	soon     func()        // writes what Send has left in wbuf; made once
+	alarm    *time.Timer   // wakes who is parked with a deadline
 
 	// Owned by the read half.
 	br       *bufio.Reader
@@ -375,9 +377,15 @@ func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err
 	}
-	e, err := c.send(ctx, req, true, true)
+	e, err := c.prepare(ctx, req)
 	if err != nil {
 		return err
 	}
-	return c.wait(nil, e, resp)
+	e.once = true
+	c.mu.Lock()
+	if err := c.start(e, true); err != nil {
+		c.unlock()
+		return err
+	}
+	return c.receive(e, resp)
 }

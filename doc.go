@@ -27,7 +27,8 @@
 // [Exchange.Wait], which reads the response's head. The body is read after that, by the
 // caller, from Response.Body: to its end, or closed. Until then the next response cannot
 // be read. Closing a body that has not ended reads on, for at most Config.MaxDrain bytes,
-// to save the connection, and where that is not enough ends the connection.
+// to save the connection, and where that is not enough ends the connection. Using the
+// Response again closes its body, too.
 //
 // # Views
 //
@@ -97,8 +98,8 @@
 //
 // Every error is an [*Error], and its [Kind] is an error itself:
 //
-//	errors.Is(err, h1.Incomplete)   // the stream ended inside a message
-//	errors.Is(err, io.ErrUnexpectedEOF) // or ask for the cause
+//	errors.Is(err, h1.Incomplete)     // the stream ended inside a message
+//	errors.Is(err, context.Canceled)  // or ask for the cause
 //
 // It says what went wrong, while doing what, at which byte of the message, and how much of
 // the request had gone out by then. The question that matters afterwards has two answers:

@@ -248,15 +248,30 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 		return err
 	}
 	e, ok := x.lock()
-	if !ok {
+	switch {
+	case !ok:
 		return errEnded
+	case e.waited && e.err == nil:
+		x.c.mu.Unlock()
+		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Err: errors.New("Wait was called before")}
 	}
-	same := ctx.Done() == nil || ctx.Done() == e.ctx.Done()
-	x.c.mu.Unlock()
-	if same {
-		ctx = nil
+	if ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
+		stop := context.AfterFunc(ctx, func() { x.waitOver(ctx) })
+		defer stop()
 	}
-	return x.c.wait(ctx, e, resp)
+	return x.c.receive(e, resp)
+}
+
+// waitOver cancels an exchange whose Wait was called with a context that has ended.
+func (x Exchange) waitOver(ctx context.Context) {
+	e, ok := x.lock()
+	if !ok {
+		return
+	}
+	if !e.final {
+		x.c.cancel(e, fromContext(ctx, e.op()))
+	}
+	x.c.unlock()
 }
 
 // Cancel ends the exchange: calls on it and on its response's body fail with Canceled. If

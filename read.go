@@ -8,7 +8,6 @@ package h1
 // Not here: the grammar (decode.go, chunked.go).
 
 import (
-	"context"
 	"errors"
 	"io"
 	"time"
@@ -41,24 +40,13 @@ func (r *reception) left(c *Conn) int64 {
 	return 0
 }
 
-// wait reads the head of e's response when it is e's turn.
-func (c *Conn) wait(ctx context.Context, e *exchange, resp *Response) error {
-	if ctx != nil {
-		stop := context.AfterFunc(ctx, func() {
-			c.mu.Lock()
-			if !e.final {
-				c.cancel(e, fromContext(ctx, e.op()))
-			}
-			c.unlock()
-		})
-		defer stop()
-	}
-	c.mu.Lock()
-	if e.waited && e.err == nil {
-		c.mu.Unlock()
-		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Err: errors.New("Wait was called before")}
-	}
+// receive reads the head of e's response when it is e's turn. It is called with mu held,
+// and returns without.
+func (c *Conn) receive(e *exchange, resp *Response) error {
 	e.waited = true
+	if c.pending() && !c.writing {
+		c.flushAll(e)
+	}
 	for e.err == nil && !c.turn(e) {
 		if passed(e.by) {
 			c.cancel(e, fromDeadline(e.op(), "Request.Deadline"))
@@ -70,36 +58,45 @@ func (c *Conn) wait(ctx context.Context, e *exchange, resp *Response) error {
 		c.unlock()
 		return e.err
 	}
-	c.reader = e
-	e.inUse = true
+	c.reader, e.inUse = e, true
 	if c.br == nil {
 		c.br = getReader(c.cfg.ReadBuffer, (*source)(c))
 	}
+	first := c.queue.head == e
 	c.mu.Unlock()
-	if err := c.drainOthers(e, resp); err != nil {
+	if !first {
+		if err := c.drainOthers(e, resp); err != nil {
+			resp.discard()
+			return c.readFailed(e, err)
+		}
+	}
+	err := c.readHead(e, e.req.Informational, resp)
+	c.mu.Lock()
+	if err == nil {
+		err = c.finalHead(e, resp)
+	}
+	if err != nil {
+		c.mu.Unlock()
+		resp.discard()
 		return c.readFailed(e, err)
 	}
-	if err := c.readHead(e, e.req.Informational, resp); err != nil {
-		return c.readFailed(e, err)
-	}
-	return c.delivered(e, resp)
+	defer c.unlock()
+	return c.deliver(e, resp)
 }
 
-// delivered gives the response to the caller, and ends it if it has no body.
-func (c *Conn) delivered(e *exchange, resp *Response) error {
+// deliver gives the response to the caller, and ends it if it has no body. mu is held.
+func (c *Conn) deliver(e *exchange, resp *Response) error {
 	e.stamp(&e.times.Head)
 	resp.Timing = e.times
 	resp.body = body{c: c, e: e, id: e.id.Load(), resp: resp}
-	c.mu.Lock()
-	defer c.unlock()
 	e.inUse = false
 	switch {
-	case e.recv.fr.kind == framingSwitch && e.err == nil:
-		c.finishSwitch(e)
-		resp.body.err = io.EOF
 	case e.err != nil: // canceled while the head came in
 		c.leave(e)
 		return e.err
+	case e.recv.fr.kind == framingSwitch:
+		c.finishSwitch(e)
+		resp.body.err = io.EOF
 	case e.recv.fr.kind == framingNone || e.recv.fr.kind == framingLength && e.recv.remain == 0:
 		c.finish(e)
 		resp.Timing.Done = resp.Timing.Head
@@ -132,12 +129,18 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 			return err
 		}
 		if !x.final {
-			if err := c.readHead(x, nil, resp); err != nil {
-				return ofOther(err)
+			err := c.readHead(x, nil, resp)
+			if err == nil {
+				c.mu.Lock()
+				err = c.finalHead(x, resp)
+				c.mu.Unlock()
+			}
+			if err != nil {
+				return e.ofOther(err)
 			}
 		}
 		if err := c.drain(x, resp); err != nil {
-			return ofOther(err)
+			return e.ofOther(err)
 		}
 		c.mu.Lock()
 		if c.life.r == rBody {
@@ -150,8 +153,8 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 
 // ofOther is the error of an exchange that failed while it read another's response. What
 // ended its own time is its own.
-func ofOther(err *Error) *Error {
-	if err.Kind == Timeout || err.Kind == Canceled {
+func (e *exchange) ofOther(err *Error) *Error {
+	if err.Kind == Timeout || err.Kind == Canceled || err == e.err {
 		return err
 	}
 	return neighbour(err)
@@ -200,7 +203,7 @@ func (c *Conn) readHead(x *exchange, info func(int, *Header) error, resp *Respon
 		}
 		if resp.Status >= 200 || fr.kind == framingSwitch {
 			x.recv.fr = fr
-			return c.finalHead(x, resp)
+			return nil
 		}
 		if err := c.informational(x, info, resp); err != nil {
 			return err
@@ -261,13 +264,11 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 }
 
 // finalHead moves the state by a final head, and settles what it means for the requests
-// behind it and for a body still to be sent.
+// behind it and for a body still to be sent. mu is held.
 func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	said := resp.Header.has(knownConnection) && resp.Header.hasToken("connection", "close")
 	keeps := persists(resp.Minor, &resp.Header)
 	fr := x.recv.fr
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if err := c.soundHead(x); err != nil {
 		return err
 	}
@@ -301,7 +302,9 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	if flush {
 		c.flushAll(x)
 	}
-	c.changed()
+	if c.err != nil || c.life.n < c.cfg.Depth {
+		c.changed()
+	}
 	return nil
 }
 

@@ -55,6 +55,9 @@ func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 
 // admit waits for e's turn to write, and takes it. mu is held.
 func (c *Conn) admit(e *exchange, wait bool) *Error {
+	if e.q.body != bodyNone && c.pending() && !c.writing {
+		c.flushAll(e)
+	}
 	turn := c.admits(&e.q)
 	if turn == admitted && c.line.head == nil {
 		return nil

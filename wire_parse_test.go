@@ -8,6 +8,8 @@ package h1
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -38,6 +40,15 @@ type wireStep struct {
 	after   time.Duration
 	packets [][]byte // of "<"
 	done    *wireStep
+}
+
+// readWire reads a script's file.
+func readWire(file string) (*wireScript, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return parseWire(filepath.Base(file), string(text))
 }
 
 // parseWire reads a script.

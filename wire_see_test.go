@@ -64,14 +64,22 @@ func wireStats(r *wireRun, s *wireStep) string {
 }
 
 // wireHeader writes all fields of the response, in order and as they came.
-func wireHeader(r *wireRun, s *wireStep) string {
+func wireHeader(r *wireRun, s *wireStep) (all string) {
 	x, err := r.exchange(s)
 	if err != nil {
 		return err.Error()
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			all = fmt.Sprint(wirePanics, ": ", p)
+		}
+	}()
 	var out []string
 	for k, v := range x.resp.Header.All() {
 		out = append(out, strconv.Quote(string(k)+": "+string(v)))
+	}
+	if len(out) == 0 {
+		return "none"
 	}
 	return strings.Join(out, " ")
 }
@@ -119,6 +127,14 @@ func wireInfo(r *wireRun, s *wireStep) string {
 	return first
 }
 
+// What is wrong in any story.
+const (
+	wireHangs    = "hangs"
+	wireUnquoted = "an unquoted byte"
+	wireAtOdds   = "an error at odds with itself"
+	wirePanics   = "it panics"
+)
+
 // wireErr writes an error: its kind in words, and of the rest what want asks for.
 //
 //	bad status at 9    incomplete message sent=all unprocessed retryable    EOF
@@ -131,14 +147,14 @@ func wireErr(err error, want []string, method string) string {
 	}
 	text := err.Error()
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
-		return fmt.Sprintf("an unquoted byte in the error %q", text)
+		return fmt.Sprintf("%s in the error %q", wireUnquoted, text)
 	}
 	var e *Error
 	if !errors.As(err, &e) {
 		return "other: " + text
 	}
 	if !errors.Is(err, e.Kind) || e.Unprocessed() && !e.Retryable("POST") {
-		return fmt.Sprintf("an error at odds with itself: %#v", e)
+		return fmt.Sprintf("%s: %#v", wireAtOdds, e)
 	}
 	kind := strings.Fields(e.Kind.Error())
 	if len(want) < len(kind) || strings.Join(want[:len(kind)], " ") != e.Kind.Error() {

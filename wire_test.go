@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -37,12 +36,8 @@ func TestWire(t *testing.T) {
 		t.Fatalf("no scripts: %v", err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".wire"), func(t *testing.T) {
-			sc, err := parseWire(filepath.Base(file), string(text))
+			sc, err := readWire(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,6 +58,7 @@ func TestWire(t *testing.T) {
 type wireRun struct {
 	*wireScript
 	mode    string
+	line    atomic.Int64 // of the step under way
 	stream  *wireStream
 	conn    *Conn
 	pending *wireRequest    // what the request lines have said so far
@@ -86,22 +82,12 @@ const (
 	wireStatus = 299              // of wireGlue
 )
 
-// run runs the script in one mode, in a bubble.
+// run runs the script in one mode.
 func (sc *wireScript) run(t *testing.T, mode string) (err error) {
-	var line atomic.Int64
-	alarm := time.AfterFunc(wireStuck, func() {
-		panic(fmt.Sprintf("%s:%d: spins, or waits for what no timer ends (%s)", sc.name, line.Load(), mode))
-	})
-	defer alarm.Stop()
-	synctest.Test(t, func(*testing.T) {
-		r := &wireRun{wireScript: sc, mode: mode, stream: newWireStream(mode == wireBytes),
-			calls: map[*wireStep]*wireCall{}, stop: make(chan struct{})}
-		r.conn = NewConn(r.stream, &sc.cfg)
-		if sc.plain {
-			r.conn = NewConn(wirePlain{r.stream}, &sc.cfg)
-		}
+	return sc.bubble(t, mode, mode == wireBytes, func(r *wireRun) error {
+		r.mode = mode
 		for i, s := range sc.steps {
-			line.Store(int64(s.line))
+			r.line.Store(int64(s.line))
 			if mode != wireBytes && i > sc.last && wireEnds[s.verb] && (s.how == "" || s.how == "go") {
 				if mode == wireGlued {
 					r.pending = nil
@@ -112,16 +98,33 @@ func (sc *wireScript) run(t *testing.T, mode string) (err error) {
 			if mode == wireGlued && i > sc.last && wireSkips[s.verb] {
 				continue
 			}
-			if err = r.step(s, i); err != nil {
-				err = fmt.Errorf("%s:%d: %w", sc.name, s.line, err)
-				break
+			if err := r.step(s, i); err != nil {
+				return fmt.Errorf("%s:%d: %w", sc.name, s.line, err)
 			}
 		}
-		if err == nil {
-			if err = r.end(); err != nil {
-				err = fmt.Errorf("%s: at the end: %w", sc.name, err)
-			}
+		if err := r.end(); err != nil {
+			return fmt.Errorf("%s: at the end: %w", sc.name, err)
 		}
+		return nil
+	})
+}
+
+// bubble makes a connection on a stream, both in a bubble, and ends them after f. What it
+// returns, and a goroutine that stays, fails the test; how is for the case that f never
+// comes back.
+func (sc *wireScript) bubble(t *testing.T, how string, bytes bool, f func(*wireRun) error) (err error) {
+	r := &wireRun{wireScript: sc, calls: map[*wireStep]*wireCall{}}
+	alarm := time.AfterFunc(wireStuck, func() {
+		panic(fmt.Sprintf("%s:%d: spins, or waits for what no timer ends (%s)", sc.name, r.line.Load(), how))
+	})
+	defer alarm.Stop()
+	synctest.Test(t, func(*testing.T) {
+		r.stream, r.stop = newWireStream(bytes), make(chan struct{})
+		r.conn = NewConn(r.stream, &sc.cfg)
+		if sc.plain {
+			r.conn = NewConn(wirePlain{r.stream}, &sc.cfg)
+		}
+		err = f(r)
 		if e := r.cleanUp(); err == nil {
 			err = e
 		}
@@ -213,7 +216,7 @@ func (r *wireRun) finish(s *wireStep, c *wireCall, timed bool) error {
 	select {
 	case <-c.done:
 	case <-alarm.C:
-		return fmt.Errorf("%s hangs, want %s", s.verb, wireBrief(strings.Join(s.want, " ")))
+		return fmt.Errorf("%s %s, want %s", s.verb, wireHangs, wireBrief(strings.Join(s.want, " ")))
 	}
 	synctest.Wait()
 	want, err := wireWant(s.want)

@@ -21,24 +21,30 @@ import (
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
 func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
-	return c.handle(c.send(ctx, req, true, false))
+	return c.send(ctx, req, true)
 }
 
 // TrySend is Send, but where that would wait for other exchanges it fails with NotReady.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
-	return c.handle(c.send(ctx, req, false, false))
+	return c.send(ctx, req, false)
 }
 
-func (c *Conn) handle(e *exchange, err error) (Exchange, error) {
+// send prepares and starts a request.
+func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, error) {
+	e, err := c.prepare(ctx, req)
 	if err != nil {
+		return Exchange{}, err
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	if err := c.start(e, wait); err != nil {
 		return Exchange{}, err
 	}
 	return Exchange{e, c, e.id.Load()}, nil
 }
 
-// send checks a request, waits for its turn, and starts it. once says that the caller
-// reads the response right after.
-func (c *Conn) send(ctx context.Context, req *Request, wait, once bool) (*exchange, error) {
+// prepare checks a request and makes its exchange.
+func (c *Conn) prepare(ctx context.Context, req *Request) (*exchange, error) {
 	q, bad := req.check()
 	if bad == nil {
 		bad = checkLength(req, &q)
@@ -53,9 +59,12 @@ func (c *Conn) send(ctx context.Context, req *Request, wait, once bool) (*exchan
 		return nil, fromDeadline("send", "Request.Deadline")
 	}
 	e := newExchange(ctx, c, req, q)
-	e.once = once
 	e.stamp(&e.times.Queued)
-	c.mu.Lock()
+	return e, nil
+}
+
+// start waits for the exchange's turn to write, and takes it. mu is held.
+func (c *Conn) start(e *exchange, wait bool) error {
 	err := c.admit(e, wait)
 	if err == nil && !c.mayOwe(e) {
 		err = c.gate(e)
@@ -66,12 +75,11 @@ func (c *Conn) send(ctx context.Context, req *Request, wait, once bool) (*exchan
 	if err == nil {
 		err = c.begin(e)
 	}
-	c.unlock()
 	if err != nil {
-		e.abort(err)
-		return nil, e.err
+		e.fail(err)
+		return e.err
 	}
-	return e, nil
+	return nil
 }
 
 // checkLength refuses a body that says of itself that it is not as long as declared.
@@ -80,13 +88,6 @@ func checkLength(req *Request, q *asked) *Error {
 		return badRequest("ContentLength is %d, but Body holds %d bytes", q.length, b.Len())
 	}
 	return nil
-}
-
-// abort ends an exchange that did not come into the queue, or left it again.
-func (e *exchange) abort(err *Error) {
-	e.c.mu.Lock()
-	e.fail(err)
-	e.c.mu.Unlock()
 }
 
 // stamp notes the time, if anybody asked for it.
@@ -123,13 +124,42 @@ func (c *Conn) begin(e *exchange) *Error {
 	return e.ifUnsent()
 }
 
-// sendOut writes what was appended, or leaves that to the read that follows. mu is held.
+// sendOut writes what was appended, or leaves that to somebody who is about to come: the
+// read of the response, where that is next, or, on a connection that pipelines, whoever
+// waits first, so that requests sent one after the other go out together. mu is held.
 func (c *Conn) sendOut(e *exchange) {
-	if c.mayOwe(e) {
+	switch {
+	case c.mayOwe(e):
 		c.owing, c.writing = true, true
-	} else {
+	case c.cfg.Depth > 1 && (e.once || len(c.wbuf.b) < c.cfg.WriteBuffer):
+		c.flushSoon(e)
+	default:
 		c.flushAll(e)
 	}
+}
+
+// flushSoon sees to it that what was appended is written should nobody come first: by a
+// goroutine that the scheduler runs when this one waits, or a few microseconds later on
+// another core, which is time enough to send some more. mu is held.
+func (c *Conn) flushSoon(e *exchange) {
+	if e.once || c.flushing {
+		return
+	}
+	if c.soon == nil {
+		c.soon = c.runSoon
+	}
+	c.flushing = true
+	go c.soon()
+}
+
+func (c *Conn) runSoon() {
+	runtime.Gosched()
+	c.mu.Lock()
+	c.flushing = false
+	if e := c.queue.tail; e != nil && c.pending() && !c.writing {
+		c.flushAll(e)
+	}
+	c.unlock()
 }
 
 // mayOwe reports whether e's request may be written by the read of its response, in one

@@ -41,41 +41,60 @@ func main() {
 		check(pprof.StartCPUProfile(f))
 		defer pprof.StopCPUProfile()
 	}
-	suite(s, *quick, *run, *only).write(*out)
+	rep := suite(s, *quick, *run, *only)
+	if *out != "" {
+		rep.write(*out)
+	}
 }
 
-// suite runs the rows of that name, or all.
-func suite(s schedule, quick bool, run, only string) (done report) {
+// suite runs the benchmarks of that name, or all, and prints their tables.
+func suite(s schedule, quick bool, run, only string) report {
+	began := time.Now()
 	pinned, stopPinned := startServer(lastCore())
 	defer stopPinned()
 	free, stopFree := startServer(noCore)
 	defer stopFree()
-	began := time.Now()
-	for _, r := range slices.Concat(smallRows(), bodyRows(quick), codecRows()) {
-		if run != "" && run != r.name {
+	measure := func(s schedule, r row) result {
+		r.pick(only)
+		if r.pinned {
+			return s.run(&env{server: pinned}, r)
+		}
+		return s.run(&env{server: free}, r)
+	}
+
+	rep := report{schedule: s}
+	for _, r := range slices.Concat(smallRows(), codecRows(), bodyRows(quick), []row{idleRow(quick)}) {
+		if run == "" || run == r.name {
+			rep.results = append(rep.results, measure(s, r))
+			fmt.Print(rep.results[len(rep.results)-1].table())
+		}
+	}
+	s.slot /= 5 // a curve has many points
+	for _, c := range curves(quick) {
+		if run != "" && run != c.name {
 			continue
 		}
-		if os.Getenv("NOH1") != "" { // TEMP
-			r.contestants = slices.DeleteFunc(r.contestants, func(c contestant) bool { return strings.HasPrefix(c.name, "h1") })
-			r.targets = nil
-			if len(r.contestants) == 0 {
-				continue
-			}
+		g := grown{curve: c}
+		for _, x := range c.points {
+			g.results = append(g.results, measure(s, c.at(x)))
 		}
-		if only != "" {
-			r.contestants = slices.DeleteFunc(r.contestants, func(c contestant) bool { return c.name != only })
-			r.targets = nil
-		}
-		e := &env{server: free}
-		if r.pinned {
-			e.server = pinned
-		}
-		res := s.run(e, r)
-		fmt.Fprint(os.Stdout, res.table())
-		done.results = append(done.results, res)
+		fmt.Print(g.table())
+		rep.grown = append(rep.grown, g)
 	}
-	done.took = time.Since(began)
-	return done
+	if len(rep.results)+len(rep.grown) == 0 {
+		fatal("no benchmark is named " + run)
+	}
+	fmt.Print(targetsTable(rep.results))
+	rep.took = time.Since(began)
+	return rep
+}
+
+// pick leaves only the contestant of that name, for a profile: then no target says anything.
+func (r *row) pick(only string) {
+	if only != "" {
+		r.contestants = slices.DeleteFunc(r.contestants, func(c contestant) bool { return c.name != only })
+		r.targets = nil
+	}
 }
 
 func check(err error) {

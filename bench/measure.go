@@ -38,7 +38,8 @@ type row struct {
 	work        string
 	pinned      bool // client and server share one core
 	shows       []metric
-	batch       int // operations are done in multiples of it; 0 means 1
+	differs     bool // contestants are set against each other by difference, not ratio
+	batch       int  // operations are done in multiples of it; 0 means 1
 	contestants []contestant
 	targets     []target
 }
@@ -49,7 +50,6 @@ type target struct {
 	what metric
 	most float64
 	of   string // of this contestant's figure; "": by itself
-	over bool   // not as a ratio, but as the difference to it
 }
 
 // A result holds a row's samples: by contestant, then by round.
@@ -89,11 +89,11 @@ func (s schedule) run(e *env, r row) result {
 		for i := range r.contestants {
 			i = (i + round) % len(r.contestants) // nobody always follows the same one
 			runtime.GC()
-			if sample := r.contestants[i].sample; sample != nil {
-				res.samples[i] = append(res.samples[i], sample(e))
-			} else {
-				res.samples[i] = append(res.samples[i], measure(dos[i], counts[i]))
+			one := r.contestants[i].sample
+			if one == nil {
+				one = func(*env) sample { return measure(dos[i], counts[i]) }
 			}
+			res.samples[i] = append(res.samples[i], one(e))
 		}
 	}
 	return res
@@ -158,10 +158,10 @@ func (r result) median(who string, m metric) float64 {
 }
 
 // against returns the median of the rounds' ratios, or differences, of two contestants.
-func (r result) against(who, of string, m metric, over bool) float64 {
+func (r result) against(who, of string, m metric) float64 {
 	ours, theirs := r.column(who, m), r.column(of, m)
 	for i := range ours {
-		if over {
+		if r.differs {
 			ours[i] -= theirs[i]
 		} else {
 			ours[i] /= theirs[i]

@@ -1,26 +1,193 @@
 package main
 
+// report.go: tables, for the terminal and for RESULTS.md.
+
 import (
 	"fmt"
+	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
 
+var metricNames = [metrics]string{
+	wall: "wall", cpu: "CPU", allocs: "allocs", allocBytes: "bytes", reads: "reads", writes: "writes",
+	memoryHeld: "held", goroutines: "goroutines",
+}
+
+// text prints a figure of this metric.
+func (m metric) text(v float64) string {
+	switch m {
+	case wall, cpu:
+		switch {
+		case math.Abs(v) >= 1e6:
+			return fmt.Sprintf("%.1f ms", v/1e6)
+		case math.Abs(v) >= 1e4:
+			return fmt.Sprintf("%.1f µs", v/1e3)
+		}
+		return fmt.Sprintf("%.0f ns", v)
+	case allocBytes, memoryHeld:
+		return fmt.Sprintf("%.0f B", v)
+	}
+	return fmt.Sprintf("%.1f", v)
+}
+
+// table prints a row: each contestant's figures, and its time against the first one's.
+func (r result) table() string {
+	first := r.contestants[0].name
+	var b strings.Builder
+	fmt.Fprintf(&b, "### %s `%s`: %s\n\n| |", r.number, r.name, r.work)
+	for _, m := range r.shows {
+		fmt.Fprintf(&b, " %s |", metricNames[m])
+	}
+	compared := r.compared()
+	for _, m := range compared {
+		fmt.Fprintf(&b, " %s %s %s |", metricNames[m], r.sign(), first)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---:|", len(r.shows)+len(compared)) + "\n")
+	for _, c := range r.contestants {
+		fmt.Fprintf(&b, "| %s |", c.name)
+		for _, m := range r.shows {
+			fmt.Fprintf(&b, " %s |", m.text(r.median(c.name, m)))
+		}
+		for _, m := range compared {
+			fmt.Fprintf(&b, " %s |", r.compareText(c.name, first, m))
+		}
+		b.WriteString("\n")
+	}
+	return b.String() + "\n"
+}
+
+// compared returns the metrics that are set against the first contestant's.
+func (r result) compared() (ms []metric) {
+	for _, m := range r.shows {
+		if m == wall || m == cpu || m == memoryHeld {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
+
+func (r result) sign() string {
+	if r.differs {
+		return "-"
+	}
+	return "/"
+}
+
+func (r result) compareText(who, of string, m metric) string {
+	v := r.against(who, of, m)
+	if r.differs {
+		return m.text(v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// meets returns a target's line: what is asked, what was measured, and whether it is met.
+func (r result) meets(t target) (asked, measured string, met bool) {
+	who := t.who
+	if who == "" {
+		who = "h1"
+	}
+	name := metricNames[t.what]
+	switch {
+	case t.of == "":
+		v := r.median(who, t.what)
+		return fmt.Sprintf("%s at most %s", name, t.what.text(t.most)), t.what.text(v), round(v) <= t.most
+	case r.differs:
+		v := r.against(who, t.of, t.what)
+		return fmt.Sprintf("%s at most %s over %s", name, t.what.text(t.most), t.of), t.what.text(v), round(v) <= t.most
+	}
+	v := r.against(who, t.of, t.what)
+	return fmt.Sprintf("%s at most %.2f of %s", name, t.most, t.of), fmt.Sprintf("%.3f", v), v <= t.most
+}
+
+// round drops what the runtime adds by itself: a collection's own objects, once in a slot.
+func round(v float64) float64 { return math.Round(v*10) / 10 }
+
+// targetsTable lists all targets.
+func targetsTable(results []result) string {
+	var b strings.Builder
+	b.WriteString("| # | work | target | measured | |\n|---|---|---|---:|---|\n")
+	for _, r := range results {
+		for _, t := range r.targets {
+			asked, measured, met := r.meets(t)
+			verdict := "met"
+			if !met {
+				verdict = "**missed**"
+			}
+			work := r.work
+			if t.who != "" {
+				work = t.who
+			}
+			fmt.Fprintf(&b, "| %s | `%s`: %s | %s | %s | %s |\n", r.number, r.name, work, asked, measured, verdict)
+		}
+	}
+	return b.String() + "\n"
+}
+
+// table prints a curve's points.
+func (g grown) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### 16 `%s`: %s\n\n| %s |", g.name, g.title, g.size)
+	for _, c := range g.results[0].contestants {
+		fmt.Fprintf(&b, " %s |", c.name)
+	}
+	b.WriteString("\n|---:|" + strings.Repeat("---:|", len(g.results[0].contestants)) + "\n")
+	for i, r := range g.results {
+		fmt.Fprintf(&b, "| %d |", g.points[i])
+		for _, c := range r.contestants {
+			fmt.Fprintf(&b, " %s |", wall.text(r.median(c.name, wall)))
+		}
+		b.WriteString("\n")
+	}
+	return b.String() + "\n"
+}
+
+// A report is what a run has found.
 type report struct {
+	schedule
 	results []result
+	grown   []grown
 	took    time.Duration
 }
 
-func (report) write(string) {}
-func (r result) table() string {
+const method = `Each contestant has a slot of %v in each of %d rounds, in turn, on the same bytes; a figure is
+the median over rounds, a ratio the median of the rounds' ratios. Wall time, the CPU time of
+the client's process (getrusage), heap objects and bytes, and read and write system calls are
+by operation. The server is a process of its own: one thread that counts requests and writes
+canned bytes. Rows 1, 2, 5, 11, 13, 17 and the growth of heads and bodies have client and
+server on one core, the client with GOMAXPROCS=1, because waking an idle core costs more than
+most of what is compared, and because more Ps than cores make net/http slower than it is; so
+have 6, 7 and 8, which need no server. The others have all cores. Rows 6 and 7 run h1's own
+benchmarks of its parser and encoder, which are not exported.
+
+The floor is the same bytes written and read without HTTP, in one Write and as few Reads as
+there are; for uploads io.Copy of the file, which is sendfile; for a relay io.Copy between
+connections, which is splice. ClientConn and Transport are net/http's; HostClient,
+PipelineClient are fasthttp's.
+
+`
+
+// write writes the report, and its plots beside it.
+func (rep report) write(file string) {
 	var b strings.Builder
-	fmt.Fprintln(&b, r.number, r.name)
-	for _, c := range r.contestants {
-		fmt.Fprintf(&b, "%16s", c.name)
-		for _, m := range r.shows {
-			fmt.Fprintf(&b, " %10.1f", r.median(c.name, m))
-		}
-		fmt.Fprintf(&b, " %6.3f %6.3f\n", r.against(c.name, r.contestants[0].name, wall, false), r.against(c.name, r.contestants[0].name, cpu, false))
+	fmt.Fprintf(&b, "# Results\n\nWritten by `make bench` in %v, on: %s.\n\n", rep.took.Round(time.Second), machine())
+	fmt.Fprintf(&b, method, rep.slot, rep.rounds)
+	b.WriteString("![the peers' time by h1's](plots/headline.svg)\n\n## Targets\n\n" + targetsTable(rep.results) + "## Figures\n\n")
+	for _, r := range rep.results {
+		b.WriteString(r.table())
 	}
-	return b.String()
+	b.WriteString("## Growth\n\n")
+	for _, g := range rep.grown {
+		fmt.Fprintf(&b, "%s![%s](plots/%s.svg)\n\n%s\n\n", g.table(), g.title, g.name, g.verdict())
+	}
+	plots := filepath.Join(filepath.Dir(file), "plots")
+	check(os.MkdirAll(plots, 0o755))
+	check(os.WriteFile(file, []byte(strings.TrimSpace(b.String())+"\n"), 0o644))
+	plotHeadline(rep.results, filepath.Join(plots, "headline.svg"))
+	for _, g := range rep.grown {
+		g.plot(filepath.Join(plots, g.name+".svg"))
+	}
 }

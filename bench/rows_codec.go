@@ -33,7 +33,7 @@ const (
 		"Content-Security-Policy: default-src 'self'; script-src 'self' https://cdn.example.com; img-src * data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'\r\n" +
 		"Strict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\nX-Content-Type-Options: nosniff\r\nVary: Accept-Encoding, Cookie\r\n" +
 		"Via: 1.1 varnish, 1.1 cache-fra-eddf8230045.example.net\r\nX-Cache: HIT, HIT\r\nServer-Timing: cdn-cache;desc=HIT, edge;dur=1, origin;dur=132, db;dur=53.2\r\n" +
-		"Link: </static/app.css>; rel=preload; as=style, </static/app.js>; rel=preload; as=script, </static/fonts/inter-latin-400-normal.woff2>; rel=preload; as=font; crossorigin, </static/hero-1280.avif>; rel=preload\r\n\r\n"
+		"Link: </static/app.css>; rel=preload; as=style, </static/app.js>; rel=preload; as=script, </static/fonts/inter-latin-400-normal.woff2>; rel=preload; as=font; crossorigin, </static/images/hero-1280.avif>; rel=preload\r\n\r\n"
 )
 
 // The request of BenchmarkEncode in encode_test.go: six fields and Host.

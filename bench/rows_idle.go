@@ -1,0 +1,106 @@
+package main
+
+// rows_idle.go: row 14: what a connection holds while nothing is asked.
+
+import (
+	"context"
+	"net"
+	"runtime"
+
+	"example.com/h1"
+)
+
+func idleRow(quick bool) row {
+	n := 10_000
+	if quick {
+		n = 100
+	}
+	return row{
+		number: "14", name: "idle", work: "an idle connection that has been used, beyond its socket (live heap and stacks)",
+		shows: []metric{memoryHeld, goroutines}, differs: true,
+		contestants: []contestant{
+			idle("floor", n, func(e *env) func() any {
+				return func() any {
+					conn := e.connect(hello)
+					exchangeBare(conn)
+					return conn
+				}
+			}),
+			idle("h1", n, func(e *env) func() any {
+				return func() any {
+					conn := h1.NewConn(e.connect(hello), nil)
+					e.do(context.Background(), conn, hello, 0)()
+					return conn
+				}
+			}),
+			idle("HostClient", n, idleHostClient(n)),
+			idle("ClientConn", n, func(e *env) func() any {
+				t := newTransport(e, hello)
+				return func() any {
+					conn, err := t.NewClientConn(context.Background(), "http", host+":80")
+					check(err)
+					e.roundTrip(conn, hello)()
+					return conn
+				}
+			}),
+		},
+		targets: []target{
+			{what: memoryHeld, most: 512, of: "floor"},
+			{what: goroutines, most: 0, of: "floor"},
+		},
+	}
+}
+
+func exchangeBare(conn net.Conn) {
+	writeTo(conn, hello.request())
+	readAll(conn, make([]byte, hello.size()), hello.size())
+}
+
+// idleHostClient fills a client's pool by taking connections and not giving them back; then
+// its pool, which is first in, first out, has each used once.
+func idleHostClient(n int) func(e *env) func() any {
+	return func(e *env) func() any {
+		c := newHostClient(e, hello, n)
+		var release []func()
+		for range n {
+			conn, err := c.AcquireConn(0, false)
+			check(err)
+			release = append(release, func() { c.ReleaseConn(conn) })
+		}
+		for _, f := range release {
+			f()
+		}
+		ask := e.doFast(c.Do, hello)
+		return func() any { ask(); return c }
+	}
+}
+
+// idle measures what n connections hold, each of which open makes and uses once.
+func idle(name string, n int, start func(e *env) (open func() any)) contestant {
+	return contestant{name: name, sample: func(shared *env) (s sample) {
+		e := &env{server: shared.server}
+		defer e.close()
+		kept := make([]any, n)
+		bytes, routines := held()
+		open := start(e)
+		for i := range kept {
+			kept[i] = open()
+		}
+		open = nil
+		bytesAfter, routinesAfter := held()
+		s[memoryHeld] = (bytesAfter - bytes) / float64(n)
+		s[goroutines] = (routinesAfter - routines) / float64(n)
+		runtime.KeepAlive(kept)
+		return s
+	}}
+}
+
+// held returns the bytes of live heap and of stacks, and the goroutines.
+func held() (bytes, routines float64) {
+	for range 3 { // what lies in a sync.Pool survives two collections
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc + m.StackInuse), float64(runtime.NumGoroutine())
+}

@@ -1,0 +1,177 @@
+package h1http
+
+// names.go: field names as net/http keeps them, status lines as it prints them.
+//
+// Rule: what is common costs no allocation. A name is looked up as it came; then in its
+// canonical form; only then is it made.
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// commonNames are the response fields that servers are seen to send.
+var commonNames = [...]string{
+	"Accept-Ch", "Accept-Ranges", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers",
+	"Access-Control-Allow-Methods", "Access-Control-Allow-Origin", "Access-Control-Expose-Headers",
+	"Access-Control-Max-Age", "Age", "Allow", "Alt-Svc", "Cache-Control", "Cf-Cache-Status", "Cf-Ray",
+	"Connection", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",
+	"Content-Location", "Content-Range", "Content-Security-Policy", "Content-Type",
+	"Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Date", "Etag", "Expires", "Keep-Alive",
+	"Last-Modified", "Link", "Location", "Nel", "P3p", "Permissions-Policy", "Pragma",
+	"Proxy-Authenticate", "Ratelimit-Limit", "Ratelimit-Remaining", "Ratelimit-Reset", "Referrer-Policy",
+	"Report-To", "Retry-After", "Server", "Server-Timing", "Set-Cookie", "Strict-Transport-Security",
+	"Timing-Allow-Origin", "Trailer", "Transfer-Encoding", "Upgrade", "Vary", "Via", "Warning",
+	"Www-Authenticate", "X-Amz-Cf-Id", "X-Amz-Cf-Pop", "X-Amz-Request-Id", "X-Cache", "X-Content-Type-Options",
+	"X-Download-Options", "X-Frame-Options", "X-Powered-By", "X-Ratelimit-Limit", "X-Ratelimit-Remaining",
+	"X-Ratelimit-Reset", "X-Request-Id", "X-Robots-Tag", "X-Runtime", "X-Served-By", "X-Timer",
+	"X-Ua-Compatible", "X-Xss-Protection",
+}
+
+// interned finds the canonical form of a common name, in the three ways it is written.
+var interned = func() map[string]string {
+	m := make(map[string]string, 3*len(commonNames))
+	for _, name := range commonNames {
+		low := make([]byte, len(name))
+		for i := range low {
+			low[i] = lower(name[i])
+		}
+		m[name], m[string(low)] = name, name
+	}
+	// As their specifications write them, and most servers.
+	for _, name := range [...]string{"ETag", "WWW-Authenticate", "X-XSS-Protection", "X-UA-Compatible",
+		"CF-RAY", "CF-Cache-Status", "NEL", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
+		m[name] = http.CanonicalHeaderKey(name)
+	}
+	return m
+}()
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
+}
+
+// canonical returns a name that the engine has accepted in the form of
+// http.CanonicalHeaderKey.
+func canonical(name []byte) string {
+	if s, ok := interned[string(name)]; ok {
+		return s
+	}
+	var buf [64]byte
+	if len(name) > len(buf) {
+		return http.CanonicalHeaderKey(string(name))
+	}
+	key := buf[:copy(buf[:], name)]
+	up := true
+	for i, c := range key {
+		if c = lower(c); up && 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		key[i] = c
+		up = c == '-'
+	}
+	if s, ok := interned[string(key)]; ok {
+		return s
+	}
+	return string(key)
+}
+
+// statusLines holds what http.Response.Status says of each status that has a usual text.
+var statusLines = func() (t [600]string) {
+	for code := range t {
+		if text := http.StatusText(code); text != "" {
+			t[code] = strconv.Itoa(code) + " " + text
+		}
+	}
+	return t
+}()
+
+// statusLine is the code, a space, and the reason as it came.
+func statusLine(code int, reason []byte) string {
+	if code < len(statusLines) {
+		if s := statusLines[code]; len(s) > 4 && s[4:] == string(reason) {
+			return s
+		}
+	}
+	if len(reason) == 0 {
+		return strconv.Itoa(code)
+	}
+	return strconv.Itoa(code) + " " + string(reason)
+}
+
+// Classes of octets.
+const (
+	tokenOctet = 1 << iota // in a token: RFC 9110, 5.6.2
+	valueOctet             // in a field's value
+	hostOctet              // in a Host field
+)
+
+var octets = func() (t [256]uint8) {
+	const alnum = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for _, c := range alnum + "!#$%&'*+-.^_`|~" {
+		t[c] |= tokenOctet
+	}
+	for _, c := range alnum + "-._~%!$&'()*+;=[]:" {
+		t[c] |= hostOctet
+	}
+	for c := range t {
+		if c >= 0x20 && c != 0x7f || c == '\t' {
+			t[c] |= valueOctet
+		}
+	}
+	return t
+}()
+
+// consists reports whether every octet of s is of a class.
+func consists(s string, class uint8) bool {
+	for i := 0; i < len(s); i++ {
+		if octets[s[i]]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isToken(s string) bool { return s != "" && consists(s, tokenOctet) }
+
+// hasToken reports whether a list of fields' values names a token, in any case.
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for v != "" {
+			i := 0
+			for i < len(v) && v[i] != ',' {
+				i++
+			}
+			if foldEqual(trim(v[:i]), token) {
+				return true
+			}
+			v = v[min(i+1, len(v)):]
+		}
+	}
+	return false
+}
+
+func trim(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// foldEqual compares but for the case of ASCII letters.
+func foldEqual(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 0; i < len(a); i++ {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,243 @@
+package h1http
+
+// upload.go: the body of a request.
+//
+// Rule: whatever happens, the caller's body is closed exactly once: at its end, or when the
+// exchange is over, or when the request is refused; and it is closed even under a Read that
+// hangs, since nothing else would end that. One upload serves one attempt: an attempt that
+// has failed cannot take a byte from the next.
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/h1"
+)
+
+// upload is what the engine reads a body from. A nil *upload is that of no body.
+type upload struct {
+	from io.Reader // rc, or what stands for it
+	call *call     // of the attempt
+	size int64     // declared; -1: unknown, and sent chunked
+	left int64     // of size
+
+	mu     sync.Mutex
+	rc     io.ReadCloser
+	began  bool // a Read has begun: bytes of rc may be gone
+	closed bool // rc was closed, or passed on to the next attempt
+}
+
+var (
+	errGone       = errors.New("h1http: the request's body is closed")
+	errNoRewind   = errors.New("h1http: cannot rewind body after connection loss")
+	errBodyAbsent = errors.New("h1http: Request.ContentLength is not 0, but Body is nil")
+)
+
+// newUpload takes charge of the caller's body.
+func newUpload(hreq *http.Request) *upload {
+	if hreq.Body == nil || hreq.Body == http.NoBody {
+		return nil
+	}
+	u := &upload{rc: hreq.Body, from: hreq.Body, size: hreq.ContentLength}
+	if u.size == 0 || isChunked(hreq.TransferEncoding) {
+		u.size = -1
+	}
+	u.left = u.size
+	return u
+}
+
+func isChunked(te []string) bool { return len(te) > 0 && te[0] == "chunked" }
+
+// Read is the engine's. After the last byte it closes the body.
+func (u *upload) Read(p []byte) (int, error) {
+	u.mu.Lock()
+	if u.closed {
+		u.mu.Unlock()
+		return 0, errGone
+	}
+	u.began = true
+	u.mu.Unlock()
+	n, err := u.from.Read(p)
+	if u.size >= 0 {
+		u.left -= int64(n)
+	}
+	switch {
+	case err == io.EOF, err == nil && u.size >= 0 && u.left == 0:
+		u.call.fillTrailer()
+		if bad := u.close(); bad != nil {
+			return n, bad
+		}
+		u.call.tr.wroteRequest(nil)
+	case err != nil:
+		u.call.tr.wroteRequest(err)
+	}
+	return n, err
+}
+
+// close closes the caller's body, the first time it is called.
+func (u *upload) close() error {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	closed := u.closed
+	u.closed = true
+	u.mu.Unlock()
+	if closed {
+		return nil
+	}
+	return u.rc.Close()
+}
+
+// over reports whether nothing more is read from the body.
+func (u *upload) over() bool {
+	if u == nil {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.closed
+}
+
+// mayRepeat reports whether next will succeed, as far as can be known.
+func (u *upload) mayRepeat(hreq *http.Request) bool {
+	if u == nil || hreq.GetBody != nil {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.began && !u.closed
+}
+
+// next returns the upload of the next attempt: the same body if not a byte of it was asked
+// for, else one from GetBody.
+func (u *upload) next(hreq *http.Request) (*upload, error) {
+	if u == nil {
+		return nil, nil
+	}
+	n := &upload{rc: u.rc, from: u.from, size: u.size, left: u.size}
+	u.mu.Lock()
+	fresh := !u.began && !u.closed
+	if fresh {
+		u.closed = true
+	}
+	u.mu.Unlock()
+	if fresh {
+		return n, nil
+	}
+	u.close()
+	if hreq.GetBody == nil {
+		return nil, errNoRewind
+	}
+	rc, err := hreq.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	n.rc, n.from = rc, rc
+	return n, nil
+}
+
+var (
+	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
+	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(struct {
+		io.Reader
+		io.WriterTo
+	}{}))
+)
+
+// reader returns what the engine is to read. A body in memory that GetBody can make again is
+// handed over bare: the engine then sends it with its head, or without copying it.
+func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
+	if watched || u.size <= 0 || hreq.GetBody == nil {
+		return u
+	}
+	if t := reflect.TypeOf(u.from); t == nopCloser || t == nopCloserWriterTo {
+		bare, _ := reflect.ValueOf(u.from).Field(0).Interface().(io.Reader)
+		switch r := bare.(type) {
+		case *bytes.Reader, *bytes.Buffer, *strings.Reader:
+			if int64(r.(interface{ Len() int }).Len()) == u.size {
+				u.mu.Lock()
+				u.began = true
+				u.mu.Unlock()
+				return bare
+			}
+		}
+	}
+	return u
+}
+
+// sniffTime is how long a body of a request that usually has none may take to show that it
+// is not empty. It is what net/http allows.
+const sniffTime = 200 * time.Millisecond
+
+// sniff finds out whether the body of a GET, say, of unknown length is empty: many servers
+// do not expect even an empty one there. It returns nil if it is.
+func (u *upload) sniff(method string) *upload {
+	if u == nil || u.size >= 0 || !slices.Contains([]string{"", "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH"}, method) {
+		return u
+	}
+	type first struct {
+		b   [1]byte
+		n   int
+		err error
+	}
+	got := make(chan *first, 1)
+	u.mu.Lock()
+	u.began = true
+	u.mu.Unlock()
+	src := u.from
+	go func() {
+		f := new(first)
+		f.n, f.err = src.Read(f.b[:])
+		got <- f
+	}()
+	timer := time.NewTimer(sniffTime)
+	defer timer.Stop()
+	var f *first
+	select {
+	case f = <-got:
+		if f.n == 0 && f.err == io.EOF {
+			u.close()
+			return nil
+		}
+	case <-timer.C:
+	}
+	u.from = readerFunc(func(p []byte) (int, error) {
+		if f == nil {
+			f = <-got
+		}
+		u.from = src
+		if f.n == 0 && f.err == nil {
+			return src.Read(p)
+		}
+		if f.err != nil {
+			u.from = readerFunc(func([]byte) (int, error) { return 0, f.err })
+		}
+		return copy(p, f.b[:f.n]), f.err
+	})
+	return u
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// fillTrailer copies the caller's trailer fields, which are complete by now.
+func (c *call) fillTrailer() {
+	if c.up.size >= 0 || len(c.hreq.Trailer) == 0 {
+		return
+	}
+	c.req.Trailer = h1.Header{}
+	for name, values := range c.hreq.Trailer {
+		for _, v := range values {
+			c.req.Trailer.Add(name, v)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package h1
+
+// rig_test.go: what the tests of a connection share: a connection inside a bubble of
+// testing/synctest, and the server's end of its stream.
+//
+// Rule: a test says what the server sends and what the callers do; nothing sleeps on a
+// real clock, and the bubble fails if a goroutine is left over.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+// A tap is a stream that counts its Writes, and acts before a Read returns if told to.
+type tap struct {
+	*wireStream
+	writes atomic.Int32
+	onRead atomic.Pointer[func()] // runs once, when bytes were read
+}
+
+func (s *tap) Write(p []byte) (int, error) {
+	s.writes.Add(1)
+	return s.wireStream.Write(p)
+}
+
+func (s *tap) Read(p []byte) (int, error) {
+	n, err := s.wireStream.Read(p)
+	if n > 0 {
+		if f := s.onRead.Swap(nil); f != nil {
+			(*f)()
+		}
+	}
+	return n, err
+}
+
+// A rig is a connection and the server's end of its stream.
+type rig struct {
+	*testing.T
+	s *tap
+	c *Conn
+}
+
+// inBubble runs f with a fresh connection. A plain stream has no deadlines.
+func inBubble(t *testing.T, cfg Config, plain bool, f func(*rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &tap{wireStream: newWireStream(false)}
+		var rw io.ReadWriteCloser = s
+		if plain {
+			rw = wirePlain{s}
+		}
+		r := &rig{t, s, NewConn(rw, &cfg)}
+		defer r.c.Close() // whoever hangs is let go, so that the test fails and not the bubble
+		f(r)
+	})
+}
+
+// answer is a response whose body names the request's target.
+func answer(target string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(target), target)
+}
+
+// serve sends the answers to some targets, in one packet each.
+func (r *rig) serve(targets ...string) {
+	for _, target := range targets {
+		r.raw(answer(target))
+	}
+}
+
+func (r *rig) raw(bytes string) { r.s.send([]byte(bytes)) }
+
+// took returns the request lines that the server has received since the last call.
+func (r *rig) took() (lines string) {
+	for _, head := range strings.Split(string(r.s.receive(1<<20)), "\r\n\r\n") {
+		if line, _, ok := strings.Cut(head, " HTTP/1.1\r\n"); ok {
+			lines += line + ";"
+		}
+	}
+	return lines
+}
+
+func get(target string) *Request { return &Request{Target: target, Host: "x"} }
+
+// warm makes one exchange, after which pipelining is allowed.
+func (r *rig) warm() {
+	r.Helper()
+	r.next("/warm")
+	r.took()
+}
+
+// next makes one whole exchange.
+func (r *rig) next(target string) {
+	r.Helper()
+	r.serve(target)
+	k := r.begin(context.Background(), get(target))
+	r.await(k)
+	r.got(k, target)
+}
+
+// A call is a request, and what became of it. Its fields are looked at when the bubble
+// rests.
+type call struct {
+	x          Exchange
+	resp       Response
+	body       string
+	err        error // of Send, Wait, or the body
+	sent, over bool
+}
+
+// begin sends a request from a goroutine of its own.
+func (r *rig) begin(ctx context.Context, req *Request) *call {
+	k := &call{}
+	go func() {
+		k.x, k.err = r.c.Send(ctx, req)
+		k.sent, k.over = true, k.err != nil
+	}()
+	synctest.Wait()
+	return k
+}
+
+// await reads the whole response on a goroutine of its own.
+func (r *rig) await(k *call) { r.awaitWith(context.Background(), k) }
+
+func (r *rig) awaitWith(ctx context.Context, k *call) {
+	if k.over {
+		return
+	}
+	x := k.x
+	go func() {
+		if k.err = x.Wait(ctx, &k.resp); k.err == nil {
+			var b []byte
+			b, k.err = k.resp.AppendBody(nil, -1)
+			k.body = string(b)
+		}
+		k.over = true
+	}()
+	synctest.Wait()
+}
+
+// got checks that a call has come to its end with this body.
+func (r *rig) got(k *call, body string) {
+	r.Helper()
+	synctest.Wait()
+	switch {
+	case !k.over:
+		r.Fatalf("%s: the call hangs; connection: %v, Err %v", body, r.c.State(), r.c.Err())
+	case k.err != nil || k.body != body:
+		r.Fatalf("%s: got %q, %v; connection: %v", body, k.body, k.err, r.c.State())
+	}
+}
+
+// failed checks that a call has failed like this.
+func (r *rig) failed(k *call, kind Kind, sent Sent) {
+	r.Helper()
+	synctest.Wait()
+	if !k.over {
+		r.Fatalf("the call hangs; connection: %v, Err %v", r.c.State(), r.c.Err())
+	}
+	wantError(r, k.err, kind, sent)
+}
+
+// wantError checks an error's kind, and how much it says was sent.
+func wantError(t testing.TB, err error, kind Kind, sent Sent) {
+	t.Helper()
+	e, ok := err.(*Error)
+	switch {
+	case !ok:
+		t.Errorf("error is %v, want %v, sent %v", err, kind, sent)
+	case e.Kind != kind || e.Sent != sent:
+		t.Errorf("error is %v (kind %v, sent %v), want kind %v, sent %v", e, e.Kind, e.Sent, kind, sent)
+	}
+}
+
+// alive checks that the connection takes and answers a further request.
+func (r *rig) alive() {
+	r.Helper()
+	if err := r.c.Err(); err != nil {
+		r.Fatalf("the connection has ended: %v (%v)", err, r.c.State())
+	}
+	r.next("/alive")
+	if got := r.c.State().String(); got != "wIdle rIdle reuse n=0" {
+		r.Errorf("state is %s", got)
+	}
+}
+
+// dead checks that the connection has ended, and closed its stream.
+func (r *rig) dead() {
+	r.Helper()
+	synctest.Wait()
+	if r.c.Err() == nil || !r.c.State().Closed() || r.s.ended() != "closed" {
+		r.Errorf("the connection lives on: Err %v, %v, stream %q", r.c.Err(), r.c.State(), r.s.ended())
+	}
+}
