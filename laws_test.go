@@ -75,6 +75,28 @@ func TestLawEngineImports(t *testing.T) {
 	}
 }
 
+// TestLawNetHTTP: of the whole module h1http alone, and tests, import net/http. (bench is
+// another module.)
+func TestLawNetHTTP(t *testing.T) {
+	fset := token.NewFileSet()
+	for _, pattern := range []string{"*.go", "cmd/*/*.go", "internal/*/*.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			for _, imp := range parse(t, fset, name, parser.ImportsOnly).Imports {
+				if imp.Path.Value == `"net/http"` {
+					t.Errorf("%s: imports net/http", fset.Position(imp.Pos()))
+				}
+			}
+		}
+	}
+}
+
 // TestLawEngineDependencies sees what the engine imports through others.
 func TestLawEngineDependencies(t *testing.T) {
 	deps := strings.Fields(goCommand(t, nil, "list", "-deps", "."))

@@ -165,7 +165,8 @@ type Response struct {
 	Timing Timing
 
 	reason  []byte
-	lineLen int // of the status line, where Header holds the fields as they came; else 0 or less
+	section Header // a trailer section that is not whole yet
+	lineLen int    // of the status line, where Header holds the fields as they came; else 0 or less
 	body    body
 }
 

@@ -12,10 +12,11 @@ import (
 	"sync"
 )
 
-// An env is where contestants run: the server they talk to, and the connections to close
-// when they have ended.
+// An env is where contestants run: the server they talk to, a directory for what they
+// build, and what is to be done when they have ended.
 type env struct {
 	server string
+	dir    string
 
 	mu   sync.Mutex
 	ends []func()

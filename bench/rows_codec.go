@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"sync"
 
 	"github.com/valyala/fasthttp"
 )
@@ -161,14 +160,13 @@ var _ io.Writer = new(counter)
 
 // own returns h1 as measured by a benchmark of its own package.
 func own(benchmark string) contestant {
-	return contestant{name: "h1", sample: func(*env) (s sample) {
-		out, err := exec.Command(ownBenchmarks(), "-test.run", "^$", "-test.benchtime", "200ms",
-			"-test.bench", "^"+regexp.QuoteMeta(benchmark)+"$").CombinedOutput()
-		if err != nil {
-			fatal(string(out))
-		}
+	return contestant{name: "h1", sample: func(e *env) (s sample) {
+		run := exec.Command(ownBenchmarks(e.dir), "-test.run", "^$", "-test.benchtime", "200ms",
+			"-test.bench", "^"+benchmark+"$")
+		out, err := run.CombinedOutput()
+		insist(err == nil, "%s", out)
 		fields := benchmarkLine.FindSubmatch(out)
-		insist(fields != nil, "no figures of %s in:\n%s", benchmark, out)
+		insist(fields != nil, "no figures of %s in: %s", benchmark, out)
 		for i, m := range []metric{wall, allocBytes, allocs} {
 			s[m], err = strconv.ParseFloat(string(fields[i+1]), 64)
 			check(err)
@@ -179,14 +177,13 @@ func own(benchmark string) contestant {
 
 var benchmarkLine = regexp.MustCompile(`([\d.]+) ns/op.*?(\d+) B/op\s+(\d+) allocs/op`)
 
-// ownBenchmarks builds the benchmarks of h1's package, once.
-var ownBenchmarks = sync.OnceValue(func() string {
-	dir, err := os.MkdirTemp("", "h1-bench")
-	check(err)
-	file := filepath.Join(dir, "h1.test")
-	out, err := exec.Command("go", "test", "-c", "-o", file, "example.com/h1").CombinedOutput()
-	if err != nil {
-		fatal(string(out))
+// ownBenchmarks returns the program that holds the benchmarks of h1's package, and builds
+// it where it is not there yet.
+func ownBenchmarks(dir string) string {
+	program := filepath.Join(dir, "h1.test")
+	if _, err := os.Stat(program); err != nil {
+		out, err := exec.Command("go", "test", "-c", "-o", program, "example.com/h1").CombinedOutput()
+		insist(err == nil, "%s", out)
 	}
-	return file
-})
+	return program
+}

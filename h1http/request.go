@@ -1,0 +1,358 @@
+package h1http
+
+// request.go: http.Request becomes h1.Request.
+//
+// Rule: the caller's request is read, never changed. What net/http would send is sent, but
+// for what no server could read as it was meant: that is put right, or refused before a
+// byte of it goes out.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"example.com/h1"
+)
+
+// A call is one attempt of one request: what the engine borrows for it.
+type call struct {
+	hreq *http.Request
+	ctx  context.Context
+	stop context.CancelCauseFunc // ends ctx with the exchange; nil: ctx is the caller's own
+	tr   *tracer
+	up   *upload
+	req  h1.Request
+	resp h1.Response
+
+	keys    []string // of hreq.Header, sorted
+	gzip    bool     // this package asked for it
+	expects bool     // 100 (Continue) is awaited
+	maxInfo int64    // bytes of 1xx heads that are left; they count until somebody looks
+	info    func(int, *h1.Header) error
+}
+
+var calls = sync.Pool{New: func() any {
+	c := new(call)
+	c.info = c.informational
+	return c
+}}
+
+// free gives the memory back after an exchange that ended in good order. One that had a body
+// may still be in the hands of a goroutine that reads it, and is left to the collector.
+func (c *call) free() {
+	if c.up != nil {
+		return
+	}
+	c.hreq, c.ctx, c.stop, c.tr = nil, nil, nil, nil
+	clear(c.keys)
+	h := c.req.Header
+	h.Reset()
+	c.req = h1.Request{Header: h}
+	calls.Put(c)
+}
+
+// manner is what a connection, or its Transport, adds to a request.
+type manner struct {
+	noGzip  bool
+	close   bool   // one request for each connection
+	proxied bool   // the target is written in absolute form
+	auth    string // Proxy-Authorization
+	maxHead int64
+}
+
+// newCall prepares one attempt. It takes charge of up.
+func newCall(ctx context.Context, hreq *http.Request, up *upload, m *manner) (*call, error) {
+	c := calls.Get().(*call)
+	c.hreq, c.ctx, c.up = hreq, ctx, up.sniff(hreq.Method)
+	c.gzip, c.expects, c.maxInfo = false, false, m.maxHead
+	c.stop, c.tr = nil, nil
+	if hooks := httptrace.ContextClientTrace(ctx); hooks != nil {
+		c.tr = &tracer{hooks: hooks, call: c}
+	}
+	if err := c.fill(m); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// fill makes the engine's request.
+func (c *call) fill(m *manner) error {
+	hreq, r := c.hreq, &c.req
+	if hreq.Method == "CONNECT" {
+		c.up = nil // the tunnel's: see response.go
+	}
+	if c.up == nil && hreq.Body == nil && hreq.ContentLength > 0 {
+		return errBodyAbsent
+	}
+	host, err := hostOf(hreq, m.proxied)
+	if err != nil {
+		return err
+	}
+	r.Method, r.Host, r.Informational = hreq.Method, host, c.info
+	if r.Target, err = target(hreq, host, m.proxied); err != nil {
+		return err
+	}
+	if host == "" {
+		r.Header.Add("Host", "")
+	}
+	r.Close = hreq.Close || m.close && !isUpgrade(hreq.Header)
+	if c.up != nil {
+		c.up.call = c
+		r.Body = c.up.reader(hreq, c.tr != nil)
+		r.ContentLength = c.up.size
+	}
+	c.fillHeader(m)
+	r.Idempotent = hasKey(hreq.Header)
+	return nil
+}
+
+// fillHeader writes the fields in the order of their names, so that a request is the same
+// bytes each time.
+func (c *call) fillHeader(m *manner) {
+	hreq, h := c.hreq, &c.req.Header
+	if ua, ok := hreq.Header["User-Agent"]; !ok {
+		h.Add("User-Agent", "Go-http-client/1.1") // what servers know net/http's callers by
+	} else if len(ua) > 0 && ua[0] != "" {
+		h.Add("User-Agent", ua[0])
+	}
+	c.keys = c.keys[:0]
+	for k := range hreq.Header {
+		c.keys = append(c.keys, k)
+	}
+	slices.Sort(c.keys)
+	for _, k := range c.keys {
+		if c.own(k) {
+			continue
+		}
+		for _, v := range hreq.Header[k] {
+			h.Add(k, v)
+		}
+	}
+	if c.up != nil && c.up.size < 0 && len(hreq.Trailer) > 0 {
+		names := make([]string, 0, len(hreq.Trailer))
+		for k := range hreq.Trailer {
+			names = append(names, http.CanonicalHeaderKey(k))
+		}
+		slices.Sort(names)
+		h.Add("Trailer", strings.Join(names, ","))
+	}
+	// Nothing is asked for where the caller asked for something, where part of a coded
+	// body would come, or where none comes.
+	if !m.noGzip && hreq.Header.Get("Accept-Encoding") == "" && hreq.Header.Get("Range") == "" &&
+		hreq.Method != "HEAD" && hreq.Method != "CONNECT" {
+		c.gzip = true
+		h.Add("Accept-Encoding", "gzip")
+	}
+	if m.auth != "" {
+		h.Add("Proxy-Authorization", m.auth)
+	}
+}
+
+// own reports whether a field of the caller's is not written as it stands there.
+func (c *call) own(k string) bool {
+	switch len(k) {
+	case 4:
+		return foldEqual(k, "Host")
+	case 6: // without a body it must not be sent: RFC 9110, 10.1.1
+		if foldEqual(k, "Expect") {
+			c.expects = c.up != nil && hasToken(c.hreq.Header[k], "100-continue")
+			return c.up == nil
+		}
+	case 7:
+		return foldEqual(k, "Trailer")
+	case 10:
+		return foldEqual(k, "User-Agent")
+	case 14:
+		return foldEqual(k, "Content-Length")
+	case 17:
+		return foldEqual(k, "Transfer-Encoding")
+	}
+	return false
+}
+
+// informational is called for each 1xx head.
+func (c *call) informational(status int, h *h1.Header) error {
+	shown, err := c.tr.got1xx(status, h)
+	if err != nil || shown {
+		return err
+	}
+	for name, value := range h.All() {
+		c.maxInfo -= int64(len(name) + len(value) + 4)
+	}
+	if c.maxInfo -= int64(len("HTTP/1.1 100 \r\n\r\n")); c.maxInfo < 0 {
+		return errors.New("h1http: server response headers exceeded MaxResponseHeaderBytes")
+	}
+	return nil
+}
+
+// check refuses what cannot be sent, before anything is done for it.
+func check(hreq *http.Request) error {
+	switch {
+	case hreq.URL == nil:
+		return errors.New("h1http: nil Request.URL")
+	case hreq.Header == nil:
+		return errors.New("h1http: nil Request.Header")
+	}
+	if bad := invalidField(hreq.Header); bad != "" {
+		return fmt.Errorf("h1http: invalid header %s", bad)
+	}
+	if bad := invalidField(hreq.Trailer); bad != "" {
+		return fmt.Errorf("h1http: invalid trailer %s", bad)
+	}
+	for k := range hreq.Trailer {
+		switch http.CanonicalHeaderKey(k) {
+		case "Transfer-Encoding", "Trailer", "Content-Length":
+			return fmt.Errorf("h1http: invalid Trailer key %q", k)
+		}
+	}
+	return nil
+}
+
+// checkHTTP refuses what cannot be sent by HTTP.
+func checkHTTP(hreq *http.Request) error {
+	if hreq.Method != "" && !isToken(hreq.Method) {
+		return fmt.Errorf("h1http: invalid method %q", hreq.Method)
+	}
+	if hreq.URL.Host == "" {
+		return errors.New("h1http: no Host in request URL")
+	}
+	return nil
+}
+
+// invalidField names the first field found that may not be sent. Its value may be a secret.
+func invalidField(h http.Header) string {
+	for k, values := range h {
+		if !isToken(k) {
+			return fmt.Sprintf("field name %q", k)
+		}
+		for _, v := range values {
+			if !consists(v, valueOctet) {
+				return fmt.Sprintf("field value for %q", k)
+			}
+		}
+	}
+	return ""
+}
+
+// hostOf returns what the Host field is to say. It may be empty: what is no host is not sent
+// as one, as in net/http, where requests over unix sockets rely on it; but a proxy could do
+// nothing with that.
+func hostOf(hreq *http.Request, proxied bool) (string, error) {
+	host := hreq.Host
+	if host == "" {
+		host = hreq.URL.Host
+	}
+	host, err := asciiHostPort(host)
+	if err != nil {
+		return "", err
+	}
+	if !validHost(host) {
+		if proxied {
+			return "", errors.New("h1http: invalid Host header")
+		}
+		return "", nil
+	}
+	if i := strings.IndexByte(host, '%'); i >= 0 && host[0] == '[' { // a zone is local: RFC 6874, section 1
+		if j := strings.IndexByte(host[i:], ']'); j >= 0 {
+			host = host[:i] + host[i+j:]
+		}
+	}
+	return host, nil
+}
+
+// validHost reports whether s may stand in a Host field as the engine sees it.
+func validHost(s string) bool {
+	name := s
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && i > strings.LastIndexByte(s, ']') {
+		name = s[:i]
+		for _, c := range []byte(s[i+1:]) {
+			if c < '0' || c > '9' {
+				return false
+			}
+		}
+	}
+	if name != "" && name[0] == '[' {
+		return len(name) > 2 && strings.IndexByte(name, ']') == len(name)-1 &&
+			strings.LastIndexByte(name, '[') == 0 && consists(name, hostOctet)
+	}
+	return name != "" && !strings.ContainsAny(name, "[]:") && consists(name, hostOctet)
+}
+
+// target returns the request target.
+func target(hreq *http.Request, host string, proxied bool) (string, error) {
+	u := hreq.URL
+	t := u.RequestURI()
+	switch {
+	case proxied && u.Scheme != "" && u.Opaque == "" && hreq.Method != "CONNECT":
+		t = u.Scheme + "://" + host + rooted(t, u)
+	case hreq.Method == "CONNECT" && u.Path == "":
+		if t = host; u.Opaque != "" {
+			t = u.Opaque
+		}
+	default:
+		t = rooted(t, u)
+	}
+	for i := 0; i < len(t); i++ {
+		if c := t[i]; c < ' ' || c == 0x7f {
+			return "", errors.New("h1http: can't write control character in Request.URL")
+		} else if c == ' ' || c == '#' || c > 0x7f {
+			return escaped(t), nil
+		}
+	}
+	return t, nil
+}
+
+// rooted makes a path begin with "/", as URL.String does.
+func rooted(t string, u *url.URL) string {
+	if u.Opaque == "" && t != "*" && !strings.HasPrefix(t, "/") {
+		return "/" + t
+	}
+	return t
+}
+
+// escaped writes what url.Parse left in a query, and no target may hold, as %XX.
+func escaped(t string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := 0; i < len(t); i++ {
+		if c := t[i]; c <= ' ' || c == '#' || c > 0x7f {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// isUpgrade reports whether a request asks for another protocol.
+func isUpgrade(h http.Header) bool {
+	return len(h["Upgrade"]) > 0 && hasToken(h["Connection"], "Upgrade")
+}
+
+// hasKey reports whether the caller says that the request may be sent twice.
+func hasKey(h http.Header) bool {
+	_, ok := h["Idempotency-Key"]
+	if !ok {
+		_, ok = h["X-Idempotency-Key"]
+	}
+	return ok
+}
+
+// replayable reports whether net/http would send the request again, if its body allows it.
+// PUT and DELETE are not among these: they are idempotent, but not safe to repeat behind the
+// back of a caller who has seen neither fail.
+func replayable(hreq *http.Request) bool {
+	switch hreq.Method {
+	case "", "GET", "HEAD", "OPTIONS", "TRACE":
+		return true
+	}
+	return hasKey(hreq.Header)
+}
