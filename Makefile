@@ -32,8 +32,8 @@ golden: # writes testdata anew; git diff shows what a change of the rules means
 cover: # of the root package; go tool cover -html=cover.out shows where
 	@$(GO) test -coverprofile=cover.out . && $(GO) tool cover -func=cover.out | tail -1
 
-bench: # all of them, or RUN=name
-	cd bench && $(GO) run . $(if $(RUN),-run '$(RUN)')
+bench: # all of them, into bench/RESULTS.md, or RUN=name alone
+	cd bench && $(GO) run . $(if $(RUN),-run '$(RUN)',-out RESULTS.md)
 
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...

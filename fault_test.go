@@ -439,6 +439,7 @@ func (f *faultCase) exchanges(c *Conn, s *faultStream) []faultResult {
 			synctest.Wait() // it is in its Wait, or has failed
 		}
 	}
+	synctest.Wait() // nobody answers what has not arrived
 	s.give(all.String()[:f.reads], f.rfault)
 	for i := range steps {
 		switch {

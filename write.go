@@ -372,6 +372,9 @@ func (c *Conn) sentOut() {
 	if u := c.upload; u != nil {
 		u.wake.Broadcast()
 	}
+	if c.line.head != nil { // a request with a body waits for the write half
+		c.changed()
+	}
 }
 
 // graceAfterWriteError bounds a read after the write half has failed. What the server had

@@ -93,7 +93,7 @@ func suite(s schedule, quick bool, run, only string) report {
 	if len(rep.results)+len(rep.grown) == 0 {
 		fatal("no benchmark is named " + run)
 	}
-	if len(rep.results) > 0 {
+	if len(rep.results) > 0 && !quick {
 		fmt.Print(targetsTable(rep.results))
 	}
 	rep.took = time.Since(began)

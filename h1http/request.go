@@ -298,12 +298,16 @@ func target(hreq *http.Request, host string, proxied bool) (string, error) {
 	default:
 		t = rooted(t, u)
 	}
+	odd := false
 	for i := 0; i < len(t); i++ {
-		if c := t[i]; c < ' ' || c == 0x7f {
+		c := t[i]
+		if c < ' ' || c == 0x7f {
 			return "", errors.New("h1http: can't write control character in Request.URL")
-		} else if c == ' ' || c == '#' || c > 0x7f {
-			return escaped(t), nil
 		}
+		odd = odd || c == ' ' || c == '#' || c > 0x7f
+	}
+	if odd {
+		t = escaped(t)
 	}
 	return t, nil
 }

@@ -1,0 +1,181 @@
+package h1http
+
+// conn.go: one connection as an http.RoundTripper.
+//
+// Rule: a slot is taken before a request is sent, by Reserve or by RoundTrip, and given back
+// when its exchange is over. There are as many as the engine's Depth.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+
+	"example.com/h1"
+)
+
+// A Conn is one connection as an [http.RoundTripper], what http.ClientConn is in net/http:
+// requests are sent over it whatever their URL says, it never dials, and a request that
+// failed is not sent again. Its methods may be called by several goroutines at once.
+type Conn struct {
+	// DisableCompression is that of [Transport]. It must not be changed once requests are
+	// sent.
+	DisableCompression bool
+
+	link  *link
+	slots chan struct{} // full: as many requests in flight, or reserved, as may be
+
+	mu       sync.Mutex
+	reserved int
+	inFlight int
+}
+
+// Config returns the settings that [NewConn] uses by default: the engine's own but for
+// tolerances that callers of net/http rely on. The caller may change them.
+func Config() *h1.Config {
+	cfg := tolerant()
+	return &cfg
+}
+
+// NewConn makes a Conn of a stream that is ready for the first request. It owns rw from then
+// on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight at once.
+func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
+	if cfg == nil {
+		cfg = Config()
+	}
+	c := &Conn{slots: make(chan struct{}, max(cfg.Depth, 1))}
+	own := *cfg
+	if own.MaxHeadBytes <= 0 {
+		own.MaxHeadBytes = 256 << 10 // the engine's
+	}
+	c.link = newLink(rw, &own, c)
+	return c
+}
+
+// Conn returns the connection of the engine's, for its State, Stats, Watch and so on.
+func (c *Conn) Conn() *h1.Conn { return c.link.h }
+
+// RoundTrip sends a request and returns its response, as http.RoundTripper asks. While no
+// slot is free it waits, until the request's context ends.
+func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
+	up := newUpload(hreq)
+	err := check(hreq)
+	if err == nil {
+		err = checkHTTP(hreq)
+	}
+	if err != nil {
+		c.Release()
+		up.close()
+		return nil, err
+	}
+	ctx, stop := withCancel(hreq)
+	if err = c.take(ctx); err == nil {
+		as := c.link.as
+		as.noGzip = as.noGzip || c.DisableCompression
+		var one *call
+		if one, err = newCall(ctx, hreq, up, &as); err != nil {
+			c.release(c.link, nil, nil)
+		} else {
+			one.stop = stop
+			var resp *http.Response
+			if resp, err = c.link.roundTrip(one); err == nil {
+				return resp, nil
+			}
+		}
+	}
+	up.close()
+	if stop != nil {
+		stop(err)
+	}
+	return nil, err
+}
+
+// take turns a reservation, or a free slot, into a request in flight.
+func (c *Conn) take(ctx context.Context) error {
+	c.mu.Lock()
+	if c.reserved > 0 {
+		c.reserved--
+		c.inFlight++
+		c.mu.Unlock()
+		return nil
+	}
+	c.mu.Unlock()
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	c.mu.Lock()
+	c.inFlight++
+	c.mu.Unlock()
+	return nil
+}
+
+// release is the link's.
+func (c *Conn) release(*link, *tracer, error) {
+	c.mu.Lock()
+	c.inFlight--
+	c.mu.Unlock()
+	<-c.slots
+}
+
+var errNoSlot = errors.New("h1http: connection is unavailable")
+
+// Reserve takes a slot for one call of RoundTrip, which then does not wait for one. It fails
+// where none is free, or the connection takes no requests any more. Every Reserve that
+// returned nil must be followed by one RoundTrip or Release.
+func (c *Conn) Reserve() error {
+	if err := c.Err(); err != nil {
+		return err
+	}
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		return errNoSlot
+	}
+	c.mu.Lock()
+	c.reserved++
+	c.mu.Unlock()
+	return nil
+}
+
+// Release gives back a slot that Reserve took; without one it does nothing.
+func (c *Conn) Release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reserved > 0 {
+		c.reserved--
+		<-c.slots
+	}
+}
+
+// Available returns how many requests may be sent now without waiting for others; 0 once the
+// connection takes none.
+func (c *Conn) Available() int {
+	if c.Err() != nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cap(c.slots) - c.reserved - c.inFlight
+}
+
+// InFlight returns how many requests are in flight or reserved; 0 once the connection has
+// ended.
+func (c *Conn) InFlight() int {
+	if c.link.h.State().Closed() {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reserved + c.inFlight
+}
+
+// Err returns nil while the connection takes requests, and then why it does not: an
+// [*h1.Error]. An idle connection is looked at first, without blocking, so that a server's
+// hangup is found here and not by the next request.
+func (c *Conn) Err() error { return c.link.h.Probe() }
+
+// Close ends the connection, and what is in flight on it.
+func (c *Conn) Close() error { return c.link.h.Close() }

@@ -1,0 +1,92 @@
+package h1http
+
+// gzip.go: the body of a response that came compressed because this package asked for it.
+//
+// Rule: nothing is read before the caller reads. A decompressor is lent by a pool, and given
+// back at the end only by whoever is certain that nobody is in it.
+
+import (
+	"compress/gzip"
+	"io"
+	"sync"
+)
+
+var gunzips sync.Pool // of *gzip.Reader
+
+// gunzip is a Response.Body that decompresses.
+type gunzip struct {
+	body *body
+
+	mu   sync.Mutex
+	zr   *gzip.Reader
+	err  error // what Read answers with from now on
+	busy bool
+}
+
+// Read decompresses.
+func (g *gunzip) Read(p []byte) (int, error) {
+	g.mu.Lock()
+	if g.err != nil || g.busy {
+		defer g.mu.Unlock()
+		if g.err == nil {
+			return 0, errConcurrentRead
+		}
+		return 0, g.err
+	}
+	g.busy = true
+	g.mu.Unlock()
+	n, err := g.read(p)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.busy = false
+	if g.err == nil {
+		g.err = err
+	}
+	if g.err != nil {
+		g.giveBack()
+	}
+	return n, err
+}
+
+func (g *gunzip) read(p []byte) (int, error) {
+	if g.zr == nil {
+		zr, _ := gunzips.Get().(*gzip.Reader)
+		if zr == nil {
+			zr = new(gzip.Reader)
+		}
+		if err := zr.Reset(g.body); err != nil {
+			gunzips.Put(zr)
+			return 0, err
+		}
+		g.zr = zr
+	}
+	return g.zr.Read(p)
+}
+
+// giveBack returns the decompressor. mu is held.
+func (g *gunzip) giveBack() {
+	if g.zr != nil {
+		g.zr.Reset(nothing{}) // drops what it read from; fails, and is fit for the next Reset
+		gunzips.Put(g.zr)
+		g.zr = nil
+	}
+}
+
+// nothing is an empty flate.Reader: Reset makes no buffer for one.
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error)  { return 0, io.EOF }
+func (nothing) ReadByte() (byte, error) { return 0, io.EOF }
+
+// Close closes the body.
+func (g *gunzip) Close() error {
+	g.mu.Lock()
+	if g.err == nil || g.err == io.EOF {
+		g.err = errReadAfterClose
+	}
+	if !g.busy {
+		g.giveBack()
+	}
+	g.mu.Unlock()
+	return g.body.Close()
+}

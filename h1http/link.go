@@ -1,0 +1,140 @@
+package h1http
+
+// link.go: one connection, and one exchange on it.
+//
+// Rule: an exchange on a link ends in over, exactly once, whatever became of it; over closes
+// the request's body and tells the owner, who decides what becomes of the connection.
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"example.com/h1"
+)
+
+// link is a connection and what is known of it besides.
+type link struct {
+	h     *h1.Conn
+	nc    net.Conn // the stream, if it is one
+	tls   *tls.ConnectionState
+	owner owner
+	as    manner
+	used  atomic.Bool // a response has come over it
+
+	// The rest is the pool's, and guarded by its mutex.
+	host   *host
+	load   int  // exchanges
+	alone  bool // nobody may join the one there is
+	idleAt time.Time
+	prev   *link // in the pool's list of idle links
+	next   *link
+}
+
+// An owner of a link is told when an exchange on it is over. err says why the connection
+// takes no further requests; nil: it does.
+type owner interface {
+	release(l *link, tr *tracer, err error)
+}
+
+// tolerant is how this package sets the engine: to what net/http's callers are used to.
+//   - A head may be as long as net/http allows, and have as many fields as fit.
+//   - 1xx heads are limited by their bytes, in call.informational.
+//   - Faults in a head that frame nothing are overlooked, since servers that net/http could
+//     talk to have them.
+func tolerant() h1.Config {
+	return h1.Config{
+		MaxHeadBytes:     10 << 20,
+		MaxHeaders:       1 << 20,
+		MaxInformational: 1 << 30,
+		ExpectTimeout:    time.Second,
+		Lenient:          h1.BareLF | h1.SpaceBeforeColon | h1.SkipInvalidField,
+	}
+}
+
+// newLink makes a link of a stream.
+func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
+	l := &link{h: h1.NewConn(rw, cfg), owner: o}
+	l.nc, _ = rw.(net.Conn)
+	if tc, ok := rw.(*tls.Conn); ok {
+		cs := tc.ConnectionState()
+		l.tls = &cs
+	}
+	l.as.maxHead = int64(cfg.MaxHeadBytes)
+	return l
+}
+
+// roundTrip sends c's request and waits for the head of its response. After an error the
+// exchange is over, but c.up is left as it is: the request may be sent again.
+func (l *link) roundTrip(c *call) (*http.Response, error) {
+	x, err := l.h.Send(c.ctx, &c.req)
+	if err != nil {
+		return nil, l.failed(c, err)
+	}
+	c.tr.wroteHead()
+	if c.up == nil || c.req.Body != c.up {
+		c.tr.wroteRequest(nil)
+	}
+	if err := x.Wait(c.ctx, &c.resp); err != nil {
+		return nil, l.failed(c, err)
+	}
+	c.tr.firstByte()
+	l.used.Store(true)
+	return l.deliver(c)
+}
+
+// failed ends an exchange without a response.
+func (l *link) failed(c *call, err error) error {
+	c.tr.wroteRequest(err)
+	l.owner.release(l, nil, l.h.Err())
+	var e *h1.Error
+	if errors.As(err, &e) && e.Kind == h1.Timeout && c.ctx.Err() == nil && errors.Is(e.Err, os.ErrDeadlineExceeded) {
+		return &timeoutError{"h1http: timeout awaiting response headers", err}
+	}
+	return err
+}
+
+// uploadGrace is how long, after a response's end, the rest of its request's body may take
+// before the connection is given up. It is what net/http allows.
+const uploadGrace = 50 * time.Millisecond
+
+// over ends an exchange that had a response.
+func (l *link) over(c *call) {
+	if c.stop != nil {
+		c.stop(nil)
+	}
+	if c.up == nil {
+		l.owner.release(l, c.tr, l.h.Err())
+		return
+	}
+	if l.h.Err() == nil && !l.h.State().Idle() && !c.up.over() {
+		go func() { // few bytes are left of the upload, and the engine sends them
+			ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
+			defer cancel()
+			err := l.h.Ready().Wait(ctx)
+			c.up.close()
+			l.owner.release(l, c.tr, err)
+		}()
+		return
+	}
+	c.up.close()
+	l.owner.release(l, c.tr, l.h.Err())
+}
+
+// timeoutError is a net.Error, and what net/http's callers look for.
+type timeoutError struct {
+	text string
+	err  error
+}
+
+func (e *timeoutError) Error() string        { return e.text }
+func (e *timeoutError) Unwrap() error        { return e.err }
+func (e *timeoutError) Timeout() bool        { return true }
+func (e *timeoutError) Temporary() bool      { return true }
+func (e *timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }

@@ -1,0 +1,285 @@
+package h1http
+
+// response.go: h1.Response becomes http.Response, and its body the end of the exchange.
+//
+// Rule: the connection is let go exactly once: when the body's end was read, when the body
+// was closed, or at once where there is none. What the caller keeps (the http.Response) is
+// never used again; what the engine lent is, once no goroutine can be in it.
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"example.com/h1"
+)
+
+// response is what the caller gets, in one piece of memory.
+type response struct {
+	http.Response
+	body body
+}
+
+// body is http.Response.Body. It is also an io.WriterTo: from socket to socket, io.Copy
+// then moves it inside the kernel.
+type body struct {
+	mu   sync.Mutex
+	call *call // nil: the exchange is over
+	link *link
+	out  *http.Response
+	err  error // what Read answers with once the exchange is over
+	busy bool  // a Read or WriteTo is under way
+}
+
+var (
+	errReadAfterClose = errors.New("http: read on closed response body")
+	errConcurrentRead = errors.New("http: concurrent read on response body")
+)
+
+// deliver makes the caller's response of a head that was read, and lets the connection go if
+// that is all.
+func (l *link) deliver(c *call) (*http.Response, error) {
+	in := &c.resp
+	r := &response{}
+	out := &r.Response
+	out.Status = statusLine(in.Status, in.Reason())
+	out.StatusCode = in.Status
+	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, in.Minor
+	if in.Minor == 0 {
+		out.Proto = "HTTP/1.0"
+	}
+	out.Header = fields(&in.Header)
+	out.ContentLength, out.Close = in.ContentLength, in.Close
+	out.Request, out.TLS = c.hreq, l.tls
+	if l.h.State().Switched() {
+		return out, l.switched(c, out)
+	}
+	fixFraming(c, out)
+	if c.hreq.Method == "HEAD" || in.Status == 204 || in.Status == 304 || in.ContentLength == 0 {
+		out.Body = http.NoBody
+		l.over(c)
+		c.free()
+		return out, nil
+	}
+	r.body.call, r.body.link, r.body.out = c, l, out
+	out.Body = &r.body
+	if c.gzip && foldEqual(out.Header.Get("Content-Encoding"), "gzip") {
+		out.Body = &gunzip{body: &r.body}
+		out.Header.Del("Content-Encoding")
+		out.Header.Del("Content-Length")
+		out.ContentLength = -1
+		out.Uncompressed = true
+	}
+	return out, nil
+}
+
+// fields copies a field section. Its values lie in one string.
+func fields(h *h1.Header) http.Header {
+	n, size := h.Len(), 0
+	for i := range n {
+		_, v := h.At(i)
+		size += len(v)
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for i := range n {
+		_, v := h.At(i)
+		b.Write(v)
+	}
+	all := b.String()
+	values := make([]string, n)
+	out := make(http.Header, n)
+	for i := range n {
+		k, v := h.At(i)
+		name := canonical(k)
+		values[i], all = all[:len(v)], all[len(v):]
+		if before, repeated := out[name]; repeated {
+			out[name] = append(before, values[i])
+		} else {
+			out[name] = values[i : i+1 : i+1]
+		}
+	}
+	return out
+}
+
+// fixFraming takes what net/http takes out of a Header and puts it into fields of Response.
+func fixFraming(c *call, out *http.Response) {
+	h := out.Header
+	if te := h["Transfer-Encoding"]; len(te) > 0 {
+		delete(h, "Transfer-Encoding")
+		if out.ProtoMinor > 0 && out.StatusCode != 204 && out.StatusCode != 304 && foldEqual(trim(te[len(te)-1]), "chunked") {
+			out.TransferEncoding = []string{"chunked"}
+			out.ContentLength = -1
+			delete(h, "Content-Length")
+		}
+	}
+	if cl := h["Content-Length"]; len(cl) > 1 {
+		h["Content-Length"] = cl[:1] // the engine has seen that they agree
+	}
+	if out.StatusCode == 304 {
+		out.ContentLength = 0
+	}
+	if out.TransferEncoding != nil {
+		out.Trailer = announced(h)
+	}
+	if p := h["Pragma"]; len(p) > 0 && p[0] == "no-cache" {
+		if _, ok := h["Cache-Control"]; !ok {
+			h["Cache-Control"] = []string{"no-cache"}
+		}
+	}
+}
+
+// announced takes the Trailer field out of h and returns the keys it promises.
+func announced(h http.Header) http.Header {
+	values, ok := h["Trailer"]
+	if !ok {
+		return nil
+	}
+	delete(h, "Trailer")
+	t := make(http.Header)
+	for _, v := range values {
+		for key := range strings.SplitSeq(v, ",") {
+			switch key = http.CanonicalHeaderKey(trim(key)); key {
+			case "", "Transfer-Encoding", "Trailer", "Content-Length":
+			default:
+				t[key] = nil
+			}
+		}
+	}
+	if len(t) == 0 {
+		return nil
+	}
+	return t
+}
+
+// switched gives the stream to the caller, after 101 or CONNECT's 2xx: Body reads it, and
+// is an io.Writer. It is the caller's to close.
+func (l *link) switched(c *call, out *http.Response) error {
+	parts, err := l.h.Detach()
+	l.over(c)
+	if err != nil {
+		return err
+	}
+	stream := parts.Stream()
+	out.Body = stream
+	if c.hreq.Method != "CONNECT" {
+		return nil
+	}
+	out.ContentLength = -1
+	if up := c.hreq.Body; up != nil && up != http.NoBody {
+		go func() { // as net/http has it: the request's body is what goes into the tunnel
+			io.Copy(stream, up)
+			up.Close()
+		}()
+	}
+	return nil
+}
+
+// enter takes the body for one Read or WriteTo.
+func (b *body) enter() (*call, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.call == nil:
+		return nil, b.err
+	case b.busy:
+		return nil, errConcurrentRead
+	}
+	b.busy = true
+	return b.call, nil
+}
+
+// leave gives it back, and ends the exchange with an error, io.EOF among them.
+func (b *body) leave(c *call, err error) error {
+	b.mu.Lock()
+	b.busy = false
+	if b.call == nil { // closed meanwhile: Close has let the connection go
+		defer b.mu.Unlock()
+		return b.err
+	}
+	if err == nil {
+		b.mu.Unlock()
+		return nil
+	}
+	b.call, b.err = nil, err
+	b.mu.Unlock()
+	if err == io.EOF {
+		b.fillTrailer(c)
+	}
+	b.link.over(c)
+	if err == io.EOF {
+		c.free()
+	}
+	return err
+}
+
+// fillTrailer adds what came behind the body to what was announced.
+func (b *body) fillTrailer(c *call) {
+	if c.resp.Trailer.Len() == 0 {
+		return
+	}
+	got := fields(&c.resp.Trailer)
+	if b.out.Trailer == nil {
+		b.out.Trailer = got
+		return
+	}
+	for k, v := range got {
+		b.out.Trailer[k] = v
+	}
+}
+
+// Read reads some of the body.
+func (b *body) Read(p []byte) (int, error) {
+	c, err := b.enter()
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.resp.Body.Read(p)
+	return n, b.leave(c, err)
+}
+
+// WriteTo writes the rest of the body to w.
+func (b *body) WriteTo(w io.Writer) (int64, error) {
+	c, err := b.enter()
+	if err == io.EOF {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	from := c.resp.Body.(io.WriterTo)
+	n, err := from.WriteTo(w)
+	if err != nil {
+		// Whose fault it is, the writer's or the stream's, the next Read will tell.
+		if bad := b.leave(c, nil); bad != nil {
+			err = bad
+		}
+		return n, err
+	}
+	if err = b.leave(c, io.EOF); err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// Close gives up what was not read. The engine saves the connection where little is left.
+func (b *body) Close() error {
+	b.mu.Lock()
+	c, busy := b.call, b.busy
+	b.call = nil
+	if c != nil || b.err == io.EOF {
+		b.err = errReadAfterClose
+	}
+	b.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	err := c.resp.Body.Close()
+	b.link.over(c)
+	if !busy {
+		c.free()
+	}
+	return err
+}
