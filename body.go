@@ -115,9 +115,13 @@ func (b *body) leave(e *exchange, done bool, err *Error) error {
 	c.mu.Lock()
 	e.inUse = false
 	switch {
-	case e.err != nil: // canceled meanwhile: the rest is another's to drain
+	case e.err != nil: // canceled meanwhile: the rest, if any, is another's to drain
 		b.err = e.err
-		c.leave(e)
+		if done && c.reader == e && c.life.r == rBody {
+			c.finish(e)
+		} else {
+			c.leave(e)
+		}
 	case done:
 		b.end(e)
 	}

@@ -204,7 +204,7 @@ func (c *Conn) noReuse(why *Error) {
 // changed hands on what the state of the moment allows: it is called under mu after every
 // move, and is the only place that wakes those who wait for the state.
 func (c *Conn) changed() {
-	if c.closing && c.life.n == 0 && c.life.w != wBody && c.life.r != rShut {
+	if c.closing && c.nextReader() == nil && c.life.w != wBody && c.life.r != rShut {
 		c.fail(nil, errShutdown)
 	}
 	if c.err != nil {
@@ -341,7 +341,7 @@ func (c *Conn) Detach() (Parts, error) {
 	switch {
 	case c.gone:
 		return Parts{}, c.refusal("detach")
-	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing):
+	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.probing):
 		return Parts{}, &Error{Kind: NotReady, Op: "detach", Offset: -1, Err: errors.New("exchanges are in flight")}
 	}
 	c.gone = true

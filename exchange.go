@@ -113,12 +113,14 @@ func (e *exchange) fail(err *Error) {
 // sentSoFar says how much of the request the stream has taken. mu is held.
 func (e *exchange) sentSoFar() Sent {
 	switch {
-	case e.start < 0 || e.c.written <= e.start:
+	case e.start < 0:
 		return SentNothing
 	case e.end >= 0 && e.c.written >= e.end:
 		return SentAll
+	case e.c.written > e.start || e.c.inWrite && e.start < e.c.taken:
+		return SentPart // of a write under way it is not known how far it has come
 	}
-	return SentPart
+	return SentNothing
 }
 
 // contextEnded runs on a goroutine of the context's when that ends.
@@ -151,7 +153,8 @@ func (e *exchange) op() string {
 //
 //   - in line, or nothing of it taken by a writer: it leaves, and nothing else happens;
 //   - written whole, or soon to be by another: its response is read for nobody by whoever
-//     reads next, if somebody does and that costs at most MaxDrain;
+//     reads next, if that costs at most MaxDrain, and unless it is the very response that
+//     is due and nobody wants one behind it;
 //   - else the connection ends.
 func (c *Conn) cancel(e *exchange, err *Error) {
 	switch {
@@ -169,7 +172,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.fail(err)
 	case c.takeBack(e):
 		e.fail(err)
-	case e.end < 0 || (c.writer == e && c.inWrite) || !c.wantedBehind(e):
+	case e.end < 0 || (c.writer == e && c.inWrite) || c.dueAlone(e):
 		c.fail(e, err)
 	case c.reader == e && e.inUse: // its own goroutine leaves, for it owns the reception
 		if c.inRead && c.dl == nil {
@@ -190,15 +193,24 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	c.changed()
 }
 
-// wantedBehind reports whether somebody waits, or may wait, for a response behind e's, and
-// so will read what is left of it.
-func (c *Conn) wantedBehind(e *exchange) bool {
-	for x := e.next; x != nil; x = x.next {
-		if !x.left {
-			return true
+// dueAlone reports whether e's is the next response that anybody wants, and the last.
+func (c *Conn) dueAlone(e *exchange) bool {
+	for x := c.queue.head; x != nil; x = x.next {
+		if x != e && !x.left {
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// giveUp ends e, in a call on its own goroutine, for a reason of its own, and spares the
+// others as cancel does. mu is held.
+func (c *Conn) giveUp(e *exchange, err *Error) *Error {
+	if e.err == nil {
+		e.left = true
+		e.fail(err)
+	}
+	return e.err
 }
 
 // leave lets go of e's response before its end: another reads the rest of it for nobody,
@@ -207,9 +219,9 @@ func (c *Conn) wantedBehind(e *exchange) bool {
 func (c *Conn) leave(e *exchange) {
 	switch {
 	case c.life.r == rShut:
-	case !c.wantedBehind(e) || e.recv.left(c) > c.cfg.MaxDrain:
+	case c.dueAlone(e) || e.recv.left(c) > c.cfg.MaxDrain:
 		c.fail(e, e.err)
-	case c.reader == e:
+	case c.reader == e || c.reader == nil:
 		c.handOn()
 	}
 }

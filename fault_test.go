@@ -228,15 +228,18 @@ func (f *faultCase) writing(vs []faultVerdict) (queue []int, broken bool) {
 		if f.wfault == faultStall {
 			// The time that was up is that of the bytes that did not move; if it is a
 			// request's own, which of several is first is nobody's promise.
-			v.kind, v.or = Closed, 0
+			// Without deadlines the stream is closed under the write, to end it, and where
+			// that stood is not known.
+			v.kind, v.or, v.unsure = Closed, 0, f.plain
 			switch {
-			case f.clock == faultByDeadline:
+			case f.clock == faultByDeadline, f.plain:
 				v.or = Timeout
 			case from <= stop && stop < to:
 				v.kind = Timeout
+				if i > 0 { // the first has been read for as long, and got as little
+					v.or, vs[0].or = Closed, Timeout
+				}
 			}
-			// Without deadlines the stream is closed under the write, to end it.
-			v.unsure = f.plain
 		} else if stop > from {
 			queue = append(queue, i)
 		}
@@ -389,6 +392,7 @@ func (f *faultCase) run() error {
 	if err != nil {
 		return fmt.Errorf("the first Send: %w", err)
 	}
+	synctest.Wait() // nobody answers what has not arrived
 	s.send([]byte(faultWarm.response()))
 	if warm.end(x); warm.err != nil {
 		return fmt.Errorf("the first exchange: %w", warm.err)
@@ -439,7 +443,7 @@ func (f *faultCase) exchanges(c *Conn, s *faultStream) []faultResult {
 			synctest.Wait() // it is in its Wait, or has failed
 		}
 	}
-	synctest.Wait() // nobody answers what has not arrived
+	synctest.Wait()
 	s.give(all.String()[:f.reads], f.rfault)
 	for i := range steps {
 		switch {
@@ -689,4 +693,118 @@ func (s *faultStory) answers(writes int) (reads []int) {
 		from += n
 	}
 	return reads
+}
+
+// TestFaultBodyBehindWrite: a request with a body waits while the write of those before it
+// is under way, whoever does that write, and goes out once it has ended.
+func TestFaultBodyBehindWrite(t *testing.T) {
+	story := &faultStories[0]
+	bubble(t, faultCase{story: story}, func() error {
+		s := newFaultStream(faultWhole)
+		c := s.over(&Config{Depth: 4}, false)
+		defer c.Close()
+		warm, err := c.Send(context.Background(), faultWarm.req(faultNone))
+		if err != nil {
+			return err
+		}
+		synctest.Wait()
+		s.send([]byte(faultWarm.response()))
+		var r faultResult
+		if r.end(warm); r.err != nil {
+			return r.err
+		}
+		s.breakWrites(3, faultStall)
+		if _, err := c.Send(context.Background(), story.steps[0].req(faultNone)); err != nil {
+			return err
+		}
+		sent := make(chan error)
+		go func() {
+			_, err := c.Send(context.Background(), story.steps[4].req(faultNone))
+			sent <- err
+		}()
+		synctest.Wait()
+		s.setWindow(wireWindow)
+		synctest.Wait()
+		select {
+		case err := <-sent:
+			return err
+		default:
+			return fmt.Errorf("Send waits, with nothing to wait for: %v", c.State())
+		}
+	})
+}
+
+// TestFaultRetryable: whether a request may be sent again depends on the method asked
+// about, not on the one that failed.
+func TestFaultRetryable(t *testing.T) {
+	bubble(t, faultCase{story: &faultStories[0]}, func() error {
+		s := newFaultStream(faultWhole)
+		c := s.over(nil, false)
+		s.give("", faultEOF)
+		var e *Error
+		if err := c.Do(context.Background(), faultNext.req(faultNone), &Response{}); !errors.As(err, &e) {
+			return fmt.Errorf("got %v", err)
+		}
+		if !e.Retryable("GET") || !e.Retryable("PUT") || e.Retryable("POST") {
+			return fmt.Errorf("GET %v, PUT %v, POST %v", e.Retryable("GET"), e.Retryable("PUT"), e.Retryable("POST"))
+		}
+		return nil
+	})
+}
+
+// TestFaultInWrite: the exchange is ended while its write is under way. Of what that has
+// moved nothing is known, so the request may have been processed; and a stream that took
+// no more than a part did not take all.
+func TestFaultInWrite(t *testing.T) {
+	x := &faultStories[0].steps[0]
+	for _, depth := range []int{1, 4} {
+		for _, plain := range []bool{false, true} {
+			for writes := range len(x.request) {
+				for name, end := range faultEnds {
+					name := faultName(fmt.Sprintf("%s, depth %d, plain %v, after %d bytes", name, depth, plain, writes))
+					bubble(t, name, func() error { return faultInWrite(x, depth, plain, writes, end) })
+				}
+			}
+		}
+	}
+}
+
+type faultName string
+
+func (s faultName) String() string { return string(s) }
+
+// faultEnds is what may end an exchange during its write.
+var faultEnds = map[string]func(*Conn, *faultStream, context.CancelFunc){
+	"Close":   func(c *Conn, _ *faultStream, _ context.CancelFunc) { c.Close() },
+	"context": func(_ *Conn, _ *faultStream, cancel context.CancelFunc) { cancel() },
+	"EOF":     func(_ *Conn, s *faultStream, _ context.CancelFunc) { s.give("", faultEOF) },
+	"reset":   func(_ *Conn, s *faultStream, _ context.CancelFunc) { s.reset() },
+}
+
+func faultInWrite(x *faultStep, depth int, plain bool, writes int, end func(*Conn, *faultStream, context.CancelFunc)) error {
+	s := newFaultStream(faultWhole)
+	c := s.over(&Config{Depth: depth}, plain)
+	s.breakWrites(writes, faultStall)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	got := make(chan error, 2)
+	go func() {
+		e, err := c.Send(ctx, x.req(faultNone))
+		if err == nil {
+			err = e.Wait(ctx, &Response{})
+		}
+		got <- err
+	}()
+	synctest.Wait()
+	end(c, s, cancel)
+	synctest.Wait()
+	c.Close() // where the end of reads alone does not end a write
+	var e *Error
+	if err := <-got; !errors.As(err, &e) {
+		return fmt.Errorf("got %v", err)
+	}
+	if writes > 0 && (e.Sent != SentPart || e.Unprocessed()) || e.Sent == SentAll || e.Unprocessed() != (e.Sent == SentNothing) {
+		return fmt.Errorf("got %w (sent=%v unprocessed=%v)", e, e.Sent, e.Unprocessed())
+	}
+	return nil
 }

@@ -101,6 +101,7 @@ func (c *Conn) probeThrough(p *[peeked]byte) (n int, err error) {
 	c.mu.Lock()
 	c.dl.SetReadDeadline(time.Time{})
 	c.probing = false
+	c.changed()
 	return n, err
 }
 

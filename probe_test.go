@@ -32,7 +32,8 @@ var testTLS = sync.OnceValue(func() *tls.Config {
 	if err != nil {
 		panic(err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		DynamicRecordSizingDisabled: true} // as after the first 128 KiB: records of 16 KiB
 })
 
 // ends returns the two ends of a connection over TCP ("tcp"), a Unix socket ("unix"), or

@@ -49,7 +49,7 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 	}
 	for e.err == nil && !c.turn(e) {
 		if passed(e.by) {
-			c.cancel(e, fromDeadline(e.op(), "Request.Deadline"))
+			c.cancel(e, fromDeadline(e.op(), whyDeadline))
 			break
 		}
 		c.park(e, e.by)
@@ -258,7 +258,9 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 		return nil
 	}
 	if err := info(resp.Status, &resp.Header); err != nil {
-		return &Error{Kind: Canceled, Op: "informational", Offset: -1, Err: err}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.giveUp(x, &Error{Kind: Canceled, Op: "informational", Offset: -1, Err: err})
 	}
 	return nil
 }
@@ -358,8 +360,9 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 		}
 	}
 	c.queue = kept
-	if c.wbuf != nil && c.upload == nil { // what was appended for those behind
-		c.wbuf.b = c.wbuf.b[:0]
+	if c.pending() && x.end >= 0 { // what was appended for those behind is not written
+		own := max(0, x.end-c.taken)
+		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
 	}
 }
 
@@ -380,7 +383,7 @@ func (c *Conn) finish(e *exchange) {
 	e.recv.done = true
 	e.stamp(&e.times.Done)
 	was := c.life.w
-	c.life.few = was == wBody && c.upload == e && e.up.few(c.cfg.MaxDrain)
+	c.life.few = was == wBody && c.upload == e && c.fewLeft(e)
 	c.must(evLast)
 	if was == wBody && c.life.w == wShut {
 		if c.err == nil {

@@ -55,6 +55,9 @@ func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 
 // admit waits for e's turn to write, and takes it. mu is held.
 func (c *Conn) admit(e *exchange, wait bool) *Error {
+	if e.err != nil { // canceled already
+		return e.err
+	}
 	if e.q.body != bodyNone && c.pending() && !c.writing {
 		c.flushAll(e)
 	}
@@ -75,7 +78,7 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 			c.line.remove(e)
 			e.inLine = false
 			c.changed()
-			return fromDeadline("send", "Request.Deadline")
+			return fromDeadline("send", whyDeadline)
 		}
 		c.park(e, e.by)
 	}
@@ -89,11 +92,12 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 // passed reports whether a deadline is set and has passed.
 func passed(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
 
-// park waits for e.cond, or until a deadline. mu is held.
+// park waits for e.cond, or until a deadline: e's own, or that of one in front whose
+// caller is not in a call, so that e would wait for nobody. mu is held.
 func (c *Conn) park(e *exchange, until time.Time) {
-	if !until.IsZero() {
-		e.wakeAt = until
-		c.wakeBy(until)
+	e.wakeAt = until
+	if t := c.earliest(until); !t.IsZero() {
+		c.wakeBy(t)
 	}
 	e.cond.Wait()
 	e.wakeAt = time.Time{}
@@ -102,10 +106,11 @@ func (c *Conn) park(e *exchange, until time.Time) {
 // wakeBy sees to it that ring runs at t. One timer serves a connection: it is set to the
 // earliest deadline, and a ring for nothing is cheaper than a timer an exchange. mu is held.
 func (c *Conn) wakeBy(t time.Time) {
+	t = c.earliest(t)
 	if c.alarm == nil {
 		c.alarm = time.AfterFunc(time.Until(t), c.ring)
 	} else {
-		c.alarm.Reset(time.Until(c.earliest(t)))
+		c.alarm.Reset(time.Until(t))
 	}
 }
 
@@ -114,6 +119,9 @@ func (c *Conn) earliest(t time.Time) time.Time {
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
 			t = earlier(earlier(t, e.wakeAt), e.pushAt)
+			if e.unattended() {
+				t = earlier(t, e.by)
+			}
 		}
 	}
 	if r := c.reader; r != nil && c.inRead && c.dl == nil {
@@ -123,6 +131,12 @@ func (c *Conn) earliest(t time.Time) time.Time {
 		t = earlier(t, w.up.until)
 	}
 	return t
+}
+
+// unattended reports whether an exchange in flight is in the hands of a caller who is not
+// in a call that sees to its deadline. mu is held.
+func (e *exchange) unattended() bool {
+	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero()
 }
 
 // earlier returns the earlier of two deadlines, of which either may be unset.
@@ -137,8 +151,12 @@ func earlier(a, b time.Time) time.Time {
 // under a read or a write whose time is up.
 func (c *Conn) ring() {
 	c.mu.Lock()
+	var late *exchange
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
+			if e.unattended() && passed(e.by) {
+				late = e
+			}
 			if passed(e.wakeAt) {
 				e.wakeAt = time.Time{}
 				e.cond.Broadcast()
@@ -149,9 +167,12 @@ func (c *Conn) ring() {
 			}
 		}
 	}
+	if late != nil {
+		c.cancel(late, fromDeadline(late.op(), whyDeadline))
+	}
 	if c.dl == nil {
 		if r := c.reader; r != nil && c.inRead && passed(r.recv.until) {
-			c.fail(r, fromDeadline(r.op(), r.recv.why))
+			c.fail(r, c.overdue(r, r.op()))
 		} else if w := c.writer; w != nil && c.inWrite && passed(w.up.until) {
 			c.fail(w, fromDeadline(w.op(), w.up.why))
 		}

@@ -99,7 +99,7 @@ func (c *Conn) limitRead(e *exchange) {
 
 // readLimit returns until when e's read may take, and by which rule. mu is held.
 func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
-	until, why = e.by, "Request.Deadline"
+	until, why = e.by, whyDeadline
 	limit := func(t time.Time, name string) {
 		if until.IsZero() || t.Before(until) {
 			until, why = t, name
@@ -120,9 +120,19 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	return until, why
 }
 
+// overdue is the error of a read of e's that took too long. mu is held.
+func (c *Conn) overdue(e *exchange, op string) *Error {
+	if e.recv.why == whyGrace {
+		return c.werr
+	}
+	return fromDeadline(op, e.recv.why)
+}
+
+// Whose deadline it was, in an Error's text.
 const (
-	whyGrace = "after a failed write"
-	whyDrain = "while a response was drained"
+	whyDeadline = "Request.Deadline"
+	whyGrace    = "after a failed write"
+	whyDrain    = "while a response was drained"
 )
 
 // readError says what a failed read means for e; nil: it is to be tried again.
@@ -142,9 +152,9 @@ func (c *Conn) readError(e *exchange, op string, err error) *Error {
 	bad := &Error{Kind: IO, Op: op, Offset: -1, Err: err}
 	switch {
 	case isTimeout(err) && passed(owner.recv.until):
-		bad = fromDeadline(op, owner.recv.why)
-		if owner.recv.why == whyGrace && !e.seen {
-			bad = c.werr
+		bad = c.overdue(owner, op)
+		if owner.recv.why == whyDeadline {
+			return c.giveUp(owner, bad)
 		}
 	case isTimeout(err) && !owner.recv.until.IsZero():
 		return nil // a deadline that was moved on while the read ran

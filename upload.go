@@ -33,8 +33,11 @@ type uploading struct {
 	bufs     net.Buffers // vec, as it is being written
 }
 
-// few reports whether no more than max bytes are known to be left.
-func (u *uploading) few(max int64) bool { return u.left >= 0 && u.left <= max }
+// fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, be
+// it with the caller or on their way to the stream. mu is held.
+func (c *Conn) fewLeft(e *exchange) bool {
+	return e.up.left >= 0 && e.up.left+c.appended()-c.written <= c.cfg.MaxDrain
+}
 
 // pumpBuffer is how much of a body is read at once: a few times what a socket takes in one
 // write on a fresh connection, and what io.Copy uses.

@@ -56,7 +56,7 @@ func (c *Conn) prepare(ctx context.Context, req *Request) (*exchange, error) {
 		return nil, fromContext(ctx, "send")
 	}
 	if passed(req.Deadline) {
-		return nil, fromDeadline("send", "Request.Deadline")
+		return nil, fromDeadline("send", whyDeadline)
 	}
 	e := newExchange(ctx, c, req, q)
 	e.stamp(&e.times.Queued)
@@ -316,7 +316,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	if c.gone || c.life.r == rShut {
 		return false
 	}
-	until, why := e.by, "Request.Deadline"
+	until, why := e.by, whyDeadline
 	if s := c.cfg.StallTimeout; s > 0 {
 		if t := time.Now().Add(s); until.IsZero() || t.Before(until) {
 			until, why = t, "StallTimeout"

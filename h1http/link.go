@@ -124,6 +124,7 @@ func (l *link) over(c *call) {
 		return
 	}
 	c.up.close()
+	c.tr.wroteRequest(errGone) // unless it was said to be whole
 	l.owner.release(l, c.tr, l.h.Err())
 }
 

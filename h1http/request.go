@@ -27,6 +27,7 @@ type call struct {
 	stop context.CancelCauseFunc // ends ctx with the exchange; nil: ctx is the caller's own
 	tr   *tracer
 	up   *upload
+	into *upload // of CONNECT: what goes into the tunnel
 	req  h1.Request
 	resp h1.Response
 
@@ -46,7 +47,7 @@ var calls = sync.Pool{New: func() any {
 // free gives the memory back after an exchange that ended in good order. One that had a body
 // may still be in the hands of a goroutine that reads it, and is left to the collector.
 func (c *call) free() {
-	if c.up != nil {
+	if c.up != nil || c.into != nil {
 		return
 	}
 	c.hreq, c.ctx, c.stop, c.tr = nil, nil, nil, nil
@@ -71,7 +72,7 @@ func newCall(ctx context.Context, hreq *http.Request, up *upload, m *manner) (*c
 	c := calls.Get().(*call)
 	c.hreq, c.ctx, c.up = hreq, ctx, up.sniff(hreq.Method)
 	c.gzip, c.expects, c.maxInfo = false, false, m.maxHead
-	c.stop, c.tr = nil, nil
+	c.stop, c.tr, c.into = nil, nil, nil
 	if hooks := httptrace.ContextClientTrace(ctx); hooks != nil {
 		c.tr = &tracer{hooks: hooks, call: c}
 	}
@@ -85,7 +86,7 @@ func newCall(ctx context.Context, hreq *http.Request, up *upload, m *manner) (*c
 func (c *call) fill(m *manner) error {
 	hreq, r := c.hreq, &c.req
 	if hreq.Method == "CONNECT" {
-		c.up = nil // the tunnel's: see response.go
+		c.up, c.into = nil, c.up
 	}
 	if c.up == nil && hreq.Body == nil && hreq.ContentLength > 0 {
 		return errBodyAbsent
@@ -359,4 +360,12 @@ func replayable(hreq *http.Request) bool {
 		return true
 	}
 	return hasKey(hreq.Header)
+}
+
+// upload returns what is to be closed, or repeated, when the attempt has failed.
+func (c *call) upload() *upload {
+	if c.into != nil {
+		return c.into
+	}
+	return c.up
 }

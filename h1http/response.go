@@ -56,6 +56,7 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 	if l.h.State().Switched() {
 		return out, l.switched(c, out)
 	}
+	c.into.close()
 	fixFraming(c, out)
 	if c.hreq.Method == "HEAD" || in.Status == 204 || in.Status == 304 || in.ContentLength == 0 {
 		out.Body = http.NoBody
@@ -168,10 +169,10 @@ func (l *link) switched(c *call, out *http.Response) error {
 		return nil
 	}
 	out.ContentLength = -1
-	if up := c.hreq.Body; up != nil && up != http.NoBody {
+	if c.into != nil {
 		go func() { // as net/http has it: the request's body is what goes into the tunnel
-			io.Copy(stream, up)
-			up.Close()
+			io.Copy(stream, c.into.from)
+			c.into.close()
 		}()
 	}
 	return nil

@@ -1,0 +1,235 @@
+package h1http
+
+// dial.go: new connections.
+//
+// Rule: a dial outlives the request it was begun for: what it comes to is of use to the
+// next. So its context has the request's values, for traces and dialers, but not its end;
+// CloseIdleConnections ends dials that nobody waits for.
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"time"
+
+	"example.com/h1"
+)
+
+// startDial begins to make a connection for n. mu of the pool is held.
+func (t *Transport) startDial(h *host, n *want) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(n.ctx))
+	d := &dial{host: h, want: n, cancel: cancel}
+	if t.pool.dials == nil {
+		t.pool.dials = make(map[*dial]struct{})
+	}
+	t.pool.dials[d] = struct{}{}
+	h.conns++
+	n.dialed = true
+	go t.runDial(ctx, d)
+}
+
+// runDial makes the connection and sees to it that it, or the error, goes to somebody.
+func (t *Transport) runDial(ctx context.Context, d *dial) {
+	l, err := t.connect(ctx, d.want.way)
+	d.cancel()
+	p, h, n := &t.pool, d.host, d.want
+	p.mu.Lock()
+	defer p.unlock()
+	delete(p.dials, d)
+	if err == nil {
+		l.host = h
+		if !t.hand(h, l, n) && t.keep(l) != nil {
+			p.drop(l)
+		}
+		return
+	}
+	h.conns--
+	if !n.done {
+		h.forget(n)
+		n.got <- grant{err: err}
+	}
+	t.dialWaiting(h)
+	p.tidy(h)
+}
+
+// connect makes a connection the way that w says, ready for a request.
+func (t *Transport) connect(ctx context.Context, w *way) (*link, error) {
+	nc, err := t.firstHop(ctx, w)
+	if err == nil && w.proxy != nil {
+		nc, err = t.throughProxy(ctx, w, nc)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := newLink(nc, t.engine(), t)
+	l.as = manner{noGzip: t.DisableCompression, close: t.DisableKeepAlives, maxHead: t.maxHead()}
+	if w.absolute() {
+		l.as.proxied, l.as.auth = true, proxyAuth(w.proxy)
+	}
+	return l, nil
+}
+
+func (t *Transport) maxHead() int64 {
+	if t.MaxResponseHeaderBytes > 0 {
+		return t.MaxResponseHeaderBytes
+	}
+	return 10 << 20
+}
+
+// engine returns the engine's settings.
+func (t *Transport) engine() *h1.Config {
+	cfg := tolerant()
+	cfg.Depth = t.Depth
+	cfg.MaxHeadBytes = int(min(t.maxHead(), 1<<31-1))
+	cfg.HeadTimeout = t.ResponseHeaderTimeout
+	cfg.ExpectTimeout = max(t.ExpectContinueTimeout, 1)
+	cfg.ReadBuffer, cfg.WriteBuffer = t.ReadBufferSize, t.WriteBufferSize
+	return &cfg
+}
+
+// firstHop connects to the server, or to the proxy, with TLS if that is its scheme.
+func (t *Transport) firstHop(ctx context.Context, w *way) (net.Conn, error) {
+	wrap := func(err error) error {
+		if w.proxy != nil {
+			return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
+		}
+		return err
+	}
+	secure := w.hopScheme() == "https"
+	if secure && t.DialTLSContext != nil {
+		nc, err := t.dialTLS(ctx, w.hop())
+		if err != nil {
+			return nil, wrap(err)
+		}
+		return nc, nil
+	}
+	nc, err := t.dialPlain(ctx, w.hop())
+	if err == nil && secure {
+		host, _, _ := net.SplitHostPort(w.hop())
+		nc, err = t.addTLS(ctx, nc, host)
+	}
+	if err != nil {
+		return nil, wrap(err)
+	}
+	return nc, nil
+}
+
+var errNilConn = errors.New("h1http: a dial hook returned neither connection nor error")
+
+func (t *Transport) dialPlain(ctx context.Context, addr string) (net.Conn, error) {
+	if t.DialContext == nil {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", addr)
+	}
+	nc, err := t.DialContext(ctx, "tcp", addr)
+	if nc == nil && err == nil {
+		err = errNilConn
+	}
+	return nc, err
+}
+
+// dialTLS calls the caller's dialer, and sees the handshake through if that did not.
+func (t *Transport) dialTLS(ctx context.Context, addr string) (net.Conn, error) {
+	nc, err := t.DialTLSContext(ctx, "tcp", addr)
+	if nc == nil && err == nil {
+		err = errNilConn
+	}
+	if err != nil {
+		return nil, err
+	}
+	if tc, ok := nc.(*tls.Conn); ok {
+		if err := handshake(ctx, tc); err != nil {
+			return nil, err
+		}
+	}
+	return nc, nil
+}
+
+// addTLS makes a TLS connection over nc, which it closes if that fails.
+func (t *Transport) addTLS(ctx context.Context, nc net.Conn, name string) (net.Conn, error) {
+	cfg := &tls.Config{}
+	if t.TLSClientConfig != nil {
+		cfg = t.TLSClientConfig.Clone()
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName = name
+	}
+	cfg.NextProtos = slices.DeleteFunc(slices.Clone(cfg.NextProtos), func(p string) bool { return p == "h2" })
+	tc := tls.Client(nc, cfg)
+	within := ctx
+	if t.TLSHandshakeTimeout > 0 {
+		var cancel context.CancelFunc
+		within, cancel = context.WithTimeout(ctx, t.TLSHandshakeTimeout)
+		defer cancel()
+	}
+	err := handshake(within, tc)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		err = &timeoutError{"h1http: TLS handshake timeout", err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tc, nil
+}
+
+// handshake does a handshake, and refuses what is not HTTP/1.1. After an error tc is closed.
+func handshake(ctx context.Context, tc *tls.Conn) error {
+	hooks := httptrace.ContextClientTrace(ctx)
+	if hooks != nil && hooks.TLSHandshakeStart != nil {
+		hooks.TLSHandshakeStart()
+	}
+	err := tc.HandshakeContext(ctx)
+	var cs tls.ConnectionState
+	if err == nil {
+		cs = tc.ConnectionState()
+		if cs.NegotiatedProtocol == "h2" {
+			err = fmt.Errorf("h1http: the server was asked for HTTP/2, which this Transport does not speak")
+		}
+	}
+	if err != nil {
+		tc.NetConn().Close()
+		cs = tls.ConnectionState{}
+	}
+	if hooks != nil && hooks.TLSHandshakeDone != nil {
+		hooks.TLSHandshakeDone(cs, err)
+	}
+	return err
+}
+
+// NewClientConn makes a connection to address ("host:port") by the Transport's settings, its
+// Proxy included, for the caller's use alone: it is not in the Transport's pool, and counts
+// for none of its limits. The scheme is http or https.
+func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (*Conn, error) {
+	if scheme != "http" && scheme != "https" {
+		return nil, fmt.Errorf("h1http: invalid scheme %q", scheme)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	u := &url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/"}
+	hreq, err := http.NewRequestWithContext(ctx, "GET", u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	w, err := t.way(hreq)
+	if err != nil {
+		return nil, err
+	}
+	w.target = hostPort(hreq.URL)
+	l, err := t.connect(ctx, &w)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{link: l, slots: make(chan struct{}, max(t.Depth, 1))}
+	l.owner = c
+	return c, nil
+}
+
+var aLongTimeAgo = time.Unix(1, 0)

@@ -1,0 +1,123 @@
+package h1http
+
+// idna.go: host names beyond ASCII, as xn-- labels.
+//
+// Rule: only what is certain. A name is put in lower case and encoded (RFC 3492); the mapping
+// and the checks of UTS 46, whose tables the standard library keeps to itself, are not done:
+// a name that needs them should come encoded already.
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+)
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// asciiHostPort encodes the host of host[:port].
+func asciiHostPort(s string) (string, error) {
+	if isASCII(s) {
+		return s, nil
+	}
+	host, port := s, ""
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		host, port = s[:i], s[i:]
+	}
+	host, err := asciiHost(host)
+	return host + port, err
+}
+
+// asciiHost encodes the labels of a host that need it.
+func asciiHost(host string) (string, error) {
+	if isASCII(host) {
+		return host, nil
+	}
+	if !utf8.ValidString(host) {
+		return "", errors.New("h1http: the host's name is not valid UTF-8")
+	}
+	labels := strings.Split(strings.ToLower(host), ".")
+	for i, label := range labels {
+		if !isASCII(label) {
+			labels[i] = "xn--" + punycode([]rune(label))
+			if len(labels[i]) > 63 {
+				return "", errors.New("h1http: a label of the host's name is too long")
+			}
+		}
+	}
+	return strings.Join(labels, "."), nil
+}
+
+// punycode encodes a label: RFC 3492, section 6.3.
+func punycode(label []rune) string {
+	const base, tMin, tMax, skew, damp = 36, 1, 26, 38, 700
+	var out []byte
+	for _, r := range label {
+		if r < utf8.RuneSelf {
+			out = append(out, byte(r))
+		}
+	}
+	basic := len(out)
+	if basic > 0 {
+		out = append(out, '-')
+	}
+	n, delta, bias := rune(128), 0, 72
+	for done := basic; done < len(label); {
+		next := rune(utf8.MaxRune)
+		for _, r := range label {
+			if r >= n && r < next {
+				next = r
+			}
+		}
+		delta += int(next-n) * (done + 1)
+		n = next
+		for _, r := range label {
+			if r < n {
+				delta++
+			}
+			if r != n {
+				continue
+			}
+			q := delta
+			for k := base; ; k += base {
+				t := min(max(k-bias, tMin), tMax)
+				if q < t {
+					break
+				}
+				out = append(out, digit(t+(q-t)%(base-t)))
+				q = (q - t) / (base - t)
+			}
+			out = append(out, digit(q))
+			if done == basic {
+				delta /= damp
+			} else {
+				delta /= 2
+			}
+			done++
+			delta += delta / done
+			k := 0
+			for ; delta > (base-tMin)*tMax/2; k += base {
+				delta /= base - tMin
+			}
+			bias = k + (base-tMin+1)*delta/(delta+skew)
+			delta = 0
+		}
+		delta++
+		n++
+	}
+	return string(out)
+}
+
+// digit is a number below 36 as punycode writes it.
+func digit(d int) byte {
+	if d < 26 {
+		return 'a' + byte(d)
+	}
+	return '0' + byte(d-26)
+}

@@ -1,0 +1,417 @@
+package h1http
+
+// pool.go: which connection a request gets, and where it goes afterwards.
+//
+// Rule: a request that finds no idle connection waits for the first there is: one that
+// another request lets go, or one that is dialed for it. A connection that was dialed and is
+// not wanted any more goes to whoever waits next, or becomes idle. Whatever changes the lists
+// does it under pool.mu, and closes nothing before that is released: closing may block.
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sort"
+	"sync"
+	"time"
+)
+
+// pool is the connections of a Transport.
+type pool struct {
+	mu      sync.Mutex
+	hosts   map[key]*host
+	oldest  *link // idle links of all hosts, by the time they became idle
+	newest  *link
+	idle    int
+	closing bool // CloseIdleConnections was called, and nothing was asked for since
+	dials   map[*dial]struct{}
+	timer   *time.Timer // runs sweep; nil: it is not to run
+	dead    []*link     // to be closed once mu is released
+}
+
+// key is what connections are interchangeable by.
+type key struct{ proxy, scheme, addr string }
+
+// host is the connections of one key.
+type host struct {
+	key     key
+	conns   int     // all, those being dialed included
+	idle    []*link // the one used last at the end
+	open    []*link // in use, and may be joined: with Depth alone
+	waiting []*want // those a dial runs for stand first
+}
+
+// want is a request that waits for a connection.
+type want struct {
+	ctx    context.Context
+	way    *way
+	got    chan grant // of capacity 1
+	share  bool
+	dialed bool // a dial runs for it
+	done   bool // it was given something, or gave up
+}
+
+// grant is a connection, or the error that there is none.
+type grant struct {
+	l   *link
+	was history
+	err error
+}
+
+// history is what a connection was when it was granted.
+type history struct {
+	used   bool      // a response had come over it
+	shared bool      // others are in flight on it
+	idleAt time.Time // since when it was idle; zero: it was not
+}
+
+// dial is a connection being made.
+type dial struct {
+	host   *host
+	want   *want
+	cancel context.CancelFunc
+}
+
+func (p *pool) host(k key) *host {
+	h := p.hosts[k]
+	if h == nil {
+		if p.hosts == nil {
+			p.hosts = make(map[key]*host)
+		}
+		h = &host{key: k}
+		p.hosts[k] = h
+	}
+	return h
+}
+
+// unlock releases mu, and closes what was dropped meanwhile.
+func (p *pool) unlock() {
+	dead := p.dead
+	p.dead = nil
+	p.mu.Unlock()
+	for _, l := range dead {
+		l.h.Close()
+	}
+}
+
+// get returns a connection for a request. It must be given back by release.
+func (t *Transport) get(ctx context.Context, w *way, share bool) (*link, history, error) {
+	p := &t.pool
+	p.mu.Lock()
+	p.closing = false
+	h := p.host(w.key)
+	if l, was := t.takeIdle(h, share); l != nil {
+		p.unlock()
+		return l, was, nil
+	}
+	n := &want{ctx: ctx, way: w, got: make(chan grant, 1), share: share}
+	p.hosts[w.key] = h // takeIdle may have dropped the last connection, and the host with it
+	h.waiting = append(h.waiting, n)
+	t.dialWaiting(h)
+	p.unlock()
+	var g grant
+	select {
+	case g = <-n.got:
+	case <-ctx.Done():
+		p.mu.Lock()
+		if !n.done {
+			h.forget(n)
+			p.tidy(h)
+			p.unlock()
+			return nil, history{}, context.Cause(ctx)
+		}
+		p.unlock()
+		if g = <-n.got; g.l != nil {
+			t.release(g.l, nil, g.l.h.Err())
+		}
+		return nil, history{}, context.Cause(ctx)
+	}
+	if g.err != nil && ctx.Err() != nil { // more to the point than what came of it
+		return nil, history{}, context.Cause(ctx)
+	}
+	return g.l, g.was, g.err
+}
+
+// takeIdle returns an idle connection, or one to join. mu is held.
+func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
+	p := &t.pool
+	for n := len(h.idle); n > 0; n = len(h.idle) {
+		l := h.idle[n-1]
+		p.unlist(l)
+		if l.h.Err() != nil || t.tooOld(l) {
+			p.drop(l)
+			continue
+		}
+		return l, t.lend(l, share)
+	}
+	if !share {
+		return nil, history{}
+	}
+	var best *link
+	for _, l := range h.open {
+		if l.load < t.Depth && l.h.Err() == nil && (best == nil || l.load < best.load) {
+			best = l
+		}
+	}
+	if best == nil {
+		return nil, history{}
+	}
+	return best, t.lend(best, share)
+}
+
+// tooOld looks at the wall clock, since the other stands still while a machine sleeps.
+func (t *Transport) tooOld(l *link) bool {
+	return t.IdleConnTimeout > 0 && time.Now().Round(0).Sub(l.idleAt.Round(0)) >= t.IdleConnTimeout
+}
+
+// lend counts one exchange more on a link. mu is held.
+func (t *Transport) lend(l *link, share bool) history {
+	was := history{used: l.used.Load(), shared: l.load > 0, idleAt: l.idleAt}
+	l.idleAt = time.Time{}
+	l.load++
+	l.alone = !share
+	if share && l.load == 1 {
+		l.host.open = append(l.host.open, l)
+	}
+	return was
+}
+
+var (
+	errKeepAlivesDisabled = errors.New("h1http: keep alives disabled")
+	errCloseIdle          = errors.New("h1http: CloseIdleConnections was called")
+	errTooManyIdleHost    = errors.New("h1http: too many idle connections for host")
+)
+
+// release takes a connection back after an exchange. It goes to whoever waits for it,
+// becomes idle, or is dropped.
+func (t *Transport) release(l *link, tr *tracer, bad error) {
+	p := &t.pool
+	p.mu.Lock()
+	h := l.host
+	l.load--
+	if l.load == 0 {
+		l.alone = false
+		h.open = slices.DeleteFunc(h.open, func(x *link) bool { return x == l })
+	}
+	var why error
+	switch {
+	case bad != nil:
+		if l.load == 0 {
+			p.drop(l)
+			t.dialWaiting(h)
+		}
+	case t.hand(h, l, nil):
+	case l.load == 0:
+		if why = t.keep(l); why != nil {
+			p.drop(l)
+		}
+	}
+	p.unlock()
+	if bad == nil && why != errKeepAlivesDisabled {
+		tr.putIdle(why)
+	}
+}
+
+// keep makes a connection idle, or says why not. mu is held.
+func (t *Transport) keep(l *link) error {
+	p, h := &t.pool, l.host
+	most := t.MaxIdleConnsPerHost
+	if most == 0 {
+		most = http.DefaultMaxIdleConnsPerHost
+	}
+	switch {
+	case t.DisableKeepAlives || most < 0:
+		return errKeepAlivesDisabled
+	case p.closing:
+		return errCloseIdle
+	case len(h.idle) >= most:
+		return errTooManyIdleHost
+	}
+	l.idleAt = time.Now()
+	h.idle = append(h.idle, l)
+	p.enlist(l)
+	if t.MaxIdleConns > 0 && p.idle > t.MaxIdleConns {
+		old := p.oldest
+		p.unlist(old)
+		p.drop(old)
+	}
+	if p.timer == nil && p.oldest != nil {
+		p.timer = time.AfterFunc(t.untilSweep(), t.sweep)
+	}
+	return nil
+}
+
+// hand gives a connection to those who wait: first to own, whose dial it comes from. It
+// reports whether anybody took it. mu is held.
+func (t *Transport) hand(h *host, l *link, own *want) bool {
+	taken := own != nil && !own.done
+	if taken {
+		t.grant(h, l, own)
+	}
+	for i := 0; i < len(h.waiting); {
+		n := h.waiting[i]
+		switch {
+		case l.load == 0, !l.alone && n.share && l.load < t.Depth:
+			t.grant(h, l, n)
+			taken = true
+		case l.alone || l.load >= t.Depth:
+			return taken
+		default:
+			i++
+		}
+	}
+	return taken
+}
+
+// grant gives a connection to one who waits. mu is held.
+func (t *Transport) grant(h *host, l *link, n *want) {
+	h.forget(n)
+	n.got <- grant{l: l, was: t.lend(l, n.share)}
+}
+
+// forget takes a request out of those waiting. mu is held.
+func (h *host) forget(n *want) {
+	n.done = true
+	if len(h.waiting) > 0 && h.waiting[0] == n {
+		h.waiting = h.waiting[1:]
+		return
+	}
+	h.waiting = slices.DeleteFunc(h.waiting, func(x *want) bool { return x == n })
+}
+
+// dialWaiting dials for those waiting who may have a connection of their own now. mu is held.
+func (t *Transport) dialWaiting(h *host) {
+	may := func() bool { return t.MaxConnsPerHost <= 0 || h.conns < t.MaxConnsPerHost }
+	if !may() {
+		return
+	}
+	i := sort.Search(len(h.waiting), func(i int) bool { return !h.waiting[i].dialed })
+	for ; i < len(h.waiting) && may(); i++ {
+		t.startDial(h, h.waiting[i])
+	}
+}
+
+// drop forgets a connection that is in no list; unlock closes it. mu is held.
+func (p *pool) drop(l *link) {
+	l.host.conns--
+	p.dead = append(p.dead, l)
+	p.tidy(l.host)
+}
+
+// tidy forgets a host of which nothing is left. mu is held.
+func (p *pool) tidy(h *host) {
+	if h.conns == 0 && len(h.waiting) == 0 && p.hosts[h.key] == h {
+		delete(p.hosts, h.key)
+	}
+}
+
+// enlist puts a link at the end of the idle list; unlist takes it out of both. mu is held.
+func (p *pool) enlist(l *link) {
+	l.prev, l.next = p.newest, nil
+	if p.newest != nil {
+		p.newest.next = l
+	} else {
+		p.oldest = l
+	}
+	p.newest = l
+	p.idle++
+}
+
+func (p *pool) unlist(l *link) {
+	if l.prev != nil {
+		l.prev.next = l.next
+	} else {
+		p.oldest = l.next
+	}
+	if l.next != nil {
+		l.next.prev = l.prev
+	} else {
+		p.newest = l.prev
+	}
+	l.prev, l.next = nil, nil
+	p.idle--
+	h := l.host
+	if n := len(h.idle) - 1; h.idle[n] == l {
+		h.idle[n] = nil
+		h.idle = h.idle[:n]
+	} else {
+		h.idle = slices.DeleteFunc(h.idle, func(x *link) bool { return x == l })
+	}
+}
+
+// sweepEvery is how long a connection that its server has closed may hold its descriptor
+// while nobody wants it.
+const sweepEvery = 10 * time.Second
+
+// untilSweep returns when there will be something to do. mu is held.
+func (t *Transport) untilSweep() time.Duration {
+	if t.IdleConnTimeout <= 0 {
+		return sweepEvery
+	}
+	return max(min(time.Until(t.pool.oldest.idleAt.Add(t.IdleConnTimeout)), sweepEvery), time.Millisecond)
+}
+
+// sweep closes idle connections that are too old, or that their server has closed.
+func (t *Transport) sweep() {
+	p := &t.pool
+	var probe []*link
+	p.mu.Lock()
+	for l := p.oldest; l != nil; {
+		next := l.next
+		if t.tooOld(l) {
+			p.unlist(l)
+			p.drop(l)
+		} else {
+			probe = append(probe, l)
+		}
+		l = next
+	}
+	p.unlock()
+	for _, l := range probe {
+		l.h.Probe() // which is safe if it has been lent meanwhile
+	}
+	p.mu.Lock()
+	for l := p.oldest; l != nil; {
+		next := l.next
+		if l.h.Err() != nil {
+			p.unlist(l)
+			p.drop(l)
+		}
+		l = next
+	}
+	p.timer = nil
+	if p.oldest != nil {
+		p.timer = time.AfterFunc(t.untilSweep(), t.sweep)
+	}
+	p.unlock()
+}
+
+// CloseIdleConnections closes the connections that nobody uses, those that become idle
+// before the next request, and ends dials that nobody waits for any more.
+func (t *Transport) CloseIdleConnections() {
+	p := &t.pool
+	p.mu.Lock()
+	p.closing = true
+	for l := p.oldest; l != nil; l = p.oldest {
+		p.unlist(l)
+		p.drop(l)
+	}
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+	for d := range p.dials {
+		if d.want.done && len(d.host.waiting) == 0 {
+			d.cancel()
+		}
+	}
+	p.unlock()
+	t.altMu.RLock()
+	defer t.altMu.RUnlock()
+	for _, rt := range t.alt {
+		if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
+}
