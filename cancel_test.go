@@ -5,8 +5,12 @@ package h1
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,6 +191,27 @@ var phases = []struct {
 		k.failed(a, Closed, SentAll)
 		k.failed(c, Closed, SentNothing)
 		k.dead()
+	}},
+	{"written, while its caller writes another's", "", func(k *canceler) {
+		k.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") - 1)
+		a := k.victim("/a")
+		k.await(a)
+		b, c := k.send("/b"), k.send("/c")
+		k.await(b)
+		k.await(c)
+		k.s.setWindow(len(k.s.out) + 10)
+		synctest.Wait()
+		k.end(a.x)
+		synctest.Wait()
+		k.s.setWindow(wireWindow)
+		k.failed(a, k.kind, SentAll)
+		if k.plain && a.err != nil && k.c.Err() != nil {
+			return // its read can be ended by Close alone
+		}
+		k.serve("/a", "/b", "/c")
+		k.got(b, "/b")
+		k.got(c, "/c")
+		k.alive()
 	}},
 	{"in the middle of a head", "", func(k *canceler) {
 		a, b := k.victim("/a"), k.send("/b")
@@ -371,17 +396,293 @@ func TestEndWhileParsing(t *testing.T) {
 	}
 }
 
-// race runs both at once, n times, each with a fresh setup.
-func race(n int, setup func(i int) (a, b func())) {
-	for i := range n {
-		a, b := setup(i)
-		var wg sync.WaitGroup
-		start := make(chan struct{})
-		for _, f := range []func(){a, b} {
-			wg.Go(func() { <-start; f() })
+// A cancel that races the end of its exchange has one winner, and the exchange behind has
+// its own response either way.
+func TestCancelRace(t *testing.T) {
+	const rounds = 10000
+	streams := map[string]func() io.ReadWriteCloser{
+		"memory": func() io.ReadWriteCloser { return newMirror(echo) },
+		"tcp":    func() io.ReadWriteCloser { return dialMirror(t) },
+	}
+	for name, stream := range streams {
+		for _, way := range []string{"Cancel", "context of Send", "context of Wait", "Close of the body", "Deadline"} {
+			t.Run(name+"/"+strings.ReplaceAll(way, " ", "_"), func(t *testing.T) {
+				var c *Conn
+				won, ended := 0, 0
+				n := rounds
+				if testing.Short() || name == "tcp" {
+					n /= 10
+				}
+				for i := range n {
+					if c == nil || c.Err() != nil {
+						c = NewConn(stream(), &Config{Depth: 4})
+						defer c.Close()
+						if body, err := fetch(c, get("/warm")); body != "/warm" || err != nil {
+							t.Fatal(err)
+						}
+					}
+					lost, err := raceOnce(c, way, i)
+					if err != nil {
+						t.Fatalf("round %d: %v", i, err)
+					}
+					if lost {
+						ended++
+					}
+					won++
+				}
+				if ended > n/2 {
+					t.Errorf("%d of %d connections were lost", ended, won)
+				}
+			})
 		}
-		runtime.Gosched()
-		close(start)
-		wg.Wait()
+	}
+}
+
+// fetch makes one whole exchange.
+func fetch(c *Conn, req *Request) (string, error) {
+	x, err := c.Send(context.Background(), req)
+	if err != nil {
+		return "", err
+	}
+	return fetchRest(context.Background(), x, nil)
+}
+
+// fetchRest reads a response. begun is called when its head is there.
+func fetchRest(ctx context.Context, x Exchange, begun func(*Response)) (string, error) {
+	var resp Response
+	if err := x.Wait(ctx, &resp); err != nil {
+		return "", err
+	}
+	if begun != nil {
+		begun(&resp)
+	}
+	b, err := resp.AppendBody(nil, -1)
+	return string(b), err
+}
+
+// raceOnce cancels one exchange while it ends, with another behind it. lost says that the
+// connection ended with it, which may be only where its bytes were on their way out.
+func raceOnce(c *Conn, way string, round int) (lost bool, err error) {
+	sending, waiting := context.Background(), context.Background()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	req := get("/a")
+	kinds := []error{Canceled}
+	var begun func(*Response)
+	switch way {
+	case "context of Send":
+		sending = ctx
+	case "context of Wait":
+		waiting = ctx
+	case "Deadline":
+		req.Deadline = time.Now().Add(time.Duration(round%50) * time.Microsecond)
+		kinds = append(kinds, Timeout)
+	case "Close of the body":
+		kinds = append(kinds, Closed)
+		begun = func(resp *Response) { go resp.Body.Close() }
+	}
+	x, err := c.Send(sending, req)
+	if err != nil {
+		if way == "Deadline" && errors.Is(err, Timeout) && c.Err() == nil {
+			return false, nil
+		}
+		return false, fmt.Errorf("send /a: %w", err)
+	}
+	y, err := c.Send(context.Background(), get("/b"))
+	if err != nil {
+		return true, mayEnd(c, err, SentNothing)
+	}
+	var wg sync.WaitGroup
+	var a, b string
+	var errA, errB error
+	wg.Go(func() { a, errA = fetchRest(waiting, x, begun) })
+	wg.Go(func() { b, errB = fetchRest(context.Background(), y, nil) })
+	wg.Go(func() {
+		for range round % 100 {
+			runtime.Gosched()
+		}
+		switch way {
+		case "Cancel":
+			x.Cancel()
+		case "context of Send", "context of Wait":
+			cancel()
+		}
+	})
+	wg.Wait()
+	sent := SentAll
+	switch e, ok := errA.(*Error); {
+	case errA == nil && a != "/a":
+		return false, fmt.Errorf("/a got %q", a)
+	case errA != nil && (!ok || !slices.Contains(kinds, error(e.Kind))):
+		return false, fmt.Errorf("/a: %w", errA)
+	case ok:
+		sent = e.Sent
+	}
+	if errB != nil || b != "/b" {
+		return true, mayEnd(c, fmt.Errorf("/b got %q, %w", b, errB), sent)
+	}
+	if c.Err() != nil {
+		return true, mayEnd(c, c.Err(), sent)
+	}
+	if next, err := fetch(c, get("/c")); err != nil || next != "/c" {
+		return false, fmt.Errorf("/c got %q, %w", next, err)
+	}
+	return false, nil
+}
+
+// mayEnd turns an error into none where the connection was to end: the canceled request was
+// being written.
+func mayEnd(c *Conn, err error, sent Sent) error {
+	if sent == SentAll || c.Err() == nil {
+		return fmt.Errorf("a neighbour was harmed (sent %v): %w; connection: %v", sent, err, c.State())
+	}
+	return nil
+}
+
+// dialMirror is a mirror behind a real socket.
+func dialMirror(t *testing.T) net.Conn {
+	client, server := ends(t, "tcp")
+	go func() {
+		defer server.Close()
+		m := newMirror(echo)
+		buf, out := make([]byte, 4096), make([]byte, 4096)
+		for {
+			n, err := server.Read(buf)
+			if err != nil {
+				return
+			}
+			m.Write(buf[:n])
+			for m.unread() {
+				n, _ := m.Read(out)
+				if _, err := server.Write(out[:n]); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	return client
+}
+
+// A body belongs to one caller at a time, and after Close to none.
+func TestBodyCalls(t *testing.T) {
+	inBubble(t, Config{Depth: 4, MaxDrain: 100}, false, func(r *rig) {
+		begin := func(head string) *Response {
+			r.raw(head)
+			k := r.begin(context.Background(), get("/a"))
+			if err := k.x.Wait(context.Background(), &k.resp); err != nil {
+				t.Fatal(err)
+			}
+			return &k.resp
+		}
+		const ten = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+
+		resp := begin(ten + "12345")
+		buf := make([]byte, 20)
+		if n, err := resp.Body.Read(nil); n != 0 || err != nil {
+			t.Errorf("a read of nothing: %d, %v", n, err)
+		}
+		if n, err := resp.Body.Read(buf); n != 5 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		r.raw("67890")
+		for range 2 {
+			if err := resp.Body.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		}
+		n, err := resp.Body.Read(buf)
+		if wantError(t, err, Closed, SentAll); n != 0 {
+			t.Errorf("a closed body gave %q", buf[:n])
+		}
+		r.alive()
+
+		// A read of another's is refused and harms nothing.
+		resp = begin(ten)
+		read := make(chan error, 1)
+		go func() { _, err := io.ReadFull(resp.Body, buf[:10]); read <- err }()
+		synctest.Wait()
+		_, err = resp.Body.Read(buf[10:])
+		wantError(t, err, NotReady, SentNothing)
+		r.raw("1234567890")
+		if err := <-read; err != nil || string(buf[:10]) != "1234567890" {
+			t.Errorf("%q, %v", buf[:10], err)
+		}
+		r.alive()
+
+		// Close while another reads ends that read; with somebody behind, nothing else.
+		resp = begin(ten)
+		b := r.begin(context.Background(), get("/b"))
+		r.await(b)
+		go func() { _, err := resp.Body.Read(buf); read <- err }()
+		synctest.Wait()
+		for range 2 {
+			if err := resp.Body.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		}
+		wantError(t, <-read, Canceled, SentAll)
+		r.raw("1234567890")
+		r.serve("/b")
+		r.got(b, "/b")
+		r.alive()
+
+		// Two Closes at once: one drains, the other does not wait for it.
+		resp = begin(ten)
+		closed := make(chan error, 2)
+		for range 2 {
+			go func() { closed <- resp.Body.Close() }()
+		}
+		synctest.Wait()
+		r.raw("1234567890")
+		if err1, err2 := <-closed, <-closed; err1 != nil || err2 != nil {
+			t.Errorf("%v, %v", err1, err2)
+		}
+		r.alive()
+
+		// What does not come within drainTime is not waited for.
+		resp = begin(ten)
+		start := time.Now()
+		resp.Body.Close()
+		if took := time.Since(start); took != drainTime {
+			t.Errorf("Close took %v", took)
+		}
+		r.dead()
+	})
+}
+
+// A Response used again gives up the body it held: the rest is read for nobody, or the
+// connection ends.
+func TestResponseReused(t *testing.T) {
+	for _, c := range []struct {
+		size  int
+		lives bool
+	}{{100, true}, {101, false}} {
+		inBubble(t, Config{MaxDrain: 100}, false, func(r *rig) {
+			var resp Response
+			r.raw(answer(strings.Repeat("x", c.size)))
+			if err := r.c.Do(context.Background(), get("/a"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			r.serve("/b")
+			err := r.c.Do(context.Background(), get("/b"), &resp)
+			if c.lives {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if b, err := resp.AppendBody(nil, -1); string(b) != "/b" || err != nil {
+					t.Errorf("%q, %v", b, err)
+				}
+				if n := r.c.Stats().Drained; n != int64(c.size) {
+					t.Errorf("drained %d", n)
+				}
+				r.alive()
+				return
+			}
+			wantError(t, err, Closed, SentNothing)
+			if !err.(*Error).Unprocessed() {
+				t.Error("a request that did not go out counts as processed")
+			}
+			r.dead()
+		})
 	}
 }

@@ -6,11 +6,14 @@ package h1
 // was renamed, fails here.
 
 import (
+	"bytes"
 	"context"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -160,4 +163,57 @@ func TestNothingIsTouchedAfterwards(t *testing.T) {
 			t.Errorf("after the read had returned: %q, %d, %q", buf, resp.Status, resp.Header.Get("X"))
 		}
 	})
+}
+
+// TestFileIsSent: a body that is a file goes out whole, on the way the kernel has for it,
+// and as much of it as was said (Q20).
+func TestFileIsSent(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+	name := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skip(err)
+	}
+	defer l.Close()
+	for _, size := range []int{len(content), 100000, 1} {
+		got := make(chan []byte, 1)
+		go func() {
+			nc, err := l.Accept()
+			if err != nil {
+				got <- nil
+				return
+			}
+			defer nc.Close()
+			head := "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: " + strconv.Itoa(size) + "\r\n\r\n"
+			all := make([]byte, len(head)+size)
+			n, _ := io.ReadFull(nc, all)
+			io.WriteString(nc, "HTTP/1.1 204 No Content\r\n\r\n")
+			got <- bytes.TrimPrefix(all[:n], []byte(head))
+		}()
+		file, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		nc, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewConn(nc, nil)
+		defer c.Close()
+		var resp Response
+		req := Request{Method: "POST", Host: "example.com", Body: file, ContentLength: int64(size)}
+		if err := c.Do(context.Background(), &req, &resp); err != nil || resp.Status != 204 {
+			t.Errorf("%d bytes: status %d, %v", size, resp.Status, err)
+		}
+		if b := <-got; !bytes.Equal(b, content[:size]) {
+			t.Errorf("%d bytes: the server got %d, or others", size, len(b))
+		}
+		if err := c.Err(); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
 }

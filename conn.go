@@ -72,8 +72,8 @@ type Stats struct {
 	Requests        int64 // admitted
 	Responses       int64 // final heads read
 	Informational   int64 // 1xx heads read
-	BytesWritten    int64
-	BytesRead       int64
+	BytesWritten    int64 // as the stream took them
+	BytesRead       int64 // as the stream gave them, used or not
 	Drained         int64 // bytes of responses read for nobody
 	DroppedTrailers int64 // trailer fields left out, since they may not stand in a trailer
 	InFlight        int   // now

@@ -4,7 +4,15 @@ package h1
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -128,4 +136,414 @@ func TestWriteEndsDuringCancel(t *testing.T) {
 		r.got(c, "/c")
 		r.alive()
 	})
+}
+
+// Many callers on one connection: each gets the response to its own request.
+func TestManyCallers(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		if r.Method == "PUT" && len(b) == 0 {
+			w.WriteHeader(400)
+		}
+		io.WriteString(w, r.URL.Path)
+		if strings.HasSuffix(r.URL.Path, "7") {
+			http.NewResponseController(w).Flush() // which makes the response chunked
+		}
+	}))
+	defer srv.Close()
+	streams := map[string]func() io.ReadWriteCloser{
+		"memory": func() io.ReadWriteCloser { return newMirror(echo) },
+		"tcp": func() io.ReadWriteCloser {
+			nc, err := net.Dial("tcp", srv.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return nc
+		},
+	}
+	before := runtime.NumGoroutine()
+	for name, stream := range streams {
+		for _, depth := range []int{1, 16, 64} {
+			for _, callers := range []int{16, 64} {
+				c := NewConn(stream(), &Config{Depth: depth})
+				var wg sync.WaitGroup
+				for g := range callers {
+					wg.Go(func() {
+						if err := callOften(c, g, 4000/callers); err != nil {
+							t.Errorf("%s, depth %d, %d callers: %v", name, depth, callers, err)
+							c.Close()
+						}
+					})
+				}
+				wg.Wait()
+				if s := c.Stats(); c.Err() == nil && (s.Requests != s.Responses || s.InFlight != 0 || !c.State().Idle()) {
+					t.Errorf("%s: %+v, %v", name, s, c.State())
+				}
+				c.Close()
+			}
+		}
+	}
+	srv.Close()
+	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines are left, %d before", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// callOften makes n exchanges of several kinds, and checks that each got its own response.
+func callOften(c *Conn, caller, n int) error {
+	var resp Response
+	for i := range n {
+		req := get(fmt.Sprintf("/%d/%d", caller, i))
+		switch i % 5 {
+		case 1:
+			req.Method, req.Body = "PUT", strings.NewReader("some bytes")
+		case 2:
+			if i%25 == 2 {
+				req.Method, req.Body = "POST", strings.NewReader(strings.Repeat("long ", 2000))
+			}
+		}
+		if i%3 == 0 {
+			req.Deadline = time.Now().Add(time.Minute)
+		}
+		x, err := c.Send(context.Background(), req)
+		if err == nil {
+			err = x.Wait(context.Background(), &resp)
+		}
+		if err != nil {
+			return err
+		}
+		b, err := resp.AppendBody(nil, -1)
+		if err != nil || string(b) != req.Target || resp.Status != 200 {
+			return fmt.Errorf("%s %s: got %d %q, %v", req.Method, req.Target, resp.Status, b, err)
+		}
+	}
+	return nil
+}
+
+// Requests that come while a write is under way go out together in the next.
+func TestWritesCombine(t *testing.T) {
+	inBubble(t, Config{Depth: 64}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(0)
+		var calls []*call
+		for i := range 64 {
+			calls = append(calls, r.begin(context.Background(), get(fmt.Sprint("/", i))))
+			r.await(calls[i])
+		}
+		before := r.s.writes.Load() // the first is stuck
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if n := r.s.writes.Load() - before; n != 1 {
+			t.Errorf("63 requests went out in %d writes", n)
+		}
+		for i, k := range calls {
+			r.serve(fmt.Sprint("/", i))
+			r.got(k, fmt.Sprint("/", i))
+		}
+		r.alive()
+	})
+	// And those that one caller sends in a row before it waits.
+	inBubble(t, Config{Depth: 16}, false, func(r *rig) {
+		r.warm()
+		before := r.s.writes.Load()
+		var xs []Exchange
+		for i := range 16 {
+			x, err := r.c.Send(context.Background(), get(fmt.Sprint("/", i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			xs = append(xs, x)
+			r.serve(fmt.Sprint("/", i))
+		}
+		var resp Response
+		for i, x := range xs {
+			if err := x.Wait(context.Background(), &resp); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := resp.AppendBody(nil, -1); string(b) != fmt.Sprint("/", i) || err != nil {
+				t.Fatalf("%d: %q, %v", i, b, err)
+			}
+		}
+		if n := r.s.writes.Load() - before; n > 4 {
+			t.Errorf("16 requests of one caller went out in %d writes", n)
+		}
+	})
+}
+
+// What waits is admitted first come first served, also where the one behind could go and
+// the one in front cannot.
+func TestFirstComeFirstServed(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		var calls []*call
+		want := ""
+		for i, method := range []string{"GET", "POST", "GET", "GET", "PUT", "DELETE", "POST", "GET"} {
+			req := get(fmt.Sprint("/", i))
+			req.Method = method
+			if method == "PUT" {
+				req.Body = strings.NewReader("body")
+			}
+			calls = append(calls, r.begin(context.Background(), req))
+			want += fmt.Sprintf("%s /%d;", method, i)
+			if i > 0 { // those in line go before it
+				_, err := r.c.TrySend(context.Background(), get("/try"))
+				wantError(t, err, NotReady, SentNothing)
+			}
+		}
+		got := ""
+		for i, k := range calls {
+			if !k.sent {
+				t.Fatalf("%d was not sent; the server received %s", i, got)
+			}
+			r.await(k)
+			got += strings.ReplaceAll(r.took(), "body", "")
+			r.serve(fmt.Sprint("/", i))
+			r.got(k, fmt.Sprint("/", i))
+		}
+		if got != want {
+			t.Errorf("the server received %s, want %s", got, want)
+		}
+		r.alive()
+	})
+}
+
+// A caller that gives up in line lets those behind go on.
+func TestLineLosesItsHead(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		ctx, cancel := context.WithCancel(context.Background())
+		post := get("/b")
+		post.Method = "POST"
+		b := r.begin(ctx, post)
+		c := r.begin(context.Background(), get("/c"))
+		if b.sent || c.sent {
+			t.Fatal("a POST does not wait for the pipeline to empty")
+		}
+		cancel()
+		r.failed(b, Canceled, SentNothing)
+		if !c.sent {
+			t.Fatal("the GET behind it waits on")
+		}
+		r.await(a)
+		r.await(c)
+		r.serve("/a", "/c")
+		r.got(a, "/a")
+		r.got(c, "/c")
+		r.alive()
+	})
+}
+
+// is reports whether a channel is closed.
+func is(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestReady(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		ready := r.c.Ready()
+		if !is(ready.Done()) || ready.Err() != nil || ready.Wait(context.Background()) != nil {
+			t.Fatal("a new connection is not ready")
+		}
+		a := r.begin(context.Background(), get("/a"))
+		done := ready.Done()
+		if is(done) {
+			t.Fatal("ready while a request is in flight")
+		}
+		wantError(t, ready.Err(), NotReady, SentNothing)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		wantError(t, ready.Wait(ctx), Timeout, SentNothing)
+		canceled, cancel := context.WithCancel(context.Background())
+		cancel()
+		wantError(t, ready.Wait(canceled), Canceled, SentNothing)
+		waited := make(chan error, 1)
+		go func() { waited <- ready.Wait(context.Background()) }()
+
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		io.CopyN(io.Discard, a.resp.Body, 4)
+		synctest.Wait()
+		if is(done) || len(waited) > 0 {
+			t.Fatal("ready while a body is unread")
+		}
+		r.raw("o")
+		io.Copy(io.Discard, a.resp.Body)
+		synctest.Wait()
+		if !is(done) || len(waited) == 0 || <-waited != nil || ready.Err() != nil {
+			t.Fatal("not ready after the body's end")
+		}
+
+		b := r.begin(context.Background(), get("/b"))
+		done = ready.Done()
+		go func() { waited <- ready.Wait(context.Background()) }()
+		synctest.Wait()
+		r.c.Close()
+		synctest.Wait()
+		if !is(done) || !is(ready.Done()) {
+			t.Fatal("nobody is told that it will never be ready")
+		}
+		wantError(t, <-waited, Closed, SentNothing)
+		wantError(t, ready.Err(), Closed, SentNothing)
+		r.await(b)
+		r.failed(b, Closed, SentAll)
+	})
+}
+
+// With pipelining, ready means that one more would be admitted.
+func TestReadyPipelined(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		a := r.begin(context.Background(), get("/a"))
+		if is(r.c.Ready().Done()) {
+			t.Error("ready before the server has shown that it keeps connections")
+		}
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		if !is(r.c.Ready().Done()) {
+			t.Error("not ready behind a response's head")
+		}
+		b := r.begin(context.Background(), get("/b"))
+		if is(r.c.Ready().Done()) {
+			t.Error("ready beyond Depth")
+		}
+		if _, err := r.c.TrySend(context.Background(), get("/c")); !errors.Is(err, NotReady) {
+			t.Errorf("TrySend beyond Depth: %v", err)
+		}
+		r.raw("/a")
+		io.Copy(io.Discard, a.resp.Body)
+		if !is(r.c.Ready().Done()) {
+			t.Error("not ready within Depth")
+		}
+		r.await(b)
+		r.serve("/b")
+		r.got(b, "/b")
+		for _, alone := range []*Request{
+			{Method: "POST", Host: "x"},
+			{Method: "OPTIONS", Host: "x", Body: strings.NewReader("x"), Header: fieldsOf("Expect: 100-continue")},
+			{Host: "x", Header: fieldsOf("Upgrade: x", "Connection: upgrade")},
+		} {
+			k := r.begin(context.Background(), alone)
+			if is(r.c.Ready().Done()) {
+				t.Errorf("ready behind %s", alone.Method)
+			}
+			r.await(k)
+			r.raw("HTTP/1.1 100 Continue\r\n\r\n")
+			r.serve("/c")
+			r.got(k, "/c")
+		}
+		k := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Idempotent: true})
+		if !is(r.c.Ready().Done()) {
+			t.Error("not ready behind a POST that is Idempotent")
+		}
+		r.await(k)
+		r.serve("/d")
+		r.got(k, "/d")
+		r.alive()
+	})
+}
+
+// A handle, and a body, that outlive their exchange touch nothing of the next.
+func TestStaleHandles(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		var resp Response
+		var stale []Exchange
+		for i := range 3 {
+			r.serve("/old")
+			x, err := r.c.Send(context.Background(), get("/old"))
+			if err == nil {
+				err = x.Wait(context.Background(), &resp)
+			}
+			if _, e := resp.AppendBody(nil, -1); err != nil || e != nil {
+				t.Fatal(i, err, e)
+			}
+			stale = append(stale, x)
+		}
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.await(a)
+		r.await(b)
+		for _, x := range append(stale, Exchange{}) {
+			var other Response
+			wantError(t, x.Wait(context.Background(), &other), Closed, SentAll)
+			_, err := x.Write([]byte("x"))
+			wantError(t, err, Closed, SentAll)
+			wantError(t, x.CloseWrite(), Closed, SentAll)
+			x.Cancel()
+			if _, err := other.Body.Read(make([]byte, 1)); !errors.Is(err, Closed) {
+				t.Errorf("a body that is none: %v", err)
+			}
+		}
+		if n, err := resp.Body.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("a body read to its end: %d, %v", n, err)
+		}
+		if err := resp.Body.Close(); err != nil {
+			t.Error(err)
+		}
+		r.serve("/a", "/b")
+		r.got(a, "/a")
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
+// Wait is for one: the other is refused, whichever comes first, and never gets what is a
+// third's.
+func TestTwoWaits(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		var resp Response
+		wantError(t, a.x.Wait(context.Background(), &resp), BadRequest, SentNothing)
+		r.serve("/a")
+		r.got(a, "/a")
+		r.alive()
+	})
+	c := NewConn(newMirror(echo), &Config{Depth: 4})
+	defer c.Close()
+	wait := func(x Exchange) (body string, err error) {
+		var resp Response
+		if err = x.Wait(context.Background(), &resp); err == nil {
+			var b []byte
+			b, err = resp.AppendBody(nil, -1)
+			body = string(b)
+		}
+		return body, err
+	}
+	for i := range 2000 {
+		x, err := c.Send(context.Background(), get("/a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bodies [3]string
+		var errs [3]error
+		var wg sync.WaitGroup
+		wg.Go(func() { bodies[0], errs[0] = wait(x) })
+		wg.Go(func() { bodies[1], errs[1] = wait(x) })
+		wg.Go(func() {
+			y, err := c.Send(context.Background(), get("/b"))
+			if errs[2] = err; err == nil {
+				bodies[2], errs[2] = wait(y)
+			}
+		})
+		wg.Wait()
+		if errs[2] != nil || bodies[2] != "/b" {
+			t.Fatalf("%d: the next exchange got %q, %v", i, bodies[2], errs[2])
+		}
+		if (errs[0] == nil) == (errs[1] == nil) || bodies[0]+bodies[1] != "/a" {
+			t.Fatalf("%d: two Waits got %q, %v and %q, %v", i, bodies[0], errs[0], bodies[1], errs[1])
+		}
+	}
 }

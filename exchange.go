@@ -172,6 +172,11 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.fail(err)
 	case c.takeBack(e):
 		e.fail(err)
+	case c.writer == e && c.inWrite && c.othersWrite(e):
+		e.left = true
+		e.fail(err)
+		c.spoiltW = true
+		c.dl.SetWriteDeadline(longAgo)
 	case e.end < 0 || (c.writer == e && c.inWrite) || c.dueAlone(e):
 		c.fail(e, err)
 	case c.reader == e && e.inUse: // its own goroutine leaves, for it owns the reception

@@ -113,7 +113,9 @@ type Request struct {
 	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
 	// to write; by hand they are accepted only where they say the same.
 	Header Header
-	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed.
+	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Where
+	// the response ends first, a read of Body may still be under way, and a few more may
+	// follow until the connection is Ready.
 	Body io.Reader
 	// ContentLength is of Body, in bytes. 0 with a Body: its Len() where it has one, else
 	// unknown. Less than 0: unknown. A body of unknown length is sent chunked.

@@ -37,9 +37,12 @@ func (c *Conn) gate(e *exchange) *Error {
 	if e == nil && c.line.head != nil {
 		return nil
 	}
+	if c.kind == layered && c.written == 0 {
+		return nil // a read might start the layer's handshake, and spoil it
+	}
 	first, n, err := peek(c.sock)
-	if n > 0 && c.kind == layered {
-		n, err = c.probeThrough(&first)
+	if c.kind == layered && err == nil {
+		n, err = c.probeThrough(&first, n > 0)
 		if c.err != nil { // it ended meanwhile
 			return c.refusal("send")
 		}
@@ -81,12 +84,21 @@ func unasked(b []byte) *Error {
 // nearDeadline is how long a read through TLS may take for records that are there already.
 const nearDeadline = time.Millisecond
 
-// probeThrough reads through a layer whose socket has bytes: they may be the layer's own,
-// a session ticket for instance. Nobody else uses the stream meanwhile, for probing is
-// set. mu is held, but not during the reads.
-func (c *Conn) probeThrough(p *[peeked]byte) (n int, err error) {
+// probeThrough reads through a layer over the socket: what the layer has read ahead, with a
+// deadline that has passed and so without a system call; and if the socket has bytes, those
+// as well, for they may be the layer's own, a session ticket for instance. Nobody else uses
+// the stream meanwhile, for probing is set. mu is held, but not during reads of the socket.
+func (c *Conn) probeThrough(p *[peeked]byte, bytes bool) (n int, err error) {
 	if c.dl == nil {
 		return 0, nil
+	}
+	c.spoiltR = true
+	c.dl.SetReadDeadline(longAgo)
+	if n, err = c.rw.Read(p[:]); err != nil && isTimeout(err) {
+		err = nil
+	}
+	if n > 0 || err != nil || !bytes {
+		return n, err
 	}
 	c.probing = true
 	c.mu.Unlock()

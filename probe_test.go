@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -206,47 +207,65 @@ func TestPoisonBehindResponse(t *testing.T) {
 	}
 }
 
-// A layer is a stream that carries a socket's bytes in another form, as TLS does. Its
-// first Read takes what is in the socket for the layer's own, and finds nothing else.
+// A layer is a stream that carries a socket's bytes in another form, as TLS does. Once it
+// is armed, its first Read that may wait takes what is in the socket for the layer's own,
+// and finds nothing else.
 type layer struct {
 	net.Conn
+	armed         atomic.Bool
+	until         time.Time
 	first         sync.Once
 	entered, goOn chan struct{}
 }
 
 func (l *layer) NetConn() net.Conn { return l.Conn }
 
+func (l *layer) SetReadDeadline(t time.Time) error {
+	l.until = t
+	return l.Conn.SetReadDeadline(t)
+}
+
 func (l *layer) Read(p []byte) (n int, err error) {
-	l.first.Do(func() {
-		l.Conn.Read(make([]byte, 100))
-		close(l.entered)
-		<-l.goOn
+	if l.armed.Load() && !passed(l.until) {
+		l.first.Do(func() {
+			l.Conn.Read(make([]byte, 100))
+			close(l.entered)
+			<-l.goOn
+			err = os.ErrDeadlineExceeded
+		})
+	} else if l.armed.Load() {
 		err = os.ErrDeadlineExceeded
-	})
+	}
 	if err != nil {
 		return 0, err
 	}
 	return l.Conn.Read(p)
 }
 
-// probing returns a connection with a probe under way, which ends once goOn is closed. The
+// probing returns a connection with a probe under way, which ends once goOn is called. The
 // probe's result comes through the channel.
 func probing(t *testing.T, cfg *Config) (d *dialed, goOn func(), probed chan error) {
 	client, server := ends(t, "tcp")
 	l := &layer{Conn: client, entered: make(chan struct{}), goOn: make(chan struct{})}
+	goOn = sync.OnceFunc(func() { close(l.goOn); l.armed.Store(false) })
 	d = &dialed{t, NewConn(l, cfg), client, server, bufio.NewReader(server)}
+	d.exchange("/warm", answer("/warm"), "/warm")
+	l.armed.Store(true)
 	d.say("a ticket")
 	probed = make(chan error, 1)
 	go func() { probed <- d.c.Probe() }()
-	<-l.entered
-	t.Cleanup(func() { d.c.Close() })
-	return d, sync.OnceFunc(func() { close(l.goOn) }), probed
+	t.Cleanup(func() { goOn(); d.c.Close() })
+	select {
+	case <-l.entered:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the probe does not read through the layer")
+	}
+	return d, goOn, probed
 }
 
 // A request that comes while a probe is under way waits for it, and then goes on.
 func TestSendWhileProbing(t *testing.T) {
 	d, goOn, probed := probing(t, nil)
-	ready := d.c.Ready().Done()
 	sent := make(chan error, 1)
 	go func() {
 		_, err := d.c.Send(context.Background(), get("/a"))
@@ -267,7 +286,6 @@ func TestSendWhileProbing(t *testing.T) {
 	}
 	d.head()
 	d.say(answer("/a"))
-	_ = ready
 }
 
 // So does whoever waits for Ready, and whoever watches.

@@ -7,13 +7,19 @@ package h1
 // real clock, and the bubble fails if a goroutine is left over.
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"os"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A tap is a stream that counts its Writes, and acts before a Read returns if told to.
@@ -196,3 +202,115 @@ func (r *rig) dead() {
 		r.Errorf("the connection lives on: Err %v, %v, stream %q", r.c.Err(), r.c.State(), r.s.ended())
 	}
 }
+
+// A mirror is a stream with a server in it: each request's head that is written to it is
+// answered at once. It has no goroutine, allocates nothing once warm, and its deadlines
+// work where they have passed already, which is how a read or a write is canceled.
+type mirror struct {
+	mu     sync.Mutex
+	cond   sync.Cond
+	reply  func(dst, head []byte) []byte
+	in     []byte // written, and not yet a whole head
+	skip   int    // bytes of a request's body still to come
+	out    []byte // replies
+	read   int    // bytes of out that were read
+	writes int
+	past   bool // the read deadline has passed
+	closed bool
+}
+
+func newMirror(reply func(dst, head []byte) []byte) *mirror {
+	m := &mirror{reply: reply}
+	m.cond.L = &m.mu
+	return m
+}
+
+// echo answers with the request's target.
+func echo(dst, head []byte) []byte {
+	_, rest, _ := bytes.Cut(head, []byte(" "))
+	target, _, _ := bytes.Cut(rest, []byte(" "))
+	dst = append(dst, "HTTP/1.1 200 OK\r\nContent-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(target)), 10)
+	dst = append(dst, "\r\n\r\n"...)
+	return append(dst, target...)
+}
+
+// replyWith answers every request with the same bytes.
+func replyWith(wire string) func(dst, head []byte) []byte {
+	return func(dst, _ []byte) []byte { return append(dst, wire...) }
+}
+
+func (m *mirror) Write(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return 0, net.ErrClosed
+	}
+	m.writes++
+	m.in = append(m.in, p...)
+	at := 0
+	for {
+		n := min(m.skip, len(m.in)-at)
+		at, m.skip = at+n, m.skip-n
+		end := bytes.Index(m.in[at:], []byte("\r\n\r\n"))
+		if end < 0 || m.skip > 0 {
+			break
+		}
+		head := m.in[at : at+end+4]
+		at += len(head)
+		m.out = m.reply(m.out, head)
+		if _, rest, ok := bytes.Cut(head, []byte("\r\nContent-Length: ")); ok {
+			for ; rest[0] != '\r'; rest = rest[1:] {
+				m.skip = 10*m.skip + int(rest[0]-'0')
+			}
+		}
+	}
+	m.in = m.in[:copy(m.in, m.in[at:])]
+	m.cond.Broadcast()
+	return len(p), nil
+}
+
+func (m *mirror) Read(p []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for {
+		switch {
+		case m.closed:
+			return 0, net.ErrClosed
+		case m.past:
+			return 0, os.ErrDeadlineExceeded
+		case m.read < len(m.out):
+			n := copy(p, m.out[m.read:])
+			if m.read += n; m.read == len(m.out) {
+				m.out, m.read = m.out[:0], 0
+			}
+			return n, nil
+		}
+		m.cond.Wait()
+	}
+}
+
+// unread reports whether a Read would not wait.
+func (m *mirror) unread() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.read < len(m.out)
+}
+
+func (m *mirror) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.cond.Broadcast()
+	return nil
+}
+
+func (m *mirror) SetReadDeadline(t time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.past = passed(t)
+	m.cond.Broadcast()
+	return nil
+}
+
+func (m *mirror) SetWriteDeadline(time.Time) error { return nil }

@@ -82,8 +82,8 @@ func (c *Conn) clearDeadlines() {
 // Parts is a stream given back, and the bytes that were read from it and belong to
 // whoever reads it next.
 type Parts struct {
-	IO       io.ReadWriteCloser
-	Buffered []byte
+	IO       io.ReadWriteCloser // as NewConn was given it, without deadlines of the engine's
+	Buffered []byte             // the caller's to keep
 }
 
 // Stream returns a stream that reads Buffered, then IO; writes and Close are IO's. Where

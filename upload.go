@@ -34,9 +34,10 @@ type uploading struct {
 }
 
 // fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, be
-// it with the caller or on their way to the stream. mu is held.
+// it with the caller or on their way to the stream; or none with the caller: the last write
+// may be over and not yet counted, when its answer is. mu is held.
 func (c *Conn) fewLeft(e *exchange) bool {
-	return e.up.left >= 0 && e.up.left+c.appended()-c.written <= c.cfg.MaxDrain
+	return e.up.left == 0 || e.up.left > 0 && e.up.left+c.appended()-c.written <= c.cfg.MaxDrain
 }
 
 // pumpBuffer is how much of a body is read at once: a few times what a socket takes in one
@@ -221,25 +222,21 @@ func (c *Conn) pumpBody(e *exchange) error {
 	return c.readPieces(e)
 }
 
-// pour takes a body out of memory as it lies there.
+// pour takes a body out of memory as it lies there: all at once, so that the reader is left
+// alone before the response can come, and the caller may use it again.
 func (c *Conn) pour(e *exchange, b io.WriterTo) error {
-	c.mu.Unlock()
-	_, err := b.WriteTo(pourer{c, e})
-	c.mu.Lock()
-	return err
-}
-
-type pourer struct {
-	c *Conn
-	e *exchange
-}
-
-func (w pourer) Write(p []byte) (int, error) {
-	w.c.mu.Lock()
-	defer w.c.mu.Unlock()
-	if err := w.c.piece(w.e, p); err != nil {
-		return 0, err
+	var whole taker
+	if _, err := b.WriteTo(&whole); err != nil {
+		return err
 	}
+	return c.piece(e, whole)
+}
+
+// taker keeps the slice it is given.
+type taker []byte
+
+func (t *taker) Write(p []byte) (int, error) {
+	*t = p
 	return len(p), nil
 }
 
@@ -308,17 +305,28 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom) error {
 	return nil
 }
 
-// piece sends some bytes of the body: into wbuf where they fit, else at once, in one
-// writev where the stream can do that. mu is held, but not while it writes.
+// largest is the most of a body that one write is given: what is left of it is known to
+// that.
+const largest = 64 << 10
+
+// piece sends some bytes of the body. mu is held, but not while it writes.
 func (c *Conn) piece(e *exchange, p []byte) error {
-	if len(p) == 0 {
-		return nil // an empty chunk would end the body
+	if e.up.left >= 0 && int64(len(p)) > e.up.left {
+		return errLong
 	}
-	if e.up.left >= 0 {
-		if int64(len(p)) > e.up.left {
-			return errLong
+	for len(p) > 0 { // an empty chunk would end the body
+		n := min(len(p), largest)
+		if err := c.part(e, p[:n]); err != nil {
+			return err
 		}
+		p = p[n:]
 	}
+	return nil
+}
+
+// part sends at most largest bytes: into wbuf where they fit, else at once, in one writev
+// where the stream can do that. mu is held, but not while it writes.
+func (c *Conn) part(e *exchange, p []byte) error {
 	const sizeLine = 18 // sixteen digits and CRLF
 	for c.writing && !c.given(e) && (c.wbuf == nil || len(c.wbuf.b)+len(p)+sizeLine+2 > c.cfg.WriteBuffer) {
 		e.wake.Wait()

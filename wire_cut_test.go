@@ -31,7 +31,7 @@ func (c wireCut) String() string {
 }
 
 func TestWireCut(t *testing.T) {
-	const most = 200 // places in a script, evenly spread where it has more
+	const most = 50 // places in a script, evenly spread where it has more
 	files, err := filepath.Glob("testdata/wire/*.wire")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)

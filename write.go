@@ -142,7 +142,13 @@ func (c *Conn) sendOut(e *exchange) {
 // goroutine that the scheduler runs when this one waits, or a few microseconds later on
 // another core, which is time enough to send some more. mu is held.
 func (c *Conn) flushSoon(e *exchange) {
-	if e.once || c.flushing {
+	if !e.once {
+		c.runLater()
+	}
+}
+
+func (c *Conn) runLater() {
+	if c.flushing {
 		return
 	}
 	if c.soon == nil {
@@ -261,7 +267,13 @@ func (c *Conn) flushAll(e *exchange) {
 		if c.wbuf, c.spare = c.spare, nil; c.wbuf == nil && c.life.n > 1 {
 			c.wbuf = getBlock(c.cfg.WriteBuffer)
 		}
+		at := c.written
 		err := c.write(e, out.b)
+		if err != nil && c.resumable(e, err) {
+			c.putBack(out.b[c.written-at:])
+			c.keepBlock(out)
+			break
+		}
 		c.keepBlock(out)
 		if err != nil {
 			c.writeFailed(e, err)
@@ -269,6 +281,40 @@ func (c *Conn) flushAll(e *exchange) {
 	}
 	c.writing = false
 	c.sentOut()
+	if c.pending() && c.mayWrite() {
+		c.runLater()
+	}
+}
+
+// resumable reports whether a write ended only because e's own time did, while e wrote what
+// others had appended behind it. They are spared: another goes on with the write, where the
+// stream says how far it came (TLS does not). mu is held.
+func (c *Conn) resumable(e *exchange, err error) bool {
+	if !isTimeout(err) || !c.othersWrite(e) {
+		return false
+	}
+	if e.err == nil && e.up.why == whyDeadline && passed(e.by) {
+		c.giveUp(e, fromDeadline(e.op(), whyDeadline))
+	}
+	return e.err != nil
+}
+
+// othersWrite reports whether e is out whole, and others are in flight whose bytes its
+// write moves. mu is held.
+func (c *Conn) othersWrite(e *exchange) bool {
+	return e.end >= 0 && c.written >= e.end && c.kind != layered && c.dl != nil && !c.dueAlone(e)
+}
+
+// putBack puts bytes that a write did not take in front of those appended since. mu is held.
+func (c *Conn) putBack(rest []byte) {
+	c.taken -= int64(len(rest))
+	b := getBlock(c.cfg.WriteBuffer)
+	b.b = append(b.b, rest...)
+	if c.wbuf != nil {
+		b.b = append(b.b, c.wbuf.b...)
+		c.wbuf.put(c.cfg.WriteBuffer)
+	}
+	c.wbuf = b
 }
 
 // mayWrite reports whether the stream may still be written to. mu is held.

@@ -29,41 +29,41 @@ type grown struct {
 func curves(quick bool) []curve {
 	cs := []curve{
 		{
-			name: "growthhead", title: "a response's head", size: "bytes of fields", figure: "time of an exchange, ns",
+			name: "growthhead", title: "a response's head", size: "bytes of fields", figure: "time of an exchange",
 			points: []int{256, kib, 4 * kib, 16 * kib, 64 * kib, 200 * kib},
 			at: func(x int) row {
-				return row{pinned: true, contestants: alone(getHead(x), floor, h1Do, hostClient, clientConn)}
+				return row{slow: true, pinned: true, contestants: alone(getHead(x), floor, h1Do, hostClient, clientConn)}
 			},
 		},
 		{
-			name: "growthbody", title: "a response's body", size: "bytes", figure: "time of an exchange, ns",
+			name: "growthbody", title: "a response's body", size: "bytes", figure: "time of an exchange",
 			points: []int{1, 16, 256, 4 * kib, 64 * kib, mib, 16 * mib, 256 * mib, gib},
 			at: func(x int) row {
-				return row{pinned: true, contestants: alone(get(int64(x)), floor, h1Do, hostClient, clientConn)}
+				return row{slow: true, pinned: true, contestants: alone(get(int64(x)), floor, h1Do, hostClient, clientConn)}
 			},
 		},
 		{
 			name: "growthsegments", title: "a head that comes byte by byte, in memory", size: "bytes of fields",
-			figure: "time of an exchange, ns",
+			figure: "time of an exchange",
 			points: []int{256, kib, 4 * kib, 16 * kib, 64 * kib},
 			at: func(x int) row {
 				w := getHead(x)
 				w.inMemory, w.byteReads = true, true
-				return row{pinned: true, contestants: alone(w, floor, h1Do, hostClient, clientConn)}
+				return row{slow: true, pinned: true, contestants: alone(w, floor, h1Do, hostClient, clientConn)}
 			},
 		},
 		{
-			name: "growthrequests", title: "requests on one new connection, in memory", size: "requests", figure: "time of a request, ns",
+			name: "growthrequests", title: "requests on one new connection, in memory", size: "requests", figure: "time of a request",
 			points: []int{1, 10, 100, 1000, 10_000, 100_000, 1_000_000}, flat: true,
 			at: func(x int) row {
-				return row{pinned: true, contestants: []contestant{onNew(h1Do, x), onNew(hostClient, x)}}
+				return row{slow: true, pinned: true, contestants: []contestant{onNew(h1Do, x), onNew(hostClient, x)}}
 			},
 		},
 		{
-			name: "growthgoroutines", title: "goroutines on one connection, and its depth", size: "goroutines", figure: "time of a request, ns",
+			name: "growthgoroutines", title: "goroutines on one connection, and its depth", size: "goroutines", figure: "time of a request",
 			points: []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}, flat: true,
 			at: func(x int) row {
-				return row{batch: x, contestants: append(together(hello, x, h1Do, pipelineClient), floorBatch(hello, x))}
+				return row{slow: true, batch: x, contestants: append(together(hello, x, h1Do, pipelineClient), floorBatch(hello, x))}
 			},
 		},
 	}

@@ -23,8 +23,8 @@ func main() {
 	run := flag.String("run", "", "run only the benchmark of this `name`")
 	only := flag.String("only", "", "run only the contestant of this `name`: for profiles")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this `file`")
-	rounds := flag.Int("rounds", 5, "rounds whose median is taken")
-	slot := flag.Duration("slot", 200*time.Millisecond, "time of one contestant in one round")
+	rounds := flag.Int("rounds", 15, "rounds whose median is taken; of slow benchmarks a third")
+	slot := flag.Duration("slot", 80*time.Millisecond, "time of one contestant in one round")
 	quick := flag.Bool("quick", false, "do every benchmark once and short, to see that it works")
 	out := flag.String("out", "", "write the results to this `file`, and plots beside it")
 	flag.Parse()
@@ -72,13 +72,14 @@ func suite(s schedule, quick bool, run, only string) report {
 	}
 
 	rep := report{schedule: s}
-	for _, r := range slices.Concat(smallRows(), codecRows(), bodyRows(quick), []row{idleRow(quick)}) {
+	for _, r := range slices.Concat(soloRows(), pipelineRows(), codecRows(), []row{memoryRow()},
+		bodyRows(quick), []row{idleRow(quick)}, poolRows(), []row{optionsRow()}) {
 		if run == "" || run == r.name {
 			rep.results = append(rep.results, measure(s, r))
 			fmt.Print(rep.results[len(rep.results)-1].table())
 		}
 	}
-	s.slot /= 5 // a curve has many points
+	s.slot /= 2 // a curve has many points
 	for _, c := range curves(quick) {
 		if run != "" && run != c.name {
 			continue

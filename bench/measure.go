@@ -39,6 +39,7 @@ type row struct {
 	pinned      bool // client and server share one core
 	shows       []metric
 	differs     bool // contestants are set against each other by difference, not ratio
+	slow        bool // an operation takes longer than a slot: a third of the rounds
 	batch       int  // operations are done in multiples of it; 0 means 1
 	contestants []contestant
 	targets     []target
@@ -84,8 +85,12 @@ func (s schedule) run(e *env, r row) result {
 		dos = append(dos, do)
 		counts = append(counts, s.calibrate(do, max(r.batch, 1)))
 	}
+	rounds := s.rounds
+	if r.slow {
+		rounds = (rounds + 2) / 3
+	}
 	res := result{r, make([][]sample, len(r.contestants))}
-	for round := range s.rounds {
+	for round := range rounds {
 		for i := range r.contestants {
 			i = (i + round) % len(r.contestants) // nobody always follows the same one
 			runtime.GC()
@@ -101,11 +106,17 @@ func (s schedule) run(e *env, r row) result {
 
 // calibrate returns how often do fits a slot, in multiples of batch, and warms it up.
 func (s schedule) calibrate(do func(int), batch int) int {
-	for n := batch; ; {
+	timed := func(n int) time.Duration {
 		start := time.Now()
 		do(n)
-		took := time.Since(start)
-		if took >= s.slot/2 || n >= 1<<30 {
+		return time.Since(start)
+	}
+	for n := batch; ; {
+		took := timed(n)
+		if took >= s.slot/2 {
+			took = min(took, timed(n)) // the first may have met a delay that was not its own
+		}
+		if took >= s.slot/2 {
 			return n
 		}
 		grow := min(max(float64(s.slot)/float64(max(took, 1)), 1.5), 16)

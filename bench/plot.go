@@ -3,6 +3,7 @@ package main
 // plot.go: the growth curves and the headline, as SVG.
 
 import (
+	"fmt"
 	"image/color"
 	"slices"
 
@@ -28,7 +29,7 @@ func (g grown) plot(file string) {
 	p.Title.Text = g.title
 	p.X.Label.Text, p.Y.Label.Text = g.size, g.figure
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
-	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+	p.X.Tick.Marker, p.Y.Tick.Marker = powers(count), powers(wall.text)
 	p.Legend.Top, p.Legend.Left = true, true
 	p.Add(plotter.NewGrid())
 	for _, c := range g.results[0].contestants {
@@ -46,10 +47,34 @@ func (g grown) plot(file string) {
 	check(p.Save(plotWidth, plotHeight, file))
 }
 
+// powers marks a logarithmic axis, with labels of its own.
+func powers(text func(float64) string) plot.TickerFunc {
+	return func(least, most float64) []plot.Tick {
+		ticks := plot.LogTicks{}.Ticks(least, most)
+		for i, t := range ticks {
+			if t.Label != "" {
+				ticks[i].Label = text(t.Value)
+			}
+		}
+		return ticks
+	}
+}
+
+// count prints a number that is a power of ten.
+func count(v float64) string {
+	for _, unit := range []string{"", "k", "M"} {
+		if v < 1000 {
+			return fmt.Sprintf("%.0f%s", v, unit)
+		}
+		v /= 1000
+	}
+	return fmt.Sprintf("%.0fG", v)
+}
+
 // plotHeadline draws, for the rows that have peers to ask over a stream, how often h1's
 // time goes into that of the others.
 func plotHeadline(results []result, file string) {
-	names := []string{"get", "tls", "depth16", "depth64", "memory", "pool64", "download", "relay", "chunks1k", "upload", "post1k"}
+	names := []string{"get", "tls", "depth16", "depth64", "pool64", "download", "relay", "chunks1k", "upload", "post1k"}
 	others := []string{"floor", "HostClient", "PipelineClient", "ClientConn"}
 	p := plot.New()
 	p.Title.Text = "wall time, as a multiple of h1's"

@@ -91,6 +91,9 @@ func (r result) meets(t target) (asked, measured string, met bool) {
 		who = "h1"
 	}
 	name := metricNames[t.what]
+	if t.who != "" {
+		name = t.who + ": " + name
+	}
 	switch {
 	case t.of == "":
 		v := r.median(who, t.what)
@@ -109,7 +112,7 @@ func round(v float64) float64 { return math.Round(v*10) / 10 }
 // targetsTable lists all targets.
 func targetsTable(results []result) string {
 	var b strings.Builder
-	b.WriteString("| # | work | target | measured | |\n|---|---|---|---:|---|\n")
+	b.WriteString("| # | benchmark | target | measured | |\n|---|---|---|---:|---|\n")
 	for _, r := range results {
 		for _, t := range r.targets {
 			asked, measured, met := r.meets(t)
@@ -117,11 +120,7 @@ func targetsTable(results []result) string {
 			if !met {
 				verdict = "**missed**"
 			}
-			work := r.work
-			if t.who != "" {
-				work = t.who
-			}
-			fmt.Fprintf(&b, "| %s | `%s`: %s | %s | %s | %s |\n", r.number, r.name, work, asked, measured, verdict)
+			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", r.number, r.name, asked, measured, verdict)
 		}
 	}
 	return b.String() + "\n"
@@ -153,8 +152,9 @@ type report struct {
 	took    time.Duration
 }
 
-const method = `Each contestant has a slot of %v in each of %d rounds, in turn, on the same bytes; a figure is
-the median over rounds, a ratio the median of the rounds' ratios. Wall time, the CPU time of
+const method = `Each contestant has a slot of %v in each of %d rounds, in turn, on the same bytes; where one
+operation takes longer, and in growth, there are a third of the rounds. A figure is the median
+over rounds, a ratio the median of the rounds' ratios. Wall time, the CPU time of
 the client's process (getrusage), heap objects and bytes, and read and write system calls are
 by operation. The server is a process of its own: one thread that counts requests and writes
 canned bytes. Rows 1, 2, 5, 11, 13, 17 and the growth of heads and bodies have client and

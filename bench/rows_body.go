@@ -24,13 +24,13 @@ func bodyRows(quick bool) []row {
 	return slices.Concat([]row{
 		{
 			number: "9", name: "download", work: "GET, body of " + sizeText(big) + ", read into 64 KiB",
-			shows:       perRequest,
+			slow: true, shows: perRequest,
 			contestants: alone(get(big), floor, h1Do, hostClient, clientConn, transport),
 			targets:     []target{{what: wall, most: 1.03, of: "floor"}},
 		},
 		{
 			number: "10", name: "relay", work: "the same, to another TCP connection",
-			shows:       perRequest,
+			slow: true, shows: perRequest,
 			contestants: alone(relay, floor, h1Do, hostClient, clientConn, transport),
 			targets: []target{
 				{what: wall, most: 1.05, of: "floor"},
@@ -76,7 +76,7 @@ func uploadRows(size int64) (rows []row) {
 		w.upload = upload{file, size, chunked}
 		r := row{
 			number: "12", name: "upload", work: "POST of " + sizeText(size) + " from a file, length known",
-			shows:       perRequest,
+			slow: true, shows: perRequest,
 			contestants: alone(w, floor, h1Do, hostClient, clientConn, transport),
 			targets:     []target{{what: wall, most: 1.05, of: "floor"}},
 		}

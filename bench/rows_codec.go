@@ -161,7 +161,7 @@ var _ io.Writer = new(counter)
 // own returns h1 as measured by a benchmark of its own package.
 func own(benchmark string) contestant {
 	return contestant{name: "h1", sample: func(e *env) (s sample) {
-		run := exec.Command(ownBenchmarks(e.dir), "-test.run", "^$", "-test.benchtime", "200ms",
+		run := exec.Command(ownBenchmarks(e.dir), "-test.run", "^$", "-test.benchtime", "80ms",
 			"-test.bench", "^"+benchmark+"$")
 		out, err := run.CombinedOutput()
 		insist(err == nil, "%s", out)

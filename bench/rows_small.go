@@ -13,10 +13,10 @@ import (
 // perRequest is what rows of exchanges show.
 var perRequest = []metric{wall, cpu, allocs, allocBytes, reads, writes}
 
-func smallRows() []row {
-	secure, memory := hello, hello
-	secure.tls, memory.inMemory = true, true
-	return slices.Concat([]row{
+func soloRows() []row {
+	secure := hello
+	secure.tls = true
+	return []row{
 		{
 			number: "1", name: "get", work: "GET, 13-byte body, one connection, sequential",
 			pinned: true, shows: perRequest,
@@ -33,6 +33,11 @@ func smallRows() []row {
 			contestants: alone(secure, floor, h1Do, hostClient, clientConn, transport),
 			targets:     []target{{what: wall, most: 1.05, of: "floor"}},
 		},
+	}
+}
+
+func pipelineRows() []row {
+	return []row{
 		onOne("3", 16, 0.5),
 		onOne("4", 64, 0.2),
 		{
@@ -41,16 +46,7 @@ func smallRows() []row {
 			contestants: []contestant{floorBatch(hello, 16), h1Batch(hello, 16)},
 			targets:     []target{{what: wall, most: 1.25, of: "floor"}},
 		},
-		{
-			number: "8", name: "memory", work: "GET over an in-memory stream that answers at once",
-			pinned: true, shows: []metric{wall, cpu, allocs, allocBytes},
-			contestants: alone(memory, floor, h1Do, hostClient, clientConn, transport),
-			targets: []target{
-				{what: wall, most: 0.5, of: "HostClient"},
-				{what: wall, most: 0.1, of: "ClientConn"},
-			},
-		},
-	}, poolRows(), []row{optionsRow()})
+	}
 }
 
 // onOne returns the row of n goroutines on one connection.
@@ -61,6 +57,20 @@ func onOne(number string, n int, most float64) row {
 		shows: perRequest, batch: n,
 		contestants: append([]contestant{floorBatch(hello, n)}, together(hello, n, h1Do, pipelineClient)...),
 		targets:     []target{{what: wall, most: most, of: "PipelineClient"}},
+	}
+}
+
+func memoryRow() row {
+	memory := hello
+	memory.inMemory = true
+	return row{
+		number: "8", name: "memory", work: "GET over an in-memory stream that answers at once",
+		pinned: true, shows: []metric{wall, cpu, allocs, allocBytes},
+		contestants: alone(memory, floor, h1Do, hostClient, clientConn, transport),
+		targets: []target{
+			{what: wall, most: 0.5, of: "HostClient"},
+			{what: wall, most: 0.1, of: "ClientConn"},
+		},
 	}
 }
 

@@ -36,7 +36,7 @@ func (t *Transport) startDial(h *host, n *want) {
 
 // runDial makes the connection and sees to it that it, or the error, goes to somebody.
 func (t *Transport) runDial(ctx context.Context, d *dial) {
-	l, err := t.connect(ctx, d.want.way)
+	l, err := t.connect(ctx, &d.want.way)
 	d.cancel()
 	p, h, n := &t.pool, d.host, d.want
 	p.mu.Lock()

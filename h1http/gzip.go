@@ -75,8 +75,8 @@ func (g *gunzip) giveBack() {
 // nothing is an empty flate.Reader: Reset makes no buffer for one.
 type nothing struct{}
 
-func (nothing) Read([]byte) (int, error)  { return 0, io.EOF }
-func (nothing) ReadByte() (byte, error) { return 0, io.EOF }
+func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
+func (nothing) ReadByte() (byte, error)  { return 0, io.EOF }
 
 // Close closes the body.
 func (g *gunzip) Close() error {

@@ -101,7 +101,9 @@ func (l *link) failed(c *call, err error) error {
 }
 
 // uploadGrace is how long, after a response's end, the rest of its request's body may take
-// before the connection is given up. It is what net/http allows.
+// before the connection is given up. It is what net/http allows. As there, the caller waits:
+// it is nearly always for a goroutine that has yet to note its last write, and a request
+// that follows at once is to find the connection.
 const uploadGrace = 50 * time.Millisecond
 
 // over ends an exchange that had a response.
@@ -109,23 +111,17 @@ func (l *link) over(c *call) {
 	if c.stop != nil {
 		c.stop(nil)
 	}
-	if c.up == nil {
-		l.owner.release(l, c.tr, l.h.Err())
-		return
-	}
-	if l.h.Err() == nil && !l.h.State().Idle() && !c.up.over() {
-		go func() { // few bytes are left of the upload, and the engine sends them
+	err := l.h.Err()
+	if c.up != nil {
+		if err == nil && !l.h.State().Idle() {
 			ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
-			defer cancel()
-			err := l.h.Ready().Wait(ctx)
-			c.up.close()
-			l.owner.release(l, c.tr, err)
-		}()
-		return
+			err = l.h.Ready().Wait(ctx)
+			cancel()
+		}
+		c.up.close()
+		c.tr.wroteRequest(errGone) // unless it was said to be whole
 	}
-	c.up.close()
-	c.tr.wroteRequest(errGone) // unless it was said to be whole
-	l.owner.release(l, c.tr, l.h.Err())
+	l.owner.release(l, c.tr, err)
 }
 
 // timeoutError is a net.Error, and what net/http's callers look for.

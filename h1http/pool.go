@@ -45,7 +45,7 @@ type host struct {
 // want is a request that waits for a connection.
 type want struct {
 	ctx    context.Context
-	way    *way
+	way    way
 	got    chan grant // of capacity 1
 	share  bool
 	dialed bool // a dial runs for it
@@ -96,7 +96,7 @@ func (p *pool) unlock() {
 }
 
 // get returns a connection for a request. It must be given back by release.
-func (t *Transport) get(ctx context.Context, w *way, share bool) (*link, history, error) {
+func (t *Transport) get(ctx context.Context, w way, share bool) (*link, history, error) {
 	p := &t.pool
 	p.mu.Lock()
 	p.closing = false

@@ -110,7 +110,7 @@ func fixFraming(c *call, out *http.Response) {
 	h := out.Header
 	if te := h["Transfer-Encoding"]; len(te) > 0 {
 		delete(h, "Transfer-Encoding")
-		if out.ProtoMinor > 0 && out.StatusCode != 204 && out.StatusCode != 304 && foldEqual(trim(te[len(te)-1]), "chunked") {
+		if out.ProtoMinor > 0 && foldEqual(trim(te[len(te)-1]), "chunked") {
 			out.TransferEncoding = []string{"chunked"}
 			out.ContentLength = -1
 			delete(h, "Content-Length")
@@ -121,6 +121,9 @@ func fixFraming(c *call, out *http.Response) {
 	}
 	if out.StatusCode == 304 {
 		out.ContentLength = 0
+	}
+	if out.ProtoMinor > 0 && hasToken(h["Connection"], "close") {
+		delete(h, "Connection") // Close says it
 	}
 	if out.TransferEncoding != nil {
 		out.Trailer = announced(h)

@@ -140,7 +140,7 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 		if hooks != nil && hooks.GetConn != nil {
 			hooks.GetConn(w.hop())
 		}
-		l, was, err := t.get(ctx, &w, t.shares(hreq))
+		l, was, err := t.get(ctx, w, t.shares(hreq))
 		if err != nil {
 			up.close()
 			return nil, err
@@ -198,14 +198,16 @@ func withCancel(hreq *http.Request) (ctx context.Context, stop context.CancelCau
 		return ctx, nil
 	}
 	ctx, stop = context.WithCancelCause(ctx)
-	go func() {
-		select {
-		case <-hreq.Cancel:
-			stop(errRequestCanceled)
-		case <-ctx.Done():
-		}
-	}()
+	go awaitCancel(ctx, stop, hreq.Cancel)
 	return ctx, stop
+}
+
+func awaitCancel(ctx context.Context, stop context.CancelCauseFunc, cancel <-chan struct{}) {
+	select {
+	case <-cancel:
+		stop(errRequestCanceled)
+	case <-ctx.Done():
+	}
 }
 
 // RegisterProtocol has requests of a scheme sent by rt. Where rt returns

@@ -96,16 +96,6 @@ func (u *upload) close() error {
 	return u.rc.Close()
 }
 
-// over reports whether nothing more is read from the body.
-func (u *upload) over() bool {
-	if u == nil {
-		return true
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.closed
-}
-
 // mayRepeat reports whether next will succeed, as far as can be known.
 func (u *upload) mayRepeat(hreq *http.Request) bool {
 	if u == nil || hreq.GetBody != nil {

@@ -1,0 +1,156 @@
+package h1http
+
+// cancel_test.go: requests that end before their response does.
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"example.com/h1"
+)
+
+// stuck is a server that answers nothing, or a head and nothing more.
+func stuck(t *testing.T) (string, *Transport) {
+	return rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		if req.URL.Path == "/body" {
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+		}
+		io.Copy(io.Discard, br)
+	})
+}
+
+func TestCancel(t *testing.T) {
+	own := errors.New("own cause")
+	for _, how := range []string{"context", "cause", "Cancel", "deadline"} {
+		for _, path := range []string{"/head", "/body", "/before"} {
+			t.Run(how+path, func(t *testing.T) {
+				url, tr := stuck(t)
+				req := newRequest(t, "GET", url+path, nil)
+				var end func()
+				var want error
+				switch how {
+				case "context":
+					ctx, cancel := context.WithCancel(context.Background())
+					req, end, want = req.WithContext(ctx), cancel, context.Canceled
+				case "cause":
+					ctx, cancel := context.WithCancelCause(context.Background())
+					req, end, want = req.WithContext(ctx), func() { cancel(own) }, own
+				case "Cancel":
+					ch := make(chan struct{})
+					req.Cancel = ch
+					end, want = func() { close(ch) }, errRequestCanceled
+				case "deadline":
+					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+					defer cancel()
+					req, end, want = req.WithContext(ctx), func() {}, context.DeadlineExceeded
+				}
+				if path == "/before" {
+					if end(); how == "deadline" || how == "Cancel" {
+						time.Sleep(30 * time.Millisecond)
+					}
+				} else {
+					time.AfterFunc(20*time.Millisecond, end)
+				}
+				resp, err := tr.RoundTrip(req)
+				if path == "/body" {
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = io.ReadAll(resp.Body)
+					resp.Body.Close()
+				}
+				if !errors.Is(err, want) {
+					t.Errorf("%v, want %v", err, want)
+				}
+				var ne net.Error
+				if how == "deadline" && (!errors.As(err, &ne) || !ne.Timeout()) {
+					t.Errorf("%v is no timeout", err)
+				}
+				eventually(t, "no connection", func() bool { tr.CloseIdleConnections(); _, n := tr.counts(""); return n == 0 })
+			})
+		}
+	}
+}
+
+func TestResponseHeaderTimeout(t *testing.T) {
+	url, tr := stuck(t)
+	tr.ResponseHeaderTimeout = 30 * time.Millisecond
+	_, err := tr.RoundTrip(newRequest(t, "GET", url+"/head", nil))
+	var ne net.Error
+	var e *h1.Error
+	if !errors.As(err, &ne) || !ne.Timeout() || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &e) {
+		t.Errorf("%v", err)
+	}
+	resp, err := tr.RoundTrip(newRequest(t, "GET", url+"/body", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(40 * time.Millisecond)
+	b := make([]byte, 3)
+	if _, err := io.ReadFull(resp.Body, b); err != nil || string(b) != "abc" {
+		t.Errorf("%q %v", b, err)
+	}
+	resp.Body.Close()
+}
+
+// TestClientTimeout: http.Client's own, which reaches a Transport that is not net/http's
+// through Request.Cancel.
+func TestClientTimeout(t *testing.T) {
+	url, tr := stuck(t)
+	c := &http.Client{Transport: tr, Timeout: 50 * time.Millisecond}
+	_, err := c.Get(url + "/head")
+	var ne net.Error
+	if !errors.As(err, &ne) || !ne.Timeout() {
+		t.Errorf("%v", err)
+	}
+	resp, err := c.Get(url + "/body")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = io.ReadAll(resp.Body); !errors.As(err, &ne) || !ne.Timeout() {
+		t.Errorf("%v", err)
+	}
+	resp.Body.Close()
+	eventually(t, "no connection", func() bool { _, n := tr.counts(""); return n == 0 })
+}
+
+// TestCancelAfter: the end of a context does nothing to a request that is over.
+func TestCancelAfter(t *testing.T) {
+	r := newRig(t, false, remote)
+	var last string
+	for i := range 50 {
+		ctx, cancel := context.WithCancel(context.Background())
+		got := do(t, r.tr, newRequest(t, "GET", r.URL, nil).WithContext(ctx))
+		cancel()
+		if i > 0 && got != last {
+			t.Fatal("another connection")
+		}
+		last = got
+	}
+}
+
+// TestCancelWithBody: a body that is stuck is closed when its request is canceled.
+func TestCancelWithBody(t *testing.T) {
+	url, tr := stuck(t)
+	pr, pw := io.Pipe()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err := tr.RoundTrip(newRequest(t, "POST", url+"/head", pr).WithContext(ctx))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
+		t.Errorf("the body is still open: %v", err)
+	}
+}

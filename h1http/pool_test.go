@@ -1,0 +1,514 @@
+package h1http
+
+// pool_test.go: connections: which request gets which, how many there are, when they end.
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/h1"
+)
+
+func remote(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) }
+
+func (t *Transport) counts(u string) (idle, conns int) {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	for _, h := range t.pool.hosts {
+		if u == "" || strings.HasSuffix(u, h.key.addr) {
+			idle, conns = idle+len(h.idle), conns+h.conns
+		}
+	}
+	return idle, conns
+}
+
+func TestKeepAlive(t *testing.T) {
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/close" {
+			w.Header().Set("Connection", "close")
+		}
+		remote(w, r)
+	})
+	a, b := get(t, r.tr, r.URL), get(t, r.tr, r.URL)
+	if a != b {
+		t.Errorf("%s, then %s", a, b)
+	}
+	get(t, r.tr, r.URL+"/close")
+	if c := get(t, r.tr, r.URL); c == a {
+		t.Error("used again after close by the server")
+	}
+	req := newRequest(t, "GET", r.URL, nil)
+	req.Close = true
+	d := do(t, r.tr, req)
+	req = newRequest(t, "GET", r.URL, nil)
+	req.Header.Set("Connection", "close")
+	e := do(t, r.tr, req)
+	if f := get(t, r.tr, r.URL); d == e || e == f {
+		t.Error("used again after close by the client")
+	}
+	r.tr.CloseIdleConnections()
+	r.tr.DisableKeepAlives = true
+	if g, h := get(t, r.tr, r.URL), get(t, r.tr, r.URL); g == h {
+		t.Error("used again with DisableKeepAlives")
+	}
+}
+
+func TestIdleLimits(t *testing.T) {
+	var wg sync.WaitGroup
+	gate := make(chan struct{})
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		wg.Done()
+		<-gate
+	}
+	r, s := newRig(t, false, handler), newRig(t, false, handler)
+	tr := r.tr
+	burst := func(n int, urls ...string) {
+		var all sync.WaitGroup
+		gate = make(chan struct{})
+		wg.Add(n * len(urls))
+		for _, u := range urls {
+			for range n {
+				all.Go(func() { get(t, tr, u) })
+			}
+		}
+		wg.Wait()
+		close(gate)
+		all.Wait()
+	}
+	burst(5, r.URL)
+	if idle, conns := tr.counts(""); idle != 2 || conns != 2 {
+		t.Errorf("default: %d idle of %d", idle, conns)
+	}
+	tr.CloseIdleConnections()
+	tr.MaxIdleConnsPerHost = 4
+	burst(5, r.URL)
+	if idle, _ := tr.counts(""); idle != 4 {
+		t.Errorf("MaxIdleConnsPerHost: %d idle", idle)
+	}
+	tr.MaxIdleConns = 5
+	burst(3, s.URL)
+	if a, _ := tr.counts(r.URL); a != 2 {
+		t.Errorf("MaxIdleConns: %d left of the older", a)
+	}
+	if b, _ := tr.counts(s.URL); b != 3 {
+		t.Errorf("MaxIdleConns: %d of the newer", b)
+	}
+	tr.CloseIdleConnections()
+	if idle, conns := tr.counts(""); idle != 0 || conns != 0 || len(tr.pool.hosts) != 0 {
+		t.Errorf("CloseIdleConnections: %d of %d", idle, conns)
+	}
+	tr.MaxIdleConnsPerHost = -1
+	burst(1, r.URL)
+	if idle, conns := tr.counts(""); idle != 0 || conns != 0 {
+		t.Errorf("none kept: %d of %d", idle, conns)
+	}
+}
+
+func TestMaxConnsPerHost(t *testing.T) {
+	var now, most atomic.Int32
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		n := now.Add(1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		time.Sleep(time.Millisecond)
+		now.Add(-1)
+		if r.URL.Path == "/close" {
+			w.Header().Set("Connection", "close")
+		}
+	})
+	r.tr.MaxConnsPerHost = 3
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			if i%2 == 0 {
+				get(t, r.tr, r.URL)
+			} else {
+				get(t, r.tr, r.URL+"/close")
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 3 {
+		t.Errorf("%d at once", most.Load())
+	}
+}
+
+// TestMaxConnsWaits: who waits may give up; a dial that fails, or is abandoned, gives its
+// place to the next.
+func TestMaxConnsWaits(t *testing.T) {
+	r := newRig(t, false, remote)
+	r.tr.MaxConnsPerHost = 1
+	resp, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	first := slurp(t, resp)
+	if second := get(t, r.tr, r.URL); second != first {
+		t.Errorf("%s, then %s", first, second)
+	}
+
+	bad := errors.New("no dial")
+	block := make(chan struct{})
+	var dials atomic.Int32
+	tr := &Transport{MaxConnsPerHost: 1, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		dials.Add(1)
+		<-block
+		return nil, bad
+	}}
+	errs := make(chan error, 3)
+	for range 3 {
+		go func() {
+			_, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example", nil))
+			errs <- err
+		}()
+	}
+	time.Sleep(20 * time.Millisecond)
+	if dials.Load() != 1 {
+		t.Errorf("%d dials at once", dials.Load())
+	}
+	close(block)
+	for range 3 {
+		if err := <-errs; !errors.Is(err, bad) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestLateBinding: a request that waits for its dial takes a connection that becomes idle
+// first, and the dial is of use to the next.
+func TestLateBinding(t *testing.T) {
+	r := newRig(t, false, remote)
+	dial := r.tr.DialContext
+	slow, dialed := make(chan struct{}), make(chan struct{}, 9)
+	var n atomic.Int32
+	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if n.Add(1) > 1 {
+			<-slow
+		}
+		defer func() { dialed <- struct{}{} }()
+		return dial(ctx, network, addr)
+	}
+	resp, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan string)
+	go func() { second <- get(t, r.tr, r.URL) }()
+	eventually(t, "a second dial", func() bool { return n.Load() == 2 })
+	first := slurp(t, resp)
+	if got := <-second; got != first {
+		t.Errorf("the second request did not take the first's connection")
+	}
+	close(slow)
+	<-dialed
+	<-dialed
+	eventually(t, "two idle", func() bool { idle, _ := r.tr.counts(""); return idle == 2 })
+}
+
+// TestDialOutlives: a request that is canceled while it dials leaves its dial to the next, and
+// CloseIdleConnections ends it.
+func TestDialOutlives(t *testing.T) {
+	r := newRig(t, false, remote)
+	dial := r.tr.DialContext
+	gate := make(chan struct{})
+	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return dial(ctx, network, addr)
+	}
+	canceled := func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer cancel()
+		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+	}
+	canceled()
+	r.tr.CloseIdleConnections()
+	eventually(t, "the dial is over", func() bool { _, conns := r.tr.counts(""); return conns == 0 })
+	canceled()
+	close(gate)
+	eventually(t, "one idle", func() bool { idle, _ := r.tr.counts(""); return idle == 1 })
+	get(t, r.tr, r.URL)
+	if r.dials.Load() != 1 {
+		t.Errorf("%d connections", r.dials.Load())
+	}
+}
+
+func TestIdleTimeout(t *testing.T) {
+	r := newRig(t, false, remote)
+	r.tr.IdleConnTimeout = 30 * time.Millisecond
+	a := get(t, r.tr, r.URL)
+	if b := get(t, r.tr, r.URL); a != b {
+		t.Error("not used again")
+	}
+	eventually(t, "closed", func() bool { return r.open.Load() == 0 })
+	if c := get(t, r.tr, r.URL); a == c {
+		t.Error("used again")
+	}
+}
+
+// TestStale: idle connections that the server has closed cost no error, whatever the method,
+// and are dropped by the sweep if nobody asks.
+func TestStale(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		r := newRig(t, tls, echo)
+		r.tr.MaxIdleConnsPerHost = 10
+		for range 20 {
+			get(t, r.tr, r.URL)
+			r.CloseClientConnections()
+			time.Sleep(2 * time.Millisecond)
+			body := &closeCounter{Reader: strings.NewReader("once")} // cannot be rewound
+			req := newRequest(t, "POST", r.URL, nil)
+			req.Body, req.ContentLength = body, 4
+			if got := do(t, r.tr, req); got != "POST / 4 once" || body.n.Load() != 1 {
+				t.Fatalf("got %q, closed %d times", got, body.n.Load())
+			}
+		}
+		r.CloseClientConnections()
+		time.Sleep(2 * time.Millisecond)
+		r.tr.sweep()
+		if _, conns := r.tr.counts(""); conns != 0 {
+			t.Errorf("%d connections after the sweep", conns)
+		}
+	}
+}
+
+// TestUnasked: an answer on an idle connection ends it, be it 408 or anything.
+func TestUnasked(t *testing.T) {
+	for _, extra := range []string{"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "x"} {
+		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+			for {
+				if _, _, err := readRequest(br); err != nil {
+					return
+				}
+				fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d%s", n, extra)
+			}
+		})
+		if a := get(t, tr, url); a != "0" {
+			t.Errorf("got %q", a)
+		}
+		time.Sleep(5 * time.Millisecond)
+		if b := get(t, tr, url); b != "1" {
+			t.Errorf("after %q: got %q", extra, b)
+		}
+	}
+}
+
+// TestCloseIdleThenRelease: what becomes idle after CloseIdleConnections is closed too.
+func TestCloseIdleThenRelease(t *testing.T) {
+	r := newRig(t, false, remote)
+	resp, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.tr.CloseIdleConnections()
+	slurp(t, resp)
+	if _, conns := r.tr.counts(""); conns != 0 {
+		t.Errorf("%d connections", conns)
+	}
+}
+
+// TestKeys: which requests share connections.
+func TestKeys(t *testing.T) {
+	r := newRig(t, false, remote)
+	r.tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return r.dial(ctx, network, r.Listener.Addr().String())
+	}
+	a := get(t, r.tr, "http://a.example/")
+	for url, same := range map[string]bool{"http://a.example:80/x": true, "http://b.example/": false, "http://a.example:81/": false} {
+		if got := get(t, r.tr, url); (got == a) != same {
+			t.Errorf("%s: %s, was %s", url, got, a)
+		}
+	}
+}
+
+// TestEarlyBodyClose: little left is drained, and the connection used again; much is not.
+func TestEarlyBodyClose(t *testing.T) {
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Addr", r.RemoteAddr)
+		n := 10_000
+		if r.URL.Path == "/much" {
+			n = 10_000_000
+		}
+		w.Write(make([]byte, n))
+	})
+	fetch := func(path string) string {
+		resp, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL+path, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.Header.Get("Addr")
+	}
+	a, b, c := fetch("/"), fetch("/much"), fetch("/")
+	if a != b || b == c {
+		t.Errorf("%s %s %s", a, b, c)
+	}
+}
+
+// TestDepthRetries: requests behind a response that closes are sent again.
+func TestDepthRetries(t *testing.T) {
+	var served atomic.Int32
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		for i := 0; ; i++ {
+			req, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			served.Add(1)
+			last := ""
+			if i == 5 {
+				last = "Connection: close\r\n"
+			}
+			p := req.URL.Path
+			fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s", last, len(p), p)
+			if last != "" {
+				time.Sleep(2 * time.Millisecond)
+				return
+			}
+		}
+	})
+	tr.Depth, tr.MaxConnsPerHost = 8, 2
+	var wg sync.WaitGroup
+	for g := range 16 {
+		wg.Go(func() {
+			for i := range 20 {
+				want := fmt.Sprintf("/%d/%d", g, i)
+				if got := get(t, tr, url+want); got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := served.Load(); n != 320 {
+		t.Logf("%d served for 320 requests: GETs that were cut off", n)
+	}
+}
+
+// TestRetry: what is sent again after a failure on a connection that was used, and what not.
+func TestRetry(t *testing.T) {
+	type outcome struct {
+		ok    bool
+		tries int
+	}
+	for _, test := range []struct {
+		name string
+		cut  string // where the server hangs up on the second request of a connection
+		do   func(*http.Request)
+		want outcome
+	}{
+		{"GET", "head", func(r *http.Request) {}, outcome{true, 2}},
+		{"HEAD", "head", func(r *http.Request) { r.Method = "HEAD" }, outcome{true, 2}},
+		{"GET, after a byte", "byte", func(r *http.Request) {}, outcome{false, 1}},
+		{"DELETE", "head", func(r *http.Request) { r.Method = "DELETE" }, outcome{false, 1}},
+		{"POST", "head", func(r *http.Request) { r.Method = "POST" }, outcome{false, 1}},
+		{"POST with key", "head", func(r *http.Request) { r.Method = "POST"; r.Header.Set("Idempotency-Key", "x") }, outcome{true, 2}},
+		{"POST with X-key", "head", func(r *http.Request) { r.Method = "POST"; r.Header["X-Idempotency-Key"] = nil }, outcome{true, 2}},
+		{"GET with GetBody", "body", func(r *http.Request) {
+			r.Body = &closeCounter{Reader: strings.NewReader("hello")}
+			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("hello")), nil }
+			r.ContentLength = 5
+		}, outcome{true, 2}},
+		{"GET with a body that is gone", "body", func(r *http.Request) {
+			r.Body = &closeCounter{Reader: strings.NewReader("hello")}
+			r.ContentLength = 5
+		}, outcome{false, 1}},
+		{"GetBody fails", "body", func(r *http.Request) {
+			r.Body = &closeCounter{Reader: strings.NewReader("hello")}
+			r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("none") }
+			r.ContentLength = 5
+		}, outcome{false, 1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var tries atomic.Int32
+			url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+				for i := 0; ; i++ {
+					req, err := http.ReadRequest(br)
+					if err != nil {
+						return
+					}
+					if n == 0 && i == 0 { // the one that makes the connection a used one
+						io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+						continue
+					}
+					tries.Add(1)
+					b, _ := io.ReadAll(req.Body)
+					if n == 0 {
+						if test.cut == "byte" {
+							io.WriteString(nc, "H")
+						}
+						return
+					}
+					if req.ContentLength > 0 && string(b) != "hello" {
+						t.Errorf("body %q", b)
+					}
+					io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}
+			})
+			get(t, tr, url)
+			req := newRequest(t, "GET", url, nil)
+			test.do(req)
+			body, _ := req.Body.(*closeCounter)
+			resp, err := tr.RoundTrip(req)
+			if err == nil {
+				slurp(t, resp)
+			}
+			if got := (outcome{err == nil, int(tries.Load())}); got != test.want {
+				t.Errorf("%+v, want %+v (%v)", got, test.want, err)
+			}
+			if body != nil {
+				eventually(t, "closed once", func() bool { return body.n.Load() == 1 })
+			}
+		})
+	}
+}
+
+// TestNoRetryOnNew: a server that hangs up on a new connection means it.
+func TestNoRetryOnNew(t *testing.T) {
+	var conns atomic.Int32
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		conns.Add(1)
+		readRequest(br)
+	})
+	_, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+	if !errors.Is(err, h1.Incomplete) || !errors.Is(err, io.EOF) || conns.Load() != 1 {
+		t.Errorf("%v, %d connections", err, conns.Load())
+	}
+}
+
+// TestAnswerBeatsWriteError: an answer that came is not lost to the body that could not be
+// sent.
+func TestAnswerBeatsWriteError(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		http.ReadRequest(br)
+		io.WriteString(nc, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig")
+		nc.(*net.TCPConn).CloseWrite()
+		io.Copy(io.Discard, io.LimitReader(br, 100_000))
+	})
+	for range 10 {
+		req := newRequest(t, "POST", url, strings.NewReader(strings.Repeat("x", 4<<20)))
+		if got := do(t, tr, req); got != "big" {
+			t.Fatalf("got %q", got)
+		}
+	}
+}

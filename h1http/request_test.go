@@ -1,0 +1,399 @@
+package h1http
+
+// request_test.go: what is sent, and what becomes of its body.
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/h1"
+)
+
+// closeCounter is a body that knows how often it was closed.
+type closeCounter struct {
+	io.Reader
+	n   atomic.Int32
+	err error // of Close
+}
+
+func (c *closeCounter) Close() error {
+	c.n.Add(1)
+	return c.err
+}
+
+// wire sends a request and returns its bytes, up to the end of the head.
+func wire(t *testing.T, change func(*http.Request)) (string, error) {
+	t.Helper()
+	var head string
+	got := make(chan string, 1)
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		var b strings.Builder
+		for {
+			line, err := br.ReadString('\n')
+			b.WriteString(line)
+			if err != nil || line == "\r\n" {
+				break
+			}
+		}
+		got <- b.String()
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	})
+	req := newRequest(t, "GET", url+"/p?q", nil)
+	req.Host = "h.example"
+	change(req)
+	before := maps.Clone(req.Header)
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		return "", err
+	}
+	slurp(t, resp)
+	if resp.Request != req {
+		t.Error("Response.Request is another")
+	}
+	if fmt.Sprint(before) != fmt.Sprint(req.Header) {
+		t.Errorf("the request was changed: %v", req.Header)
+	}
+	head = <-got
+	return head, nil
+}
+
+func TestWire(t *testing.T) {
+	const rest = "\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\n\r\n"
+	for name, test := range map[string]struct {
+		change func(*http.Request)
+		want   string
+	}{
+		"plain":           {func(r *http.Request) {}, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"empty method":    {func(r *http.Request) { r.Method = "" }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"own method":      {func(r *http.Request) { r.Method = "FOO" }, "FOO /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"opaque":          {func(r *http.Request) { r.URL.Opaque = "/%2F/" }, "GET /%2F/?q HTTP/1.1\r\nHost: h.example" + rest},
+		"opaque absolute": {func(r *http.Request) { r.URL.Opaque = "//o.example/x" }, "GET http://o.example/x?q HTTP/1.1\r\nHost: h.example" + rest},
+		"star": {func(r *http.Request) { r.Method, r.URL.Path, r.URL.RawQuery = "OPTIONS", "*", "" },
+			"OPTIONS * HTTP/1.1\r\nHost: h.example" + rest},
+		"raw query":     {func(r *http.Request) { r.URL.RawQuery = "a=é b#c" }, "GET /p?a=%C3%A9%20b%23c HTTP/1.1\r\nHost: h.example" + rest},
+		"rootless":      {func(r *http.Request) { r.URL.Path = "p" }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"invalid host":  {func(r *http.Request) { r.Host = "/tmp/a socket" }, "GET /p?q HTTP/1.1\r\nHost: " + rest},
+		"zone":          {func(r *http.Request) { r.Host = "[fe80::1%25eth0]:80" }, "GET /p?q HTTP/1.1\r\nHost: [fe80::1]:80" + rest},
+		"international": {func(r *http.Request) { r.Host = "Bücher.example:81" }, "GET /p?q HTTP/1.1\r\nHost: xn--bcher-kva.example:81" + rest},
+		"own agent": {func(r *http.Request) { r.Header.Set("User-Agent", "me") },
+			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: me\r\nAccept-Encoding: gzip\r\n\r\n"},
+		"no agent": {func(r *http.Request) { r.Header.Set("User-Agent", "") },
+			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nAccept-Encoding: gzip\r\n\r\n"},
+		"framing by hand": {func(r *http.Request) {
+			r.Header = http.Header{"Host": {"evil"}, "Content-Length": {"7"}, "transfer-encoding": {"chunked"}, "Trailer": {"X"}}
+		}, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"sorted": {func(r *http.Request) { r.Header = http.Header{"b": {"2"}, "A": {"1", "3"}, "User-Agent": nil} },
+			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nA: 1\r\nA: 3\r\nb: 2\r\nAccept-Encoding: gzip\r\n\r\n"},
+		"close": {func(r *http.Request) { r.Close = true },
+			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"},
+		"key not sent": {func(r *http.Request) { r.Header["Idempotency-Key"] = []string{} }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"empty POST": {func(r *http.Request) { r.Method = "POST" },
+			"POST /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"},
+		"expect without body": {func(r *http.Request) { r.Header.Set("Expect", "100-continue") }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"empty body of GET":   {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("")) }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"body of GET": {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) },
+			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := wire(t, test.change)
+			if err != nil || got != test.want {
+				t.Errorf("%v\n got %q\nwant %q", err, got, test.want)
+			}
+		})
+	}
+}
+
+// TestInvalid: a request that may not be sent has its body closed, once, all the same.
+func TestInvalid(t *testing.T) {
+	noLeak(t)
+	tr := &Transport{Proxy: func(r *http.Request) (*url.URL, error) {
+		if r.Host == "proxyfail" {
+			return nil, errors.New("no proxy today")
+		}
+		return nil, nil
+	}}
+	for name, change := range map[string]func(*http.Request){
+		"no URL":           func(r *http.Request) { r.URL = nil },
+		"no header":        func(r *http.Request) { r.Header = nil },
+		"scheme":           func(r *http.Request) { r.URL.Scheme = "gopher" },
+		"no scheme":        func(r *http.Request) { r.URL.Scheme = "" },
+		"method":           func(r *http.Request) { r.Method = " " },
+		"no host":          func(r *http.Request) { r.URL.Host = "" },
+		"name":             func(r *http.Request) { r.Header[" "] = []string{"x"} },
+		"value":            func(r *http.Request) { r.Header["A"] = []string{"x\ny"} },
+		"trailer name":     func(r *http.Request) { r.Trailer = http.Header{"a:b": nil} },
+		"trailer value":    func(r *http.Request) { r.Trailer = http.Header{"A": {"\r"}} },
+		"trailer key":      func(r *http.Request) { r.Trailer = http.Header{"Content-Length": nil} },
+		"proxy's error":    func(r *http.Request) { r.Host = "proxyfail" },
+		"dial":             func(r *http.Request) { r.URL.Host = "127.0.0.1:1" },
+		"port":             func(r *http.Request) { r.URL.Host = "127.0.0.1:123456" },
+		"canceled already": func(r *http.Request) { c := make(chan struct{}); close(c); r.Cancel = c; r.URL.Host = "192.0.2.1:1" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := &closeCounter{Reader: strings.NewReader("x")}
+			req := newRequest(t, "POST", "http://127.0.0.1:1/", nil)
+			req.Body = body
+			change(req)
+			resp, err := tr.RoundTrip(req)
+			if resp != nil || err == nil || body.n.Load() != 1 {
+				t.Errorf("%v %v, closed %d times", resp, err, body.n.Load())
+			}
+		})
+	}
+	tr.CloseIdleConnections() // ends the dial of "canceled already"
+	if _, err := tr.RoundTrip(&http.Request{Method: "POST", URL: &url.URL{Scheme: "http", Host: "x"}, Header: http.Header{}, ContentLength: 5}); err == nil {
+		t.Error("a length without a body was accepted")
+	}
+}
+
+func TestControlInURL(t *testing.T) {
+	if _, err := wire(t, func(r *http.Request) { r.URL.RawQuery = "a\x7f" }); err == nil {
+		t.Error("no error")
+	}
+}
+
+// TestBodyClosed: the body of a request that is sent is closed, once, whatever becomes of it.
+func TestBodyClosed(t *testing.T) {
+	broken := errors.New("broken body")
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		for {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			switch req.URL.Path {
+			case "/hangup":
+				return
+			case "/early":
+				io.WriteString(nc, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+				time.Sleep(50 * time.Millisecond)
+				return
+			}
+			if _, err := io.ReadAll(req.Body); err != nil {
+				return
+			}
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		}
+	})
+	for _, test := range []struct {
+		name, path string
+		body       io.Reader
+		length     int64
+		close      error
+		status     int
+		want       error
+	}{
+		{"sent", "/", strings.NewReader("hello"), 5, nil, 200, nil},
+		{"sent chunked", "/", strings.NewReader("hello"), -1, nil, 200, nil},
+		{"large", "/", strings.NewReader(strings.Repeat("x", 1<<20)), 1 << 20, nil, 200, nil},
+		{"too short", "/", strings.NewReader("hello"), 6, nil, 0, h1.BodyFailed},
+		{"too long", "/", strings.NewReader("hello"), 4, nil, 0, h1.BodyFailed},
+		{"broken", "/", io.MultiReader(strings.NewReader("x"), errReader{broken}), -1, nil, 0, broken},
+		{"broken at its close", "/", strings.NewReader("hello"), -1, broken, 0, broken},
+		{"hangup", "/hangup", strings.NewReader("hello"), 5, nil, 0, h1.Incomplete},
+		{"early answer", "/early", &endless{}, -1, nil, 413, nil},
+		{"empty", "/", strings.NewReader(""), -1, nil, 200, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			body := &closeCounter{Reader: test.body, err: test.close}
+			req := newRequest(t, "POST", url+test.path, nil)
+			req.Body, req.ContentLength = body, test.length
+			resp, err := tr.RoundTrip(req)
+			switch {
+			case test.status == 0:
+				if test.name == "hangup" && err != nil {
+					break // how a reset shows depends on how far the body had gone out
+				}
+				if !errors.Is(err, test.want) {
+					t.Errorf("%v, want %v", err, test.want)
+				}
+			case err != nil:
+				t.Fatal(err)
+			default:
+				if slurp(t, resp); resp.StatusCode != test.status {
+					t.Errorf("status %d", resp.StatusCode)
+				}
+			}
+			eventually(t, "closed", func() bool { return body.n.Load() > 0 })
+			time.Sleep(5 * time.Millisecond)
+			if n := body.n.Load(); n != 1 {
+				t.Errorf("closed %d times", n)
+			}
+		})
+	}
+}
+
+type errReader struct{ err error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+// endless is a body without end, that does not hurry.
+type endless struct{}
+
+func (*endless) Read(p []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return min(len(p), 1000), nil
+}
+
+// TestEarlyAnswerUnblocks: the answer ends a body that is stuck in a Read.
+func TestEarlyAnswerUnblocks(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		http.ReadRequest(br)
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		br.ReadByte()
+	})
+	pr, pw := io.Pipe()
+	if got := do(t, tr, newRequest(t, "POST", url, pr)); got != "ok" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
+		t.Errorf("the body is still open: %v", err)
+	}
+}
+
+// TestBothWays: a response streams while its request does.
+func TestBothWays(t *testing.T) {
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		buf := make([]byte, 100)
+		for {
+			n, err := r.Body.Read(buf)
+			w.Write(buf[:n])
+			w.(http.Flusher).Flush()
+			if err != nil {
+				return
+			}
+		}
+	})
+	pr, pw := io.Pipe()
+	resp, err := r.tr.RoundTrip(newRequest(t, "POST", r.URL, pr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 10)
+	for i := range 20 {
+		want := fmt.Sprintf("part %05d", i)
+		io.WriteString(pw, want)
+		if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != want {
+			t.Fatalf("%q %v", buf, err)
+		}
+	}
+	pw.Close()
+	if rest := slurp(t, resp); rest != "" {
+		t.Errorf("rest %q", rest)
+	}
+}
+
+func TestTrailers(t *testing.T) {
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Trailer) != 2 {
+			t.Errorf("announced: %v", r.Trailer)
+		}
+		b, _ := io.ReadAll(r.Body)
+		if r.Trailer.Get("Client-A") != "1" || r.Trailer.Get("Client-B") != string(b) {
+			t.Errorf("trailer %v", r.Trailer)
+		}
+		w.Header().Set("Trailer", "Server-A")
+		w.Header().Add("Trailer", "Server-B, Server-C")
+		w.Write(b)
+		w.Header().Set("Server-A", "1")
+		w.Header().Set("Server-C", "3")
+	})
+	req := newRequest(t, "POST", r.URL, nil)
+	req.Trailer = http.Header{"Client-A": nil, "Client-B": nil}
+	sent := false
+	req.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) {
+		if sent {
+			req.Trailer.Set("Client-A", "1")
+			req.Trailer.Set("Client-B", "data")
+			return 0, io.EOF
+		}
+		sent = true
+		return copy(p, "data"), nil
+	}))
+	resp, err := r.tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (http.Header{"Server-A": nil, "Server-B": nil, "Server-C": nil}); fmt.Sprint(resp.Trailer) != fmt.Sprint(want) {
+		t.Errorf("announced: %v", resp.Trailer)
+	}
+	if got := slurp(t, resp); got != "data" {
+		t.Errorf("body %q", got)
+	}
+	if want := (http.Header{"Server-A": {"1"}, "Server-B": nil, "Server-C": {"3"}}); fmt.Sprint(resp.Trailer) != fmt.Sprint(want) {
+		t.Errorf("trailer %v", resp.Trailer)
+	}
+}
+
+func TestExpect(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		for {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			switch req.URL.Path {
+			case "/continue":
+				io.WriteString(nc, "HTTP/1.1 100 Continue\r\n\r\n")
+			case "/refuse":
+				io.WriteString(nc, "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
+				return
+			}
+			b, err := io.ReadAll(req.Body)
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
+		}
+	})
+	for _, test := range []struct {
+		path   string
+		wait   time.Duration
+		want   int
+		read   bool
+		within time.Duration
+	}{
+		{"/continue", 10 * time.Second, 200, true, 5 * time.Second},
+		{"/refuse", 10 * time.Second, 417, false, 5 * time.Second},
+		{"/silent", 50 * time.Millisecond, 200, true, 5 * time.Second},
+		{"/silent", 0, 200, true, 40 * time.Millisecond},
+	} {
+		tr.CloseIdleConnections()
+		tr.ExpectContinueTimeout = test.wait
+		var read atomic.Bool
+		src := strings.NewReader("body")
+		body := &closeCounter{Reader: readerFunc(func(p []byte) (int, error) {
+			read.Store(true)
+			return src.Read(p)
+		})}
+		req := newRequest(t, "POST", url+test.path, nil)
+		req.Body, req.ContentLength = body, 4
+		req.Header.Set("Expect", "100-continue")
+		start := time.Now()
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(start)
+		b := slurp(t, resp)
+		if resp.StatusCode != test.want || read.Load() != test.read || took > test.within || took < min(test.wait, 40*time.Millisecond) && test.path == "/silent" {
+			t.Errorf("%s: %d %q, read %v, took %v", test.path, resp.StatusCode, b, read.Load(), took)
+		}
+		if body.n.Load() != 1 {
+			t.Errorf("%s: closed %d times", test.path, body.n.Load())
+		}
+	}
+}

@@ -1,0 +1,500 @@
+package h1http
+
+// response_test.go: what becomes of a response's bytes.
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/h1"
+)
+
+// rawServer answers with bytes. serve gets each connection, and its number from 0 on; the
+// connection is closed when serve returns.
+func rawServer(t *testing.T, serve func(nc net.Conn, br *bufio.Reader, n int)) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		ln.Close()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer nc.Close()
+				nc.SetDeadline(time.Now().Add(20 * time.Second))
+				serve(nc, bufio.NewReader(nc), n)
+			})
+		}
+	})
+	return "http://" + ln.Addr().String()
+}
+
+// readRequest reads a request and its body.
+func readRequest(br *bufio.Reader) (*http.Request, string, error) {
+	req, err := http.ReadRequest(br)
+	if err != nil {
+		return nil, "", err
+	}
+	b, err := io.ReadAll(req.Body)
+	return req, string(b), err
+}
+
+// answers returns a server's part that reads requests and answers each in the same way.
+func answers(answer string) func(net.Conn, *bufio.Reader, int) {
+	return func(nc net.Conn, br *bufio.Reader, _ int) {
+		for {
+			if _, _, err := readRequest(br); err != nil {
+				return
+			}
+			io.WriteString(nc, answer)
+			if strings.Contains(answer, "lose\r\n") {
+				return
+			}
+		}
+	}
+}
+
+// rawRig is a rawServer and a Transport for it.
+func rawRig(t *testing.T, serve func(net.Conn, *bufio.Reader, int)) (string, *Transport) {
+	t.Helper()
+	noLeak(t)
+	url := rawServer(t, serve)
+	tr := &Transport{}
+	t.Cleanup(tr.CloseIdleConnections) // before the server's own
+	return url, tr
+}
+
+// TestConversion compares with net/http what comes of a response, field by field.
+func TestConversion(t *testing.T) {
+	for _, test := range []struct{ name, method, wire string }{
+		{"plain", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: 1\r\nx: 2\r\n\r\nab"},
+		{"chunked", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"},
+		{"chunked with trailer", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: a, B\r\n\r\n2\r\nab\r\n0\r\nA: 1\r\nC: 3\r\n\r\n"},
+		{"undeclared trailer", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: 1\r\n\r\n"},
+		{"chunked and length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+		{"empty", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+		{"until close", "GET", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc"},
+		{"HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 123\r\n\r\n"},
+		{"HEAD without length", "HEAD", "HTTP/1.1 200 OK\r\n\r\n"},
+		{"HEAD chunked", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n"},
+		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"},
+		{"304 chunked", "GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"1.0", "GET", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nX: close\r\n\r\na"},
+		{"1.0 keep-alive", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na"},
+		{"no reason", "GET", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"},
+		{"another reason", "GET", "HTTP/1.1 200 Fine by me\r\nContent-Length: 0\r\n\r\n"},
+		{"unknown status", "GET", "HTTP/1.1 999 \xe9t\xe9\r\nContent-Length: 0\r\n\r\n"},
+		{"bare LF", "GET", "HTTP/1.1 200 OK\nContent-Length: 1\nA: b\n\na"},
+		{"folded", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: b\r\n  c\r\n\r\n"},
+		{"lengths that agree", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na"},
+		{"pragma", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nPragma: no-cache\r\n\r\n"},
+		{"empty value", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA:\r\nB: \t \r\n\r\n"},
+		{"names", "GET", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nETAG: e\r\nwww-AUTHENTICATE: b\r\nfoo_bar-BAZ: 1\r\n" +
+			strings.Repeat("Long-", 20) + "x: 1\r\n\r\n"},
+		{"bad length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: +1\r\nConnection: close\r\n\r\na"},
+		{"empty length", "GET", "HTTP/1.1 200 OK\r\nContent-Length:\r\nConnection: close\r\n\r\na"},
+		{"no HTTP", "GET", "SSH-2.0-OpenSSH Close\r\n\r\n"},
+		{"bad status", "GET", "HTTP/1.1 20 OK\r\nConnection: close\r\n\r\n"},
+		{"identity", "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nConnection: close\r\n\r\nab"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			wire := test.wire
+			url, tr := rawRig(t, answers(wire))
+			if strings.HasPrefix(test.name, "1.0") || test.name == "no HTTP" {
+				url, tr = rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+					readRequest(br)
+					io.WriteString(nc, wire)
+				})
+			}
+			req := newRequest(t, test.method, url, nil)
+			got, err := tr.RoundTrip(req)
+			want, wantErr := http.ReadResponse(bufio.NewReader(strings.NewReader(wire)), req)
+			if test.name == "identity" { // until close, by RFC 9112, 6.3; net/http refuses it
+				if err != nil || slurp(t, got) != "ab" || !got.Close {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if (err == nil) != (wantErr == nil) {
+				t.Fatalf("error %v, net/http's %v", err, wantErr)
+			}
+			if err != nil {
+				var e *h1.Error
+				if !errors.As(err, &e) {
+					t.Errorf("%v is no h1.Error", err)
+				}
+				return
+			}
+			if test.name == "chunked and length" {
+				want.Close = true // by RFC 9112, 6.3
+			}
+			compare(t, got, want)
+		})
+	}
+}
+
+func compare(t *testing.T, got, want *http.Response) {
+	t.Helper()
+	eq := func(what string, a, b any) {
+		t.Helper()
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%s: %#v, net/http's %#v", what, a, b)
+		}
+	}
+	eq("Status", got.Status, want.Status)
+	eq("StatusCode", got.StatusCode, want.StatusCode)
+	eq("Proto", got.Proto, want.Proto)
+	eq("ProtoMajor", got.ProtoMajor, want.ProtoMajor)
+	eq("ProtoMinor", got.ProtoMinor, want.ProtoMinor)
+	eq("Header", got.Header, want.Header)
+	eq("ContentLength", got.ContentLength, want.ContentLength)
+	eq("TransferEncoding", got.TransferEncoding, want.TransferEncoding)
+	eq("Close", got.Close, want.Close)
+	eq("Uncompressed", got.Uncompressed, want.Uncompressed)
+	eq("Trailer before the end", got.Trailer, want.Trailer)
+	eq("NoBody", got.Body == http.NoBody, want.Body == http.NoBody)
+	a, err := io.ReadAll(got.Body)
+	b, wantErr := io.ReadAll(want.Body)
+	eq("body", string(a), string(b))
+	eq("body's error", err, wantErr)
+	eq("Trailer", got.Trailer, want.Trailer)
+	if err := got.Body.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTolerance: what differs from net/http on purpose.
+func TestTolerance(t *testing.T) {
+	url, tr := rawRig(t, answers("HTTP/1.1 200 OK\r\nFoo : bar\r\nno colon\r\nB a: d\r\nContent-Length: 2\r\n\r\nhi"))
+	resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slurp(t, resp) != "hi" || resp.Header.Get("Foo") != "bar" || len(resp.Header) != 2 {
+		t.Errorf("%v", resp.Header)
+	}
+}
+
+func gzipped(s string) string {
+	var b bytes.Buffer
+	zw := gzip.NewWriter(&b)
+	io.WriteString(zw, s)
+	zw.Close()
+	return b.String()
+}
+
+func TestGzip(t *testing.T) {
+	long := strings.Repeat("compress me ", 20_000)
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Asked", r.Header.Get("Accept-Encoding"))
+		text := long
+		if r.URL.Path == "/short" {
+			text = "short"
+		}
+		if r.URL.Path != "/plain" {
+			w.Header().Set("Content-Encoding", map[bool]string{true: "GZip", false: "gzip"}[r.URL.Path == "/case"])
+			text = gzipped(text)
+		}
+		if r.URL.Path == "/cut" {
+			text = text[:len(text)-8]
+		}
+		if r.URL.Path != "/chunked" {
+			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+		} else {
+			w.(http.Flusher).Flush()
+		}
+		io.WriteString(w, text)
+	})
+	for range 2 {
+		for _, test := range []struct {
+			path, want   string
+			uncompressed bool
+			set          func(*http.Request)
+		}{
+			{"/", long, true, nil},
+			{"/short", "short", true, nil},
+			{"/case", long, true, nil},
+			{"/chunked", long, true, nil},
+			{"/plain", long, false, nil},
+			{"/own", gzipped(long), false, func(r *http.Request) { r.Header.Set("Accept-Encoding", "gzip") }},
+			{"/range", gzipped(long), false, func(r *http.Request) { r.Header.Set("Range", "bytes=0-") }},
+		} {
+			req := newRequest(t, "GET", r.URL+test.path, nil)
+			if test.set != nil {
+				test.set(req)
+			}
+			resp, err := r.tr.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slurp(t, resp); got != test.want || resp.Uncompressed != test.uncompressed {
+				t.Errorf("%s: %d bytes, want %d, Uncompressed %v", test.path, len(got), len(test.want), resp.Uncompressed)
+			}
+			if test.uncompressed && (resp.ContentLength != -1 || resp.Header.Get("Content-Length") != "" || resp.Header.Get("Content-Encoding") != "") {
+				t.Errorf("%s: %d %v", test.path, resp.ContentLength, resp.Header)
+			}
+			if _, err := resp.Body.Read(make([]byte, 1)); err == nil || err == io.EOF {
+				t.Errorf("%s: read after close: %v", test.path, err)
+			}
+		}
+	}
+	if n := r.dials.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	resp, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL+"/cut", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(resp.Body); err != io.ErrUnexpectedEOF {
+		t.Errorf("cut short: %v", err)
+	}
+	resp.Body.Close()
+	if got := do(t, r.tr, newRequest(t, "HEAD", r.URL, nil)); got != "" {
+		t.Errorf("HEAD: %q", got)
+	}
+	r.tr.DisableCompression = true
+	r.tr.CloseIdleConnections()
+	resp, _ = r.tr.RoundTrip(newRequest(t, "GET", r.URL+"/plain", nil))
+	if slurp(t, resp); resp.Header.Get("X-Asked") != "" {
+		t.Errorf("DisableCompression: asked for %q", resp.Header.Get("X-Asked"))
+	}
+}
+
+func TestBodyEnds(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		for {
+			req, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234")
+			if req.URL.Path == "/cut" {
+				return
+			}
+			io.WriteString(nc, "56789")
+		}
+	})
+	t.Run("cut", func(t *testing.T) {
+		resp, err := tr.RoundTrip(newRequest(t, "GET", url+"/cut", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		if string(b) != "01234" || !errors.Is(err, io.ErrUnexpectedEOF) || !errors.Is(err, h1.Incomplete) {
+			t.Errorf("%q %v", b, err)
+		}
+		if _, again := resp.Body.Read(make([]byte, 1)); again != err {
+			t.Errorf("%v, then %v", err, again)
+		}
+		resp.Body.Close()
+	})
+	t.Run("read after close", func(t *testing.T) {
+		resp, _ := tr.RoundTrip(newRequest(t, "GET", url, nil))
+		resp.Body.Close()
+		resp.Body.Close()
+		if _, err := resp.Body.Read(make([]byte, 1)); err != errReadAfterClose {
+			t.Error(err)
+		}
+	})
+	t.Run("WriteTo", func(t *testing.T) {
+		resp, _ := tr.RoundTrip(newRequest(t, "GET", url, nil))
+		var b bytes.Buffer
+		n, err := io.Copy(&b, resp.Body)
+		if n != 10 || err != nil || b.String() != "0123456789" {
+			t.Errorf("%d %v %q", n, err, b.String())
+		}
+		if n, err := resp.Body.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("after the end: %d %v", n, err)
+		}
+		resp.Body.Close()
+	})
+}
+
+func TestInformational(t *testing.T) {
+	head := strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 50) + "HTTP/1.1 100 Continue\r\n\r\n"
+	url, tr := rawRig(t, answers(head+"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"))
+	if got := get(t, tr, url); got != "hi" {
+		t.Errorf("got %q", got)
+	}
+	seen := map[int]int{}
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+			if seen[code]++; code == 103 && h.Get("Link") != "</a>" {
+				t.Errorf("%v", h)
+			}
+			return nil
+		},
+	})
+	if got := do(t, tr, newRequest(t, "GET", url, nil).WithContext(ctx)); got != "hi" || seen[103] != 50 || seen[100] != 1 {
+		t.Errorf("got %q, seen %v", got, seen)
+	}
+	want := errors.New("enough")
+	ctx = httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+		Got1xxResponse: func(int, textproto.MIMEHeader) error { return want },
+	})
+	if _, err := tr.RoundTrip(newRequest(t, "GET", url, nil).WithContext(ctx)); !errors.Is(err, want) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestHeadLimit(t *testing.T) {
+	hint := "HTTP/1.1 103 Early Hints\r\nX: " + strings.Repeat("a", 1000) + "\r\n\r\n"
+	for name, test := range map[string]struct {
+		wire  string
+		limit int64
+		ok    bool
+	}{
+		"within":      {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 9000) + "\r\nContent-Length: 0\r\n\r\n", 10_000, true},
+		"past":        {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 11_000) + "\r\nContent-Length: 0\r\n\r\n", 10_000, false},
+		"default":     {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 1<<20) + "\r\nContent-Length: 0\r\n\r\n", 0, true},
+		"many fields": {"HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", 3000) + "Content-Length: 0\r\n\r\n", 0, true},
+		"1xx within":  {strings.Repeat(hint, 5) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 10_000, true},
+		"1xx past":    {strings.Repeat(hint, 11) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 10_000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, tr := rawRig(t, answers(test.wire))
+			tr.MaxResponseHeaderBytes = test.limit
+			resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+			if (err == nil) != test.ok {
+				t.Fatalf("%v", err)
+			}
+			if err == nil {
+				slurp(t, resp)
+			}
+		})
+	}
+}
+
+func TestSwitch(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		req, _, err := readRequest(br)
+		if err != nil {
+			return
+		}
+		if req.Header.Get("Upgrade") != "echo" || !strings.Contains(req.Header.Get("Connection"), "Upgrade") {
+			t.Errorf("%v", req.Header)
+		}
+		io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nhello ")
+		io.Copy(nc, br)
+	})
+	tr.DisableKeepAlives = true // which must not break the upgrade
+	req := newRequest(t, "GET", url, nil)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	ctx, cancel := context.WithCancel(context.Background())
+	resp, err := tr.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel() // the stream is the caller's by now
+	if resp.StatusCode != 101 || resp.Header.Get("Upgrade") != "echo" {
+		t.Errorf("%v", resp)
+	}
+	rwc, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		t.Fatalf("Body is a %T", resp.Body)
+	}
+	io.WriteString(rwc, "world")
+	buf := make([]byte, 11)
+	if _, err := io.ReadFull(rwc, buf); err != nil || string(buf) != "hello world" {
+		t.Errorf("%q %v", buf, err)
+	}
+	if cw, ok := resp.Body.(interface{ CloseWrite() error }); !ok {
+		t.Error("Body has no CloseWrite")
+	} else if cw.CloseWrite(); ok {
+		if n, err := rwc.Read(buf); n != 0 || err != io.EOF {
+			t.Errorf("after CloseWrite: %d %v", n, err)
+		}
+	}
+	rwc.Close()
+}
+
+func TestConnect(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			return
+		}
+		if req.Host == "no.example:1" {
+			io.WriteString(nc, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+			return
+		}
+		if req.Method != "CONNECT" || req.Host != "foo.example:443" {
+			t.Errorf("%s %s", req.Method, req.Host)
+		}
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\n\r\n")
+		io.Copy(nc, br)
+	})
+	pr, pw := io.Pipe()
+	req := newRequest(t, "CONNECT", url, pr)
+	req.URL.Opaque = "foo.example:443"
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"one", "two"} {
+		io.WriteString(pw, s)
+		buf := make([]byte, 3)
+		if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != s {
+			t.Errorf("%q %v", buf, err)
+		}
+	}
+	pw.Close()
+	resp.Body.Close()
+	body := &closeCounter{Reader: strings.NewReader("x")}
+	req = newRequest(t, "CONNECT", url, nil)
+	req.Body = body
+	req.URL.Opaque = "no.example:1"
+	if resp, err = tr.RoundTrip(req); err != nil || resp.StatusCode != 403 || slurp(t, resp) != "no" || body.n.Load() != 1 {
+		t.Errorf("%v %v, closed %d times", resp, err, body.n.Load())
+	}
+}
+
+func TestConcurrentReads(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		readRequest(br)
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		br.ReadByte()
+	})
+	resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := resp.Body.Read(make([]byte, 1))
+		read <- err
+	}()
+	time.Sleep(20 * time.Millisecond)
+	if _, err := resp.Body.Read(make([]byte, 1)); err != errConcurrentRead {
+		t.Errorf("second read: %v", err)
+	}
+	resp.Body.Close()
+	if err := <-read; err == nil {
+		t.Error("the read survived Close")
+	}
+}
