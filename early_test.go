@@ -209,7 +209,7 @@ func (e earlyCase) run() error {
 	if took := time.Since(begun); took != 0 {
 		return fmt.Errorf("it waited %v", took)
 	}
-	if want := e.ending == "close" || e.ending == "until"; got.resp.Close != want {
+	if want := e.ending == "close" || e.ending == "until"; got.resp.Close != want && e.ending != "rst" {
 		return fmt.Errorf("Response.Close is %v", got.resp.Close)
 	}
 	want := r.state()
@@ -347,7 +347,8 @@ func TestEarlyMatrix(t *testing.T) {
 }
 
 // TestEarlyKnownLeft: what is known to be left of the body decides, and bytes that the
-// stream has not taken are left, whatever buffer they are in.
+// stream has not taken are left, whatever buffer they are in. Of a write that has not
+// returned it is not known what it has moved, so a body within it may go either way.
 func TestEarlyKnownLeft(t *testing.T) {
 	for _, drain := range []int64{-1, 1000, 0} {
 		for _, size := range []int{earlyWindow + 500, earlyDrain, earlyDrain + earlyWindow, 4 * earlyDrain} {
@@ -391,15 +392,15 @@ func earlyKnownLeft(size int, kind string, drain int64) error {
 		return fmt.Errorf("got %d %q, error %w", r.resp.Status, r.data, r.err)
 	}
 	synctest.Wait()
-	want := "wShut rShut noreuse n=0"
 	if drain == 0 {
 		drain = earlyDrain
 	}
-	if left <= drain {
-		want = "wBody rIdle reuse n=0"
+	stopped := c.State().Closed()
+	if left > max(drain, largest) && !stopped || int64(size) <= drain && stopped {
+		return fmt.Errorf("%d bytes of %d are left, and the state is %v", left, size, c.State())
 	}
-	if got := c.State().String(); got != want {
-		return fmt.Errorf("%d bytes are left, and the state is %s, want %s", left, got, want)
+	if !stopped && c.State().String() != "wBody rIdle reuse n=0" {
+		return fmt.Errorf("the state is %v", c.State())
 	}
 	return nil
 }

@@ -172,30 +172,32 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.fail(err)
 	case c.takeBack(e):
 		e.fail(err)
-	case c.writer == e && c.inWrite && c.othersWrite(e):
-		e.left = true
-		e.fail(err)
-		c.spoiltW = true
-		c.dl.SetWriteDeadline(longAgo)
-	case e.end < 0 || (c.writer == e && c.inWrite) || c.dueAlone(e):
+	case e.end < 0 || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
 		c.fail(e, err)
-	case c.reader == e && e.inUse: // its own goroutine leaves, for it owns the reception
-		if c.inRead && c.dl == nil {
-			c.fail(e, err)
-			break
-		}
-		e.left = true
-		e.fail(err)
-		if c.inRead {
-			c.spoiltR = true
-			c.dl.SetReadDeadline(longAgo)
-		}
+	case c.reader == e && c.inRead && c.dl == nil: // only Close ends its read
+		c.fail(e, err)
 	default:
 		e.left = true
 		e.fail(err)
-		c.leave(e)
+		c.interrupt(e)
 	}
 	c.changed()
+}
+
+// interrupt ends what e's goroutine is in, if anything; it then leaves by itself, for it
+// owns the reception. mu is held.
+func (c *Conn) interrupt(e *exchange) {
+	if c.writer == e && c.inWrite {
+		c.spoiltW = true
+		c.dl.SetWriteDeadline(longAgo)
+	}
+	if c.reader == e && c.inRead {
+		c.spoiltR = true
+		c.dl.SetReadDeadline(longAgo)
+	}
+	if c.reader != e || !e.inUse {
+		c.leave(e)
+	}
 }
 
 // dueAlone reports whether e's is the next response that anybody wants, and the last.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"strings"
@@ -294,8 +295,8 @@ func (f *faultCase) config() *Config {
 	return cfg
 }
 
-// A faultStream counts how often it is closed, and can keep io.EOF to itself until it is
-// asked again.
+// A faultStream counts how often it is closed, can keep io.EOF to itself until it is asked
+// again, and wakes a server that waits for what is written.
 type faultStream struct {
 	*wireStream
 	apart  bool
@@ -308,6 +309,35 @@ func (s *faultStream) Read(p []byte) (int, error) {
 		err = nil
 	}
 	return n, err
+}
+
+func (s *faultStream) Write(p []byte) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		switch {
+		case s.closed || s.outEnd:
+			return n, net.ErrClosed
+		case s.write.passed():
+			return n, os.ErrDeadlineExceeded
+		case s.werr != nil && s.werrIn == 0:
+			return n, s.werr
+		}
+		room := min(len(p)-n, max(s.window-len(s.out), 0))
+		if s.werr != nil {
+			room = min(room, s.werrIn)
+			s.werrIn -= room
+		}
+		if s.out = append(s.out, p[n:n+room]...); room > 0 {
+			s.cond.Broadcast()
+		}
+		if n += room; n == len(p) {
+			return n, nil
+		}
+		if room == 0 {
+			s.cond.Wait()
+		}
+	}
 }
 
 func (s *faultStream) Close() error {

@@ -177,11 +177,15 @@ func (c *Conn) parkWatch(w *watch) {
 		c.dl.SetReadDeadline(time.Time{})
 	}
 	c.mu.Unlock()
-	err := awaitReadable(c.sock)
+	broken, err := awaitReadable(c.sock)
 	c.mu.Lock()
 	w.parked = false
 	w.left.Broadcast()
-	if err == nil && !w.kicked {
+	switch {
+	case c.gone || err != nil: // ended, or kicked
+	case broken != nil: // a socket says so once
+		c.fail(nil, unfit(nil, 0, broken))
+	case !w.kicked:
 		c.gate(nil)
 	}
 }

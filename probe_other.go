@@ -14,6 +14,6 @@ const canProbe = false
 
 func peek(syscall.RawConn) (first [peeked]byte, n int, err error) { return first, 0, nil }
 
-func awaitReadable(syscall.RawConn) error { return errors.ErrUnsupported }
+func awaitReadable(syscall.RawConn) (broken, err error) { return nil, errors.ErrUnsupported }
 
 func (c *Conn) takeTurn(*exchange, []byte) (int, error) { return 0, errors.ErrUnsupported }

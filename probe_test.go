@@ -1,3 +1,5 @@
+//go:build unix
+
 package h1
 
 // probe_test.go: what becomes of an idle connection, as a probe, a watcher and the next
@@ -11,13 +13,17 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -182,6 +188,282 @@ func (d *dialed) exchange(target, reply, body string) {
 	<-answered
 }
 
+// idleEnds are what a server may do to an idle connection.
+var idleEnds = []struct {
+	name string
+	do   func(d *dialed)
+	kind Kind // of the error that follows; 0: none
+}{
+	{"nothing", func(*dialed) {}, 0},
+	{"FIN", func(d *dialed) { d.server.Close() }, Closed},
+	{"FIN of the socket alone", func(d *dialed) { socket(d.server).(interface{ CloseWrite() error }).CloseWrite() }, Closed},
+	{"RST", func(d *dialed) {
+		if tc, ok := socket(d.server).(*net.TCPConn); ok {
+			tc.SetLinger(0)
+			tc.Close()
+		} else { // what a Unix socket has of it: closed with bytes unread
+			d.client.Write([]byte("x"))
+			d.server.Close()
+		}
+	}, IO},
+	{"bytes", func(d *dialed) { d.say("x") }, Unsolicited},
+	{"a response", func(d *dialed) { d.say(answer("poison")) }, Unsolicited},
+	{"a response, and FIN", func(d *dialed) { d.say(answer("poison")); d.server.Close() }, Unsolicited},
+	{"408", func(d *dialed) { d.say("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n") }, Closed},
+	{"408, and FIN", func(d *dialed) { d.say("HTTP/1.0 408 Request Timeout\r\n\r\n"); d.server.Close() }, Closed},
+}
+
+// socket is the socket under a connection.
+func socket(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
+}
+
+// The end of an idle connection is found by whoever looks at it first. A request that finds
+// it is Unprocessed, and no byte of it was written; what came is given to nobody.
+func TestIdleEnds(t *testing.T) {
+	lookers := map[string]func(d *dialed) error{
+		"Probe": func(d *dialed) error { return d.c.Probe() },
+		"Do":    func(d *dialed) error { return d.c.Do(context.Background(), get("/next"), &Response{}) },
+		"Do with a body": func(d *dialed) error {
+			return d.c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: strings.NewReader("body")}, &Response{})
+		},
+		"Do with a long body": func(d *dialed) error {
+			return d.c.Do(context.Background(), &Request{Method: "POST", Host: "x",
+				Body: strings.NewReader(strings.Repeat("x", 100000))}, &Response{})
+		},
+		"Do with a deadline": func(d *dialed) error {
+			return d.c.Do(context.Background(), &Request{Host: "x", Deadline: time.Now().Add(time.Minute)}, &Response{})
+		},
+		"Send":    func(d *dialed) error { _, err := d.c.Send(context.Background(), get("/next")); return err },
+		"TrySend": func(d *dialed) error { _, err := d.c.TrySend(context.Background(), get("/next")); return err },
+	}
+	for _, network := range []string{"tcp", "unix", "tls"} {
+		for _, end := range idleEnds {
+			for name, look := range lookers {
+				for _, depth := range []int{1, 4} {
+					if end.kind == 0 && name != "Probe" {
+						continue // it would wait for a response
+					}
+					t.Run(strings.ReplaceAll(fmt.Sprint(network, "/", end.name, "/", name, "/", depth), " ", "_"), func(t *testing.T) {
+						d := dialUp(t, network, &Config{Depth: depth})
+						d.exchange("/a", answer("/a"), "/a")
+						wrote := d.c.Stats().BytesWritten
+						end.do(d)
+						if end.kind == IO {
+							time.Sleep(time.Millisecond) // to look would take the error away
+						} else if end.kind != 0 {
+							d.settle(d.readable)
+						}
+						err := look(d)
+						if end.kind == 0 {
+							if err != nil {
+								t.Fatal(err)
+							}
+							d.exchange("/b", answer("/b"), "/b")
+							return
+						}
+						wantError(t, err, end.kind, SentNothing)
+						if e, ok := err.(*Error); ok && (!e.Unprocessed() || !e.Retryable("POST")) {
+							t.Error("what was never sent counts as processed")
+						}
+						if n := d.c.Stats().BytesWritten; n != wrote {
+							t.Errorf("%d bytes were written", n-wrote)
+						}
+						if !d.c.State().Closed() || !errors.Is(d.c.Err(), end.kind) {
+							t.Errorf("the connection lives on: %v, %v", d.c.State(), d.c.Err())
+						}
+						if err := d.c.Probe(); err == nil {
+							t.Error("a second look finds nothing amiss")
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// A stream with no socket under it cannot be asked: a request finds the end by itself.
+func TestIdleEndUnseen(t *testing.T) {
+	client, server := net.Pipe()
+	c := NewConn(client, nil)
+	defer c.Close()
+	go func() {
+		in := bufio.NewReader(server)
+		for line := ""; line != "\r\n"; {
+			line, _ = in.ReadString('\n')
+		}
+		server.Write([]byte(answer("/a")))
+		server.Close()
+	}()
+	if body, err := fetch(c, get("/a")); body != "/a" || err != nil {
+		t.Fatal(body, err)
+	}
+	if err := c.Probe(); err != nil {
+		t.Errorf("a probe knows what it cannot know: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	wantError(t, c.Watch(ctx), Timeout, SentNothing)
+	_, err := fetch(c, get("/b"))
+	wantError(t, err, IO, SentNothing)
+	if c.Err() == nil || !c.State().Closed() {
+		t.Errorf("the connection lives on: %v, %v", c.State(), c.Err())
+	}
+}
+
+// watch runs Watch on a goroutine of its own.
+func (d *dialed) watch(ctx context.Context) chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- d.c.Watch(ctx) }()
+	return ended
+}
+
+// parked waits until a Watch waits for the socket.
+func (d *dialed) parked() {
+	d.Helper()
+	d.settle(func() bool {
+		d.c.mu.Lock()
+		defer d.c.mu.Unlock()
+		return d.c.watch != nil && d.c.watch.parked
+	})
+}
+
+// soon is the error that comes within moments.
+func (d *dialed) soon(ended chan error) error {
+	d.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(5 * time.Second):
+		d.Fatal("a call hangs")
+		return nil
+	}
+}
+
+// Watch notices the end of an idle connection at once, also after requests in between, and
+// however many watch.
+func TestWatch(t *testing.T) {
+	for _, network := range []string{"tcp", "unix", "tls"} {
+		for _, end := range idleEnds[1:] {
+			t.Run(strings.ReplaceAll(network+"/"+end.name, " ", "_"), func(t *testing.T) {
+				d := dialUp(t, network, &Config{Depth: 2})
+				watchers := []chan error{d.watch(context.Background())}
+				for i := range 5 {
+					d.exchange("/a", answer("/a"), "/a")
+					if i%2 == 0 {
+						watchers = append(watchers, d.watch(context.Background()))
+						d.parked()
+					}
+				}
+				if err := d.c.Probe(); err != nil {
+					t.Fatal(err)
+				}
+				end.do(d)
+				for _, w := range watchers {
+					wantError(t, d.soon(w), end.kind, SentNothing)
+				}
+				if !errors.Is(d.c.Err(), end.kind) || !d.c.State().Closed() {
+					t.Errorf("%v, %v", d.c.Err(), d.c.State())
+				}
+			})
+		}
+	}
+}
+
+// Watch ends with its context, with Close, with Detach, and with the connection, and leaves
+// the stream's deadlines as they were.
+func TestWatchEnds(t *testing.T) {
+	for _, network := range []string{"tcp", "unix", "tls"} {
+		d := dialUp(t, network, nil)
+		d.exchange("/a", answer("/a"), "/a")
+		ctx, cancel := context.WithCancel(context.Background())
+		one, other := d.watch(ctx), d.watch(context.Background())
+		d.parked()
+		cancel()
+		wantError(t, d.soon(one), Canceled, SentNothing)
+		d.parked()
+		d.exchange("/b", answer("/b"), "/b")
+		expired, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		wantError(t, d.soon(d.watch(expired)), Timeout, SentNothing)
+		cancel()
+		d.parked()
+
+		// While a request is in flight it waits for the next idle time.
+		x, err := d.c.Send(context.Background(), get("/c"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.head() != "GET /c HTTP/1.1\r\n" {
+			t.Error("not the request")
+		}
+		d.server.Write([]byte(answer("/c")))
+		if body, err := fetchRest(context.Background(), x, nil); body != "/c" || err != nil {
+			t.Errorf("%q, %v", body, err)
+		}
+		d.parked()
+
+		p, err := d.c.Detach()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, d.soon(other), Closed, SentNothing)
+		go func() { time.Sleep(20 * time.Millisecond); d.server.Write([]byte("mine")) }()
+		got := make([]byte, 10)
+		if n, err := p.IO.Read(got); string(got[:n]) != "mine" {
+			t.Errorf("%s: after Watch and Detach the stream gives %q, %v", network, got[:n], err)
+		}
+
+		d = dialUp(t, network, nil)
+		one = d.watch(context.Background())
+		d.parked()
+		d.c.Close()
+		wantError(t, d.soon(one), Closed, SentNothing)
+		wantError(t, d.soon(d.watch(context.Background())), Closed, SentNothing)
+		wantError(t, d.soon(d.watch(ctx)), Canceled, SentNothing)
+	}
+}
+
+// Session tickets are the TLS layer's: they are no end, and nobody spins on them.
+func TestTicketsAreNoEnd(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		d := dialUp(t, "tls", nil)
+		if asked {
+			d.exchange("/a", answer("/a"), "/a")
+		} else {
+			d.settle(d.readable) // the tickets are there
+		}
+		if err := d.c.Probe(); err != nil {
+			t.Fatal(err)
+		}
+		watched := d.watch(context.Background())
+		d.parked()
+		before := cpuTime(t)
+		time.Sleep(200 * time.Millisecond)
+		if used := cpuTime(t) - before; used > 100*time.Millisecond {
+			t.Errorf("asked %v: a Watch for which nothing happens used the processor for %v of 200ms", asked, used)
+		}
+		if len(watched) > 0 {
+			t.Fatal(<-watched)
+		}
+		d.exchange("/b", answer("/b"), "/b")
+		d.server.Close()
+		wantError(t, d.soon(watched), Closed, SentNothing)
+	}
+}
+
+// The socket under a stream may be closed by others: that too is an end, and no reason to
+// spin.
+func TestWatchOfClosedSocket(t *testing.T) {
+	d := dialUp(t, "tcp", nil)
+	watched := d.watch(context.Background())
+	d.parked()
+	d.client.Close()
+	wantError(t, d.soon(watched), IO, SentNothing)
+}
+
 // Bytes behind a response are not the next one's, wherever they wait: in the engine's
 // buffer, in a TLS layer's, or in the socket.
 func TestPoisonBehindResponse(t *testing.T) {
@@ -340,4 +622,13 @@ func TestDetachWhileProbing(t *testing.T) {
 	} else if _, err := d.c.Detach(); err != nil {
 		t.Error(err)
 	}
+}
+
+// cpuTime is what this process has used of the processors.
+func cpuTime(t *testing.T) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -124,12 +124,17 @@ func (a *asking) runTurn(fd uintptr) bool {
 	return a.err != syscall.EAGAIN && a.err != syscall.EWOULDBLOCK
 }
 
-// awaitReadable blocks until a read would return at once.
-func awaitReadable(s syscall.RawConn) error {
+// awaitReadable blocks until a read would return at once, and returns the socket's error,
+// if that is why, and that of the wait.
+func awaitReadable(s syscall.RawConn) (broken, err error) {
 	a := askings.Get().(*asking)
 	defer a.put()
-	return s.Read(func(fd uintptr) bool {
+	err = s.Read(func(fd uintptr) bool {
 		a.runPeek(fd)
 		return a.n > 0 || a.err != nil
 	})
+	if a.err != io.EOF {
+		broken = a.err
+	}
+	return broken, err
 }

@@ -391,6 +391,8 @@ func (c *Conn) finish(e *exchange) {
 		}
 		c.upload = nil
 		e.wake.Broadcast()
+	} else if c.upload == e && !e.by.IsZero() {
+		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
 	}
 	c.queue.pop()
 	if c.br.Size() > 1<<class(c.cfg.ReadBuffer) && c.br.Buffered() <= 1<<class(c.cfg.ReadBuffer) {

@@ -124,6 +124,9 @@ func (c *Conn) earliest(t time.Time) time.Time {
 			}
 		}
 	}
+	if u := c.upload; u != nil && u.recv.done {
+		t = earlier(t, u.by)
+	}
 	if r := c.reader; r != nil && c.inRead && c.dl == nil {
 		t = earlier(t, r.recv.until)
 	}
@@ -166,6 +169,9 @@ func (c *Conn) ring() {
 				e.wake.Broadcast()
 			}
 		}
+	}
+	if u := c.upload; u != nil && u.recv.done && passed(u.by) {
+		late = u
 	}
 	if late != nil {
 		c.cancel(late, fromDeadline(late.op(), whyDeadline))

@@ -123,7 +123,7 @@ func (r *rig) begin(ctx context.Context, req *Request) *call {
 	k := &call{}
 	go func() {
 		k.x, k.err = r.c.Send(ctx, req)
-		k.sent, k.over = true, k.err != nil
+		k.sent, k.over = k.err == nil, k.err != nil
 	}()
 	synctest.Wait()
 	return k

@@ -62,8 +62,10 @@ func newClientConn(e *env, w wire) *http.ClientConn {
 	return c
 }
 
+// newHostClient returns a client with width connections open: those it has taken and was
+// not given back. Its pool is first in, first out, and so uses all of them.
 func newHostClient(e *env, w wire, width int) *fasthttp.HostClient {
-	return &fasthttp.HostClient{
+	c := &fasthttp.HostClient{
 		Addr:                     host + ":80",
 		Dial:                     func(string) (net.Conn, error) { return e.connect(w), nil },
 		MaxConns:                 width,
@@ -73,6 +75,16 @@ func newHostClient(e *env, w wire, width int) *fasthttp.HostClient {
 		MaxResponseBodySize:      mostHeld, // what is longer is streamed, where that is allowed
 		ReadBufferSize:           max(4<<10, len(w.head)),
 	}
+	var release []func()
+	for range width {
+		conn, err := c.AcquireConn(0, false)
+		check(err)
+		release = append(release, func() { c.ReleaseConn(conn) })
+	}
+	for _, f := range release {
+		f()
+	}
+	return c
 }
 
 // mostHeld is the longest body that fasthttp reads into memory.

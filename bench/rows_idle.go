@@ -33,7 +33,11 @@ func idleRow(quick bool) row {
 					return conn
 				}
 			}),
-			idle("HostClient", n, idleHostClient(n)),
+			idle("HostClient", n, func(e *env) func() any {
+				c := newHostClient(e, hello, n)
+				ask := e.doFast(c.Do, hello)
+				return func() any { ask(); return c }
+			}),
 			idle("ClientConn", n, func(e *env) func() any {
 				t := newTransport(e, hello)
 				return func() any {
@@ -54,25 +58,6 @@ func idleRow(quick bool) row {
 func exchangeBare(conn net.Conn) {
 	writeTo(conn, hello.request())
 	readAll(conn, make([]byte, hello.size()), hello.size())
-}
-
-// idleHostClient fills a client's pool by taking connections and not giving them back; then
-// its pool, which is first in, first out, has each used once.
-func idleHostClient(n int) func(e *env) func() any {
-	return func(e *env) func() any {
-		c := newHostClient(e, hello, n)
-		var release []func()
-		for range n {
-			conn, err := c.AcquireConn(0, false)
-			check(err)
-			release = append(release, func() { c.ReleaseConn(conn) })
-		}
-		for _, f := range release {
-			f()
-		}
-		ask := e.doFast(c.Do, hello)
-		return func() any { ask(); return c }
-	}
 }
 
 // idle measures what n connections hold, each of which open makes and uses once.

@@ -157,7 +157,7 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 		if err == nil {
 			return resp, nil
 		}
-		if !(was.used || was.shared) || !again(hreq, err) || !up.mayRepeat(hreq) {
+		if !(l.used.Load() || was.shared) || !again(hreq, err) || !up.mayRepeat(hreq) {
 			up.close()
 			return nil, err
 		}

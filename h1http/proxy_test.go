@@ -1,0 +1,297 @@
+package h1http
+
+// proxy_test.go: requests that go through proxies.
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// proxy is an http proxy: absolute-form requests and CONNECT.
+type proxy struct {
+	t        *testing.T
+	requests atomic.Int32
+	connects atomic.Int32
+	auth     atomic.Value
+	header   atomic.Value // of the last CONNECT
+}
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.auth.Store(r.Header.Get("Proxy-Authorization"))
+	if r.Method != "CONNECT" {
+		p.requests.Add(1)
+		if !r.URL.IsAbs() {
+			p.t.Errorf("target %s is not absolute", r.RequestURI)
+		}
+		fmt.Fprintf(w, "proxied %s for %s from %s", r.RequestURI, r.Host, r.RemoteAddr)
+		return
+	}
+	p.connects.Add(1)
+	p.header.Store(r.Header.Clone())
+	to, err := net.Dial("tcp", r.RequestURI)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	w.WriteHeader(200)
+	nc, brw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		p.t.Error(err)
+		return
+	}
+	go func() {
+		io.Copy(to, brw)
+		to.Close()
+	}()
+	io.Copy(nc, to)
+	nc.Close()
+}
+
+func newProxy(t *testing.T, secure bool) (*proxy, *httptest.Server) {
+	p := &proxy{t: t}
+	s := httptest.NewUnstartedServer(p)
+	if secure {
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return p, s
+}
+
+func through(raw string) func(*http.Request) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		panic(err)
+	}
+	return http.ProxyURL(u)
+}
+
+func TestProxyPlain(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		noLeak(t)
+		p, s := newProxy(t, secure)
+		tr := &Transport{Proxy: through(strings.Replace(s.URL, "://", "://aladdin:open%20sesame@", 1)),
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+		t.Cleanup(tr.CloseIdleConnections)
+		a := get(t, tr, "http://a.example/x?y")
+		b := get(t, tr, "http://b.example:81/z")
+		_, from, _ := strings.Cut(a, " from ")
+		if want := "proxied http://a.example/x?y for a.example from " + from; a != want {
+			t.Errorf("got %q", a)
+		}
+		if want := "proxied http://b.example:81/z for b.example:81 from " + from; b != want {
+			t.Errorf("got %q: the proxy's connection serves any host", b)
+		}
+		if got := p.auth.Load(); got != "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==" {
+			t.Errorf("authorization %q", got)
+		}
+		req := newRequest(t, "GET", "http://a.example/", nil)
+		req.Host = "not a host"
+		if _, err := tr.RoundTrip(req); err == nil {
+			t.Error("an invalid host was sent to a proxy")
+		}
+	}
+}
+
+func TestProxyConnect(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		r := newRig(t, true, echo)
+		p, s := newProxy(t, secure)
+		r.tr.Proxy = through(strings.Replace(s.URL, "://", "://user:pass@", 1))
+		r.tr.TLSClientConfig.InsecureSkipVerify = true
+		r.tr.ProxyConnectHeader = http.Header{"X-Own": {"1"}}
+		var seen string
+		r.tr.OnProxyConnectResponse = func(_ context.Context, u *url.URL, req *http.Request, resp *http.Response) error {
+			seen = fmt.Sprint(u.User.Username(), req.Method, req.Host, resp.StatusCode)
+			return nil
+		}
+		testEcho(t, r.tr, r.URL)
+		h := p.header.Load().(http.Header)
+		if p.connects.Load() != 1 || h.Get("X-Own") != "1" || h.Get("Proxy-Authorization") != "Basic dXNlcjpwYXNz" {
+			t.Errorf("%d, %v", p.connects.Load(), h)
+		}
+		if want := "userCONNECT" + r.Listener.Addr().String() + "200"; seen != want {
+			t.Errorf("saw %q, want %q", seen, want)
+		}
+		if len(r.tr.ProxyConnectHeader) != 1 {
+			t.Errorf("ProxyConnectHeader was changed: %v", r.tr.ProxyConnectHeader)
+		}
+		r.tr.CloseIdleConnections()
+		r.tr.GetProxyConnectHeader = func(_ context.Context, _ *url.URL, target string) (http.Header, error) {
+			return http.Header{"X-Target": {target}}, nil
+		}
+		get(t, r.tr, r.URL)
+		if h := p.header.Load().(http.Header); h.Get("X-Target") != r.Listener.Addr().String() || h.Get("X-Own") != "" {
+			t.Errorf("%v", h)
+		}
+		r.tr.CloseIdleConnections()
+		bad := errors.New("bad")
+		r.tr.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error { return bad }
+		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil)); !errors.Is(err, bad) {
+			t.Errorf("OnProxyConnectResponse: %v", err)
+		}
+		r.tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, bad }
+		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil)); !errors.Is(err, bad) {
+			t.Errorf("GetProxyConnectHeader: %v", err)
+		}
+	}
+}
+
+func TestProxyErrors(t *testing.T) {
+	noLeak(t)
+	long := strings.Repeat("X: "+strings.Repeat("a", 1000)+"\r\n", 100)
+	u := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		req, _, err := readRequest(br)
+		if err != nil {
+			return
+		}
+		switch req.Host {
+		case "refused.example:443":
+			io.WriteString(nc, "HTTP/1.1 407 Own Words\r\nContent-Length: 3\r\n\r\nno!")
+		case "long.example:443":
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\n"+long+"\r\n")
+		case "stuck.example:443":
+			br.ReadByte()
+		}
+	})
+	tr := &Transport{Proxy: through(u), MaxResponseHeaderBytes: 50_000}
+	defer tr.CloseIdleConnections()
+	if _, err := tr.RoundTrip(newRequest(t, "GET", "https://refused.example/", nil)); err == nil || err.Error() != "Own Words" {
+		t.Errorf("%v", err)
+	}
+	for _, host := range []string{"long.example", "hangup.example"} {
+		if _, err := tr.RoundTrip(newRequest(t, "GET", "https://"+host+"/", nil)); err == nil {
+			t.Errorf("%s: no error", host)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := tr.RoundTrip(newRequest(t, "GET", "https://stuck.example/", nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	tr.CloseIdleConnections()
+	eventually(t, "no dial is left", func() bool { _, n := tr.counts(""); return n == 0 })
+
+	refused := errors.New("dial refused")
+	tr = &Transport{Proxy: through("http://proxy.example"), DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, refused }}
+	_, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example/", nil))
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "proxyconnect" || !errors.Is(err, refused) {
+		t.Errorf("%v", err)
+	}
+	tr.Proxy = through("ftp://proxy.example")
+	if _, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example/", nil)); err == nil {
+		t.Error("an ftp proxy was taken")
+	}
+}
+
+// socksServer serves SOCKS5, with or without a password, and connects everything to addr.
+func socksServer(t *testing.T, login, addr string, code byte, asked *atomic.Value) string {
+	return rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		n := func(k int) []byte {
+			b := make([]byte, k)
+			io.ReadFull(br, b)
+			return b
+		}
+		methods := n(int(n(2)[1]))
+		if login == "" {
+			nc.Write([]byte{5, 0})
+		} else if !strings.Contains(string(methods), "\x02") {
+			nc.Write([]byte{5, 0xff})
+			return
+		} else {
+			nc.Write([]byte{5, 2})
+			user := n(int(n(2)[1]))
+			pass := n(int(n(1)[0]))
+			if string(user)+":"+string(pass) != login {
+				nc.Write([]byte{1, 1})
+				return
+			}
+			nc.Write([]byte{1, 0})
+		}
+		var host string
+		switch n(4)[3] {
+		case 1:
+			host = net.IP(n(4)).String()
+		case 3:
+			host = string(n(int(n(1)[0])))
+		case 4:
+			host = net.IP(n(16)).String()
+		}
+		port := n(2)
+		asked.Store(fmt.Sprintf("%s %d", host, int(port[0])<<8|int(port[1])))
+		nc.Write([]byte{5, code, 0, 3, 2, 'h', 'i', 0, 1})
+		if code != 0 {
+			return
+		}
+		to, err := net.Dial("tcp", addr)
+		if err != nil {
+			return
+		}
+		go func() {
+			io.Copy(to, br)
+			to.Close()
+		}()
+		io.Copy(nc, to)
+	})
+}
+
+func TestSOCKS5(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		for _, login := range []string{"", "user:pa%3Ass"} {
+			r := newRig(t, secure, echo)
+			var asked atomic.Value
+			plain, _ := url.PathUnescape(login)
+			s := socksServer(t, plain, r.Listener.Addr().String(), 0, &asked)
+			at := ""
+			if login != "" {
+				at = login + "@"
+			}
+			r.tr.Proxy = through(strings.Replace(s, "http://", "socks5h://"+at, 1))
+			scheme, port := "http", 80
+			if secure {
+				scheme, port = "https", 443
+			}
+			for _, host := range []string{"example.com", "[2001:db8::1]", "192.0.2.1"} {
+				if secure {
+					r.tr.TLSClientConfig.ServerName = "example.com"
+				}
+				if got := get(t, r.tr, scheme+"://"+host+"/x"); got != "GET /x 0 " {
+					t.Errorf("got %q", got)
+				}
+				if want := fmt.Sprintf("%s %d", strings.Trim(host, "[]"), port); asked.Load() != want {
+					t.Errorf("asked for %q, want %q", asked.Load(), want)
+				}
+			}
+			r.tr.CloseIdleConnections() // the proxy's end waits for it
+		}
+	}
+	noLeak(t)
+	var asked atomic.Value
+	for want, s := range map[string]string{
+		"connection refused":                      strings.Replace(socksServer(t, "", "", 5, &asked), "http:", "socks5:", 1),
+		"unknown code 77":                         strings.Replace(socksServer(t, "", "", 77, &asked), "http:", "socks5:", 1),
+		"no acceptable authentication methods":    strings.Replace(socksServer(t, "a:b", "", 0, &asked), "http:", "socks5:", 1),
+		"username/password authentication failed": strings.Replace(socksServer(t, "a:b", "", 0, &asked), "http://", "socks5://a:c@", 1),
+		"EOF": strings.Replace(rawServer(t, func(net.Conn, *bufio.Reader, int) {}), "http:", "socks5:", 1),
+	} {
+		tr := &Transport{Proxy: through(s)}
+		_, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example/", nil))
+		if err == nil || !strings.Contains(err.Error(), want) && want != "EOF" {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
