@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -402,7 +401,7 @@ func TestCancelRace(t *testing.T) {
 	const rounds = 10000
 	streams := map[string]func() io.ReadWriteCloser{
 		"memory": func() io.ReadWriteCloser { return newMirror(echo) },
-		"tcp":    func() io.ReadWriteCloser { return dialMirror(t) },
+		"tcp":    func() io.ReadWriteCloser { return dialServer(t, echo) },
 	}
 	for name, stream := range streams {
 		for _, way := range []string{"Cancel", "context of Send", "context of Wait", "Close of the body", "Deadline"} {
@@ -537,30 +536,6 @@ func mayEnd(c *Conn, err error, sent Sent) error {
 		return fmt.Errorf("a neighbour was harmed (sent %v): %w; connection: %v", sent, err, c.State())
 	}
 	return nil
-}
-
-// dialMirror is a mirror behind a real socket.
-func dialMirror(t *testing.T) net.Conn {
-	client, server := ends(t, "tcp")
-	go func() {
-		defer server.Close()
-		m := newMirror(echo)
-		buf, out := make([]byte, 4096), make([]byte, 4096)
-		for {
-			n, err := server.Read(buf)
-			if err != nil {
-				return
-			}
-			m.Write(buf[:n])
-			for m.unread() {
-				n, _ := m.Read(out)
-				if _, err := server.Write(out[:n]); err != nil {
-					return
-				}
-			}
-		}
-	}()
-	return client
 }
 
 // A body belongs to one caller at a time, and after Close to none.

@@ -97,6 +97,9 @@ const (
 	faultStall = "stall" // nothing
 )
 
+// faultBreaks are how writes fail, and how reads go on then.
+var faultBreaks = [][2]string{{faultEOF, faultEOF}, {faultReset, faultReset}, {faultEOF, faultStall}}
+
 // Which clock ends a stall.
 const (
 	faultByStall    = "StallTimeout"
@@ -684,20 +687,17 @@ func (s *faultStory) requests() (n int) {
 // ends in the one way or the other.
 func TestFaultWrite(t *testing.T) {
 	story := &faultStories[0]
-	for _, how := range []string{faultEOF, faultReset} {
-		t.Run(how, func(t *testing.T) {
+	for _, how := range faultBreaks {
+		t.Run(how[0]+","+how[1], func(t *testing.T) {
 			k := faultCount{t: t}
 			for writes := range story.requests() {
 				for _, reads := range story.answers(writes) {
-					for _, mode := range []string{faultWhole, faultApart, faultBytes} {
-						f := faultCase{story: story, writes: writes, wfault: how, reads: reads, mode: mode}
-						for _, f.rfault = range []string{faultEOF, faultReset, faultStall} {
-							k.run(f)
-							f.parallel = mode == faultApart
-							f.plain = mode == faultBytes
-							k.run(f)
-							f.parallel, f.plain = false, false
-						}
+					f := faultCase{story: story, writes: writes, reads: reads, wfault: how[0], rfault: how[1]}
+					for _, f.mode = range []string{faultWhole, faultApart, faultBytes} {
+						k.run(f)
+						f.parallel, f.plain = f.mode == faultApart, f.mode == faultBytes
+						k.run(f)
+						f.parallel, f.plain = false, false
 					}
 				}
 			}

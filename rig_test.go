@@ -314,3 +314,42 @@ func (m *mirror) SetReadDeadline(t time.Time) error {
 }
 
 func (m *mirror) SetWriteDeadline(time.Time) error { return nil }
+
+// dialServer dials a mirror that stands behind a real socket. It allocates nothing once
+// warm.
+func dialServer(t testing.TB, reply func(dst, head []byte) []byte) net.Conn {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); server.Close() })
+	go func() {
+		defer server.Close()
+		m := newMirror(reply)
+		buf, out := make([]byte, 4096), make([]byte, 4096)
+		for {
+			n, err := server.Read(buf)
+			if err != nil {
+				return
+			}
+			m.Write(buf[:n])
+			for m.unread() {
+				n, _ := m.Read(out)
+				if _, err := server.Write(out[:n]); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	return client
+}

@@ -256,13 +256,12 @@ func TestDeadline(t *testing.T) {
 // A deadline just ahead is told as one, whichever step it falls into, and a request of
 // which nothing went out ends nothing else.
 func TestDeadlineAnywhere(t *testing.T) {
-	client := dialMirror(t)
-	c := NewConn(client, nil)
+	c := NewConn(dialServer(t, echo), nil)
 	defer func() { c.Close() }()
 	for i := range 2000 {
 		if c.Err() != nil {
 			c.Close()
-			c = NewConn(dialMirror(t), nil)
+			c = NewConn(dialServer(t, echo), nil)
 		}
 		var resp Response
 		req := get("/a")

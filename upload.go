@@ -271,26 +271,31 @@ func (c *Conn) readPieces(e *exchange) error {
 	return nil
 }
 
-// sendFilePiece is how much is handed to the kernel at once: small enough that what is
-// left of a body is known to a few milliseconds.
-const sendFilePiece = 4 << 20
+// sendFilePiece is how much is handed to the kernel at once: enough to hide the call. The
+// last piece is no larger than what any write is given.
+const sendFilePiece = 1 << 20
 
 // sendFile lets the kernel move a file, or what comes from another socket.
 func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom) error {
 	c.flushAll(e)
 	for e.up.left > 0 && !c.given(e) {
-		src := io.LimitedReader{R: e.req.Body, N: min(e.up.left, sendFilePiece)}
+		n := min(e.up.left, largest)
+		if e.up.left > largest {
+			n = min(e.up.left-largest, sendFilePiece)
+		}
+		src := io.LimitedReader{R: e.req.Body, N: n}
 		if !c.beginWrite(e) {
 			return errStop
 		}
+		e.up.left -= n // before the write: its answer may be here before its return
 		c.writing = true
 		c.mu.Unlock()
-		n, err := dst.ReadFrom(&src)
+		moved, err := dst.ReadFrom(&src)
 		c.mu.Lock()
 		c.inWrite, c.writing = false, false
-		c.written += n
-		c.taken += n
-		e.up.left -= n
+		c.written += moved
+		c.taken += moved
+		e.up.left += n - moved
 		var ofFile *fs.PathError
 		switch {
 		case errors.As(err, &ofFile):
@@ -298,7 +303,7 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom) error {
 		case err != nil:
 			c.writeFailed(e, err)
 			return errStop
-		case n == 0:
+		case moved == 0:
 			return errShort
 		}
 	}

@@ -93,7 +93,7 @@ func onNew(c client, n int) contestant {
 }
 
 // verdict says in words whether h1's curve has a knee: a step between two points that is
-// steeper than the curve should be, and than the floor's there.
+// steeper than the curve should be.
 func (g grown) verdict() string {
 	const steeper = 0.25 // of an exponent: 1.4 times as much work where there is 4 times as much to do
 	should, word := 1.0, "linear"

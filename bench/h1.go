@@ -16,7 +16,7 @@ var h1Do = h1Client("h1", way{})
 type way struct {
 	cfg      h1.Config
 	cancel   bool          // a context that can be canceled
-	deadline time.Duration // Request.Deadline, from each request on
+	deadline time.Duration // from now to Request.Deadline; 0: none
 }
 
 func h1Client(name string, use way) client {
@@ -47,13 +47,13 @@ func (e *env) do(ctx context.Context, conn *h1.Conn, w wire, deadline time.Durat
 			req.ContentLength = -1
 		}
 	}
+	if deadline > 0 {
+		req.Deadline = time.Now().Add(deadline)
+	}
 	read := e.reader(w)
 	return func() {
 		memory.Reset(w.post)
 		w.upload.rewind()
-		if deadline > 0 {
-			req.Deadline = time.Now().Add(deadline)
-		}
 		check(conn.Do(ctx, &req, resp))
 		insist(resp.Status == 200, "status %d", resp.Status)
 		read(resp.Body)

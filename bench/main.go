@@ -21,7 +21,7 @@ func main() {
 		serve(core)
 	}
 	run := flag.String("run", "", "run only the benchmark of this `name`")
-	only := flag.String("only", "", "run only the contestant of this `name`: for profiles")
+	only := flag.String("only", "", "with -run, run only the contestant of this `name`: for profiles")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this `file`")
 	rounds := flag.Int("rounds", 15, "rounds whose median is taken; of slow benchmarks a third")
 	slot := flag.Duration("slot", 80*time.Millisecond, "time of one contestant in one round")
@@ -86,7 +86,9 @@ func suite(s schedule, quick bool, run, only string) report {
 		}
 		g := grown{curve: c}
 		for _, x := range c.points {
-			g.results = append(g.results, measure(s, c.at(x)))
+			r := c.at(x)
+			r.name = c.name
+			g.results = append(g.results, measure(s, r))
 		}
 		fmt.Print(g.table())
 		rep.grown = append(rep.grown, g)
@@ -106,6 +108,7 @@ func (r *row) pick(only string) {
 	if only != "" {
 		r.contestants = slices.DeleteFunc(r.contestants, func(c contestant) bool { return c.name != only })
 		r.targets = nil
+		insist(len(r.contestants) > 0, "%s has no contestant named %s", r.name, only)
 	}
 }
 

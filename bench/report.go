@@ -165,8 +165,9 @@ benchmarks of its parser and encoder, which are not exported.
 
 The floor is the same bytes written and read without HTTP, in one Write and as few Reads as
 there are; for uploads io.Copy of the file, which is sendfile; for a relay io.Copy between
-connections, which is splice. ClientConn and Transport are net/http's; HostClient,
-PipelineClient are fasthttp's.
+connections, which is splice. ClientConn and Transport are net/http's, HostClient and
+PipelineClient fasthttp's. In row 15 Transport opens no more connections than it has use for;
+the others use all in turn.
 
 `
 

@@ -110,7 +110,7 @@ func optionsRow() row {
 		pinned: true, shows: []metric{wall, cpu, allocs, allocBytes}, differs: true,
 		contestants: alone(memory, h1Do,
 			h1Client("h1, context with Done", way{cancel: true}),
-			h1Client("h1, Request.Deadline", way{deadline: time.Minute}),
+			h1Client("h1, Request.Deadline", way{deadline: time.Hour}),
 			h1Client("h1, StallTimeout", way{cfg: h1.Config{StallTimeout: time.Minute}}),
 			h1Client("h1, Timing", way{cfg: h1.Config{Timing: true}})),
 		targets: []target{{who: "h1, Request.Deadline", what: wall, most: 200, of: "h1"}},

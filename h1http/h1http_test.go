@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -54,6 +55,7 @@ func newRig(t *testing.T, tls bool, h http.HandlerFunc) *rig {
 	noLeak(t)
 	r := &rig{t: t}
 	r.Server = httptest.NewUnstartedServer(h)
+	r.Server.Config.ErrorLog = log.New(io.Discard, "", 0) // a dial nobody waits for any more
 	if tls {
 		r.Server.StartTLS()
 	} else {

@@ -1,0 +1,174 @@
+package h1http
+
+// reverse_test.go: a reverse proxy between http.Client and a server, all three on their own
+// connections, with the Transport under it, and under the client too.
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// backend is what the proxy stands before.
+func backend(t *testing.T, addrs *atomic.Int32) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/echo", echo)
+	mux.HandleFunc("/down", func(w http.ResponseWriter, r *http.Request) {
+		var n int64
+		fmt.Sscan(r.URL.Query().Get("n"), &n)
+		w.Header().Set("Content-Length", fmt.Sprint(n))
+		io.CopyN(w, &counting{}, n)
+	})
+	mux.HandleFunc("/up", func(w http.ResponseWriter, r *http.Request) {
+		sum := sha256.New()
+		n, err := io.Copy(sum, r.Body)
+		fmt.Fprintf(w, "%d %v %x %s", n, err, sum.Sum(nil), r.Trailer.Get("Up"))
+	})
+	mux.HandleFunc("/trailers", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Said")
+		io.WriteString(w, "body")
+		w.Header().Set("Said", "yes")
+		w.Header().Set(http.TrailerPrefix+"Unsaid", "too")
+	})
+	mux.HandleFunc("/socket", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "websocket" {
+			http.Error(w, "no upgrade", http.StatusBadRequest)
+			return
+		}
+		nc, brw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer nc.Close()
+		io.WriteString(nc, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		for {
+			line, err := brw.ReadString('\n')
+			if err != nil {
+				return
+			}
+			io.WriteString(nc, "echo "+line)
+		}
+	})
+	return mux
+}
+
+// counting is the bytes 0, 1, 2 ... 250, again and again.
+type counting struct{ at int }
+
+func (c *counting) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = byte(c.at)
+		if c.at++; c.at == 251 {
+			c.at = 0
+		}
+	}
+	return len(p), nil
+}
+
+func TestReverseProxy(t *testing.T) {
+	noLeak(t)
+	var conns atomic.Int32
+	back := httptest.NewServer(backend(t, &conns))
+	t.Cleanup(back.Close)
+	to, _ := url.Parse(back.URL)
+	inner := &Transport{}
+	front := httptest.NewServer(&httputil.ReverseProxy{
+		Transport: inner,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
+	})
+	t.Cleanup(front.Close)
+	outer := &Transport{}
+	t.Cleanup(func() { outer.CloseIdleConnections(); inner.CloseIdleConnections() })
+	client := &http.Client{Transport: outer}
+
+	size := int64(100_000_000)
+	if testing.Short() {
+		size /= 10
+	}
+	t.Run("keep-alive", func(t *testing.T) {
+		for range 20 {
+			resp, err := client.Post(front.URL+"/echo", "text/plain", strings.NewReader("hi"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slurp(t, resp); got != "POST /echo 2 hi" {
+				t.Errorf("got %q", got)
+			}
+		}
+		if _, n := inner.counts(""); n != 1 {
+			t.Errorf("%d connections to the backend", n)
+		}
+	})
+	t.Run("download", func(t *testing.T) {
+		resp, err := client.Get(fmt.Sprintf("%s/down?n=%d", front.URL, size))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		sum, want := sha256.New(), sha256.New()
+		n, err := io.Copy(sum, resp.Body)
+		io.CopyN(want, &counting{}, size)
+		if n != size || err != nil || string(sum.Sum(nil)) != string(want.Sum(nil)) {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+	})
+	t.Run("upload", func(t *testing.T) {
+		sum := sha256.New()
+		io.CopyN(sum, &counting{}, size)
+		for _, known := range []bool{true, false} {
+			req := newRequest(t, "PUT", front.URL+"/up", io.LimitReader(&counting{}, size))
+			want := fmt.Sprintf("%d <nil> %x ", size, sum.Sum(nil))
+			if known {
+				req.ContentLength = size
+			} else {
+				req.Trailer = http.Header{"Up": {"there"}} // which ReverseProxy does not pass on
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slurp(t, resp); got != want {
+				t.Errorf("known %v: %q", known, got)
+			}
+		}
+	})
+	t.Run("trailers", func(t *testing.T) {
+		resp, err := client.Get(front.URL + "/trailers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slurp(t, resp); got != "body" || resp.Trailer.Get("Said") != "yes" || resp.Trailer.Get("Unsaid") != "too" {
+			t.Errorf("%q %v", got, resp.Trailer)
+		}
+	})
+	t.Run("upgrade", func(t *testing.T) {
+		req := newRequest(t, "GET", front.URL+"/socket", nil)
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", "websocket")
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rwc, ok := resp.Body.(io.ReadWriteCloser)
+		if !ok || resp.StatusCode != 101 {
+			t.Fatalf("%d %T", resp.StatusCode, resp.Body)
+		}
+		br := bufio.NewReader(rwc)
+		for i := range 100 {
+			fmt.Fprintf(rwc, "frame %d\n", i)
+			if got, err := br.ReadString('\n'); err != nil || got != fmt.Sprintf("echo frame %d\n", i) {
+				t.Fatalf("%q %v", got, err)
+			}
+		}
+		rwc.Close()
+	})
+}
