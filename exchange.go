@@ -100,7 +100,7 @@ func (e *exchange) release() {
 func (e *exchange) fail(err *Error) {
 	if e.err == nil {
 		own := *err
-		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.q.idempotent
+		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.req.Idempotent
 		e.err = &own
 	}
 	if e.stop != nil {

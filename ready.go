@@ -180,7 +180,8 @@ func (c *Conn) ring() {
 		if r := c.reader; r != nil && c.inRead && passed(r.recv.until) {
 			c.fail(r, c.overdue(r, r.op()))
 		} else if w := c.writer; w != nil && c.inWrite && passed(w.up.until) {
-			c.fail(w, fromDeadline(w.op(), w.up.why))
+			x := c.stalled(w)
+			c.fail(x, fromDeadline(x.op(), w.up.why))
 		}
 	}
 	if t := c.earliest(time.Time{}); !t.IsZero() && !c.gone {

@@ -203,15 +203,15 @@ func (r *rig) dead() {
 	}
 }
 
-// A mirror is a stream with a server in it: each request's head that is written to it is
-// answered at once. It has no goroutine, allocates nothing once warm, and its deadlines
-// work where they have passed already, which is how a read or a write is canceled.
+// A mirror is a stream with a server in it: each request that is written to it is answered
+// at once, but for chunked ones, whose heads are answered. It has no goroutine, allocates
+// nothing once warm, and its deadlines work where they have passed already, which is how a
+// read is canceled.
 type mirror struct {
 	mu     sync.Mutex
 	cond   sync.Cond
 	reply  func(dst, head []byte) []byte
-	in     []byte // written, and not yet a whole head
-	skip   int    // bytes of a request's body still to come
+	in     []byte // written, and not yet a whole request
 	out    []byte // replies
 	read   int    // bytes of out that were read
 	writes int
@@ -250,20 +250,21 @@ func (m *mirror) Write(p []byte) (int, error) {
 	m.in = append(m.in, p...)
 	at := 0
 	for {
-		n := min(m.skip, len(m.in)-at)
-		at, m.skip = at+n, m.skip-n
 		end := bytes.Index(m.in[at:], []byte("\r\n\r\n"))
-		if end < 0 || m.skip > 0 {
+		if end < 0 {
 			break
 		}
-		head := m.in[at : at+end+4]
-		at += len(head)
-		m.out = m.reply(m.out, head)
+		head, size := m.in[at:at+end+4], 0
 		if _, rest, ok := bytes.Cut(head, []byte("\r\nContent-Length: ")); ok {
 			for ; rest[0] != '\r'; rest = rest[1:] {
-				m.skip = 10*m.skip + int(rest[0]-'0')
+				size = 10*size + int(rest[0]-'0')
 			}
 		}
+		if len(m.in)-at-len(head) < size {
+			break // the answer to a request comes after its body
+		}
+		at += len(head) + size
+		m.out = m.reply(m.out, head)
 	}
 	m.in = m.in[:copy(m.in, m.in[at:])]
 	m.cond.Broadcast()

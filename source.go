@@ -109,7 +109,7 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 		limit(e.sent.Add(t), "HeadTimeout")
 	}
 	if t := c.cfg.StallTimeout; t > 0 && e.end >= 0 && c.written >= e.end {
-		limit(time.Now().Add(t), "StallTimeout")
+		limit(time.Now().Add(t), whyStall)
 	}
 	if c.werr != nil {
 		limit(time.Now().Add(graceAfterWriteError), whyGrace)
@@ -131,6 +131,7 @@ func (c *Conn) overdue(e *exchange, op string) *Error {
 // Whose deadline it was, in an Error's text.
 const (
 	whyDeadline = "Request.Deadline"
+	whyStall    = "StallTimeout"
 	whyGrace    = "after a failed write"
 	whyDrain    = "while a response was drained"
 )

@@ -490,14 +490,9 @@ func (x Exchange) Write(p []byte) (int, error) {
 
 // CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
-// than ContentLength was written. Calling it again does nothing.
+// than ContentLength was written.
 func (x Exchange) CloseWrite() error {
-	return x.push(func(c *Conn, e *exchange) error {
-		if err := c.finishBody(e); err != nil {
-			return err
-		}
-		return nil
-	})
+	return x.push((*Conn).finishBody)
 }
 
 // push runs one step of a pushed body, and turns its error into the exchange's.
@@ -513,6 +508,8 @@ func (x Exchange) push(step func(*Conn, *exchange) error) error {
 		return badRequest("the request's body does not come through Write: Push is not set")
 	case e.up.busy:
 		return badRequest("another goroutine is in Write or CloseWrite")
+	case e.up.skip:
+		return c.pushFailed(e, errStop)
 	case e.up.ended && e.err == nil:
 		return badRequest("the request's body has ended")
 	}

@@ -162,7 +162,7 @@ func (c *Conn) runSoon() {
 	runtime.Gosched()
 	c.mu.Lock()
 	c.flushing = false
-	if e := c.queue.tail; e != nil && c.pending() && !c.writing {
+	if e := c.unwritten(); e != nil && c.pending() && !c.writing {
 		c.flushAll(e)
 	}
 	c.unlock()
@@ -365,7 +365,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	until, why := e.by, whyDeadline
 	if s := c.cfg.StallTimeout; s > 0 {
 		if t := time.Now().Add(s); until.IsZero() || t.Before(until) {
-			until, why = t, "StallTimeout"
+			until, why = t, whyStall
 		}
 	}
 	switch e.up.until, e.up.why = until, why; {
@@ -392,7 +392,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	if n < want && err == nil {
 		return io.ErrShortWrite
 	}
-	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == "StallTimeout"
+	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == whyStall
 	if stalled && c.kind != layered && e.err == nil {
 		return nil
 	}
@@ -437,8 +437,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	}
 	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
 	if isTimeout(err) {
-		werr = fromDeadline("write", e.up.why)
-		c.fail(e, werr)
+		c.fail(c.stalled(e), fromDeadline("write", e.up.why))
 		return
 	}
 	c.werr = werr
@@ -455,7 +454,29 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	if c.wbuf != nil {
 		c.wbuf.b = c.wbuf.b[:0]
 	}
+	if c.reader != nil && c.inRead {
+		c.limitRead(c.reader)
+	}
 	c.changed()
+}
+
+// stalled returns the exchange whose bytes a write in e's name was stuck in: a deadline of
+// e's is its own affair, a stall is not. mu is held.
+func (c *Conn) stalled(e *exchange) *exchange {
+	if x := c.unwritten(); x != nil && e.up.why == whyStall {
+		return x
+	}
+	return e
+}
+
+// unwritten returns the first exchange in the queue that is not out whole. mu is held.
+func (c *Conn) unwritten() *exchange {
+	for x := c.queue.head; x != nil; x = x.next {
+		if x.end < 0 || x.end > c.written {
+			return x
+		}
+	}
+	return nil
 }
 
 // unsent returns an exchange in the queue of which no byte went out. mu is held.

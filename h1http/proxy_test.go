@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -62,6 +63,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func newProxy(t *testing.T, secure bool) (*proxy, *httptest.Server) {
 	p := &proxy{t: t}
 	s := httptest.NewUnstartedServer(p)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // a dial nobody waits for any more
 	if secure {
 		s.StartTLS()
 	} else {

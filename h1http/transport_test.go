@@ -1,0 +1,414 @@
+package h1http
+
+// transport_test.go: the Transport's settings, TLS, other protocols, names.
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/h1"
+)
+
+// TestClone: every exported field comes along, what it refers to is copied, and what is used
+// of one is not used of the other.
+func TestClone(t *testing.T) {
+	tr := &Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		OnProxyConnectResponse: func(context.Context, *url.URL, *http.Request, *http.Response) error { return nil },
+		ProxyConnectHeader:     http.Header{"A": {"b"}},
+		GetProxyConnectHeader:  func(context.Context, *url.URL, string) (http.Header, error) { return nil, nil },
+		DialContext:            func(context.Context, string, string) (net.Conn, error) { return nil, nil },
+		DialTLSContext:         func(context.Context, string, string) (net.Conn, error) { return nil, nil },
+		TLSClientConfig:        &tls.Config{ServerName: "x"},
+		TLSHandshakeTimeout:    1, DisableKeepAlives: true, DisableCompression: true, MaxIdleConns: 2,
+		MaxIdleConnsPerHost: 3, MaxConnsPerHost: 4, IdleConnTimeout: 5, ResponseHeaderTimeout: 6,
+		ExpectContinueTimeout: 7, MaxResponseHeaderBytes: 8, WriteBufferSize: 9, ReadBufferSize: 10, Depth: 11,
+	}
+	clone := tr.Clone()
+	a, b := reflect.ValueOf(tr).Elem(), reflect.ValueOf(clone).Elem()
+	for i := range a.NumField() {
+		f := a.Type().Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		if a.Field(i).IsZero() {
+			t.Errorf("the test sets no %s", f.Name)
+		}
+		if b.Field(i).IsZero() {
+			t.Errorf("%s was not copied", f.Name)
+		}
+	}
+	if clone.TLSClientConfig == tr.TLSClientConfig {
+		t.Error("TLSClientConfig is shared")
+	}
+	clone.ProxyConnectHeader.Set("A", "c")
+	if tr.ProxyConnectHeader.Get("A") != "b" {
+		t.Error("ProxyConnectHeader is shared")
+	}
+	if zero := new(Transport).Clone(); zero.TLSClientConfig != nil || zero.ProxyConnectHeader != nil {
+		t.Error("a zero Transport's clone is not zero")
+	}
+}
+
+// TestFields: every exported field and method of http.Transport is there, or known to be
+// left out (docs/h1http.md says why).
+func TestFields(t *testing.T) {
+	out := map[string]bool{"Dial": true, "DialTLS": true, "TLSNextProto": true, "ForceAttemptHTTP2": true,
+		"HTTP2": true, "Protocols": true, "CancelRequest": true}
+	std, own := reflect.TypeOf(http.Transport{}), reflect.TypeOf(Transport{})
+	for i := range std.NumField() {
+		f := std.Field(i)
+		if g, ok := own.FieldByName(f.Name); f.IsExported() && !out[f.Name] && (!ok || g.Type != f.Type) {
+			t.Errorf("%s is missing or of another type", f.Name)
+		}
+	}
+	stdP, ownP := reflect.PointerTo(std), reflect.PointerTo(own)
+	for i := range stdP.NumMethod() {
+		m := stdP.Method(i)
+		if _, ok := ownP.MethodByName(m.Name); !ok && !out[m.Name] {
+			t.Errorf("method %s is missing", m.Name)
+		}
+	}
+}
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestRegisterProtocol(t *testing.T) {
+	r := newRig(t, false, echo)
+	r.tr.RegisterProtocol("foo", roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{Status: "made up " + req.URL.Host, Request: req}, nil
+	}))
+	resp, err := r.client().Get("foo://bar.example/path")
+	if err != nil || resp.Status != "made up bar.example" {
+		t.Errorf("%v %v", resp, err)
+	}
+	read := false
+	r.tr.RegisterProtocol("http", roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		if read && req.Body != nil {
+			io.ReadAll(req.Body)
+		}
+		return nil, http.ErrSkipAltProtocol
+	}))
+	for _, read = range []bool{false, true} {
+		if got := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("abc"))); got != "POST / 3 abc" {
+			t.Errorf("read %v: %q", read, got)
+		}
+		body := &closeCounter{Reader: strings.NewReader("abc")}
+		req := newRequest(t, "POST", r.URL, nil)
+		req.Body = body
+		resp, err := r.tr.RoundTrip(req)
+		if err == nil {
+			slurp(t, resp)
+		}
+		if (err == nil) == read || body.n.Load() != 1 {
+			t.Errorf("read %v, no GetBody: %v, closed %d times", read, err, body.n.Load())
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("registered twice")
+		}
+	}()
+	r.tr.RegisterProtocol("foo", nil)
+}
+
+func TestTLSErrors(t *testing.T) {
+	noLeak(t)
+	silent := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) { io.Copy(io.Discard, br) })
+	tr := &Transport{TLSHandshakeTimeout: 20 * time.Millisecond}
+	_, err := tr.RoundTrip(newRequest(t, "GET", strings.Replace(silent, "http", "https", 1), nil))
+	var ne net.Error
+	if !errors.As(err, &ne) || !ne.Timeout() || !strings.Contains(err.Error(), "TLS handshake timeout") {
+		t.Errorf("handshake: %v", err)
+	}
+	plain := rawServer(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	plain400 := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		io.WriteString(nc, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+		br.ReadByte()
+	})
+	_ = plain
+	_, err = (&http.Client{Transport: &Transport{}}).Get(strings.Replace(plain400, "http", "https", 1))
+	if !errors.Is(err, http.ErrSchemeMismatch) {
+		t.Errorf("HTTP for HTTPS: %v", err)
+	}
+	hangup := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) { br.ReadByte() })
+	if _, err = tr.RoundTrip(newRequest(t, "GET", strings.Replace(hangup, "http", "https", 1), nil)); err == nil {
+		t.Error("hangup: no error")
+	}
+	s := httptest.NewTLSServer(http.HandlerFunc(echo))
+	defer s.Close()
+	s.Config.ErrorLog = nil
+	if _, err = (&Transport{TLSClientConfig: &tls.Config{ServerName: "other.example", RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}}).RoundTrip(
+		newRequest(t, "GET", s.URL, nil)); !errors.As(err, new(*tls.CertificateVerificationError)) {
+		t.Errorf("another name: %v", err)
+	}
+}
+
+// TestALPN: h2 is not offered; a connection that speaks it all the same is refused.
+func TestALPN(t *testing.T) {
+	noLeak(t)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(echo))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	defer s.Close()
+	cfg := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	cfg.NextProtos = []string{"h2", "http/1.1"}
+	tr := &Transport{TLSClientConfig: cfg}
+	defer tr.CloseIdleConnections()
+	if got := get(t, tr, s.URL); got != "GET / 0 " {
+		t.Errorf("%q", got)
+	}
+	if len(cfg.NextProtos) != 2 {
+		t.Errorf("the configuration was changed: %q", cfg.NextProtos)
+	}
+	tr = &Transport{DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		d := tls.Dialer{Config: cfg}
+		return d.DialContext(ctx, network, addr)
+	}}
+	defer tr.CloseIdleConnections()
+	if _, err := tr.RoundTrip(newRequest(t, "GET", s.URL, nil)); err == nil {
+		t.Error("h2 was spoken to")
+	}
+	cfg.NextProtos = nil
+	resp, err := tr.RoundTrip(newRequest(t, "GET", s.URL, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slurp(t, resp); resp.TLS == nil {
+		t.Error("no TLS state from DialTLSContext")
+	}
+}
+
+func TestDialHooks(t *testing.T) {
+	noLeak(t)
+	nothing := func(context.Context, string, string) (net.Conn, error) { return nil, nil }
+	tr := &Transport{DialContext: nothing, DialTLSContext: nothing}
+	for _, u := range []string{"http://x.example", "https://x.example"} {
+		if _, err := tr.RoundTrip(newRequest(t, "GET", u, nil)); err == nil {
+			t.Errorf("%s: no error", u)
+		}
+	}
+	type ctxKey struct{}
+	tr = &Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return nil, fmt.Errorf("value %v", ctx.Value(ctxKey{}))
+	}}
+	ctx := context.WithValue(context.Background(), ctxKey{}, 7)
+	if _, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example", nil).WithContext(ctx)); err == nil || err.Error() != "value 7" {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestPipe: a stream that is no socket, without deadlines even.
+func TestPipe(t *testing.T) {
+	noLeak(t)
+	tr := &Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		a, b := net.Pipe()
+		go func() {
+			answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")(b, bufio.NewReader(b), 0)
+			b.Close()
+		}()
+		return a, nil
+	}}
+	defer tr.CloseIdleConnections()
+	for range 3 {
+		if got := get(t, tr, "http://pipe.example"); got != "hi" {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+func TestNewClientConn(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		r := newRig(t, secure, echo)
+		scheme := "http"
+		if secure {
+			scheme = "https"
+		}
+		c, err := r.tr.NewClientConn(context.Background(), scheme, r.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		testEcho(t, c, "http://any.example")
+		if _, n := r.tr.counts(""); n != 0 {
+			t.Error("it is in the pool")
+		}
+		c.Close()
+		if c.Err() == nil || c.InFlight() != 0 {
+			t.Error("not closed")
+		}
+	}
+	if _, err := new(Transport).NewClientConn(context.Background(), "ftp", "x:1"); err == nil {
+		t.Error("ftp")
+	}
+}
+
+// TestReuseRequest: a request may be sent again once its body is closed and its response
+// read, and changed by then.
+func TestReuseRequest(t *testing.T) {
+	r := newRig(t, false, echo)
+	req := newRequest(t, "POST", r.URL, nil)
+	for i := range 100 {
+		want := strings.Repeat("x", i*100)
+		closed := make(chan struct{})
+		req.Body = &closeCounter{Reader: strings.NewReader(want)}
+		req.Body = bodyFunc{req.Body, func() { close(closed) }}
+		req.ContentLength = int64(len(want))
+		req.Header.Set("X", fmt.Sprint(i))
+		if got := do(t, r.tr, req); got != fmt.Sprintf("POST / %d %s", len(want), want) {
+			t.Fatalf("got %.30q", got)
+		}
+		<-closed
+	}
+}
+
+type bodyFunc struct {
+	io.ReadCloser
+	closed func()
+}
+
+func (b bodyFunc) Close() error { b.closed(); return b.ReadCloser.Close() }
+
+// TestCollectable: a request that is over is not held by the connection that is kept.
+func TestCollectable(t *testing.T) {
+	r := newRig(t, false, echo)
+	gone := make(chan bool, 1)
+	func() {
+		big := make([]byte, 1<<20)
+		runtime.AddCleanup(&big[0], func(int) { gone <- true }, 0)
+		req := newRequest(t, "POST", r.URL, strings.NewReader("x")).WithContext(context.WithValue(context.Background(), t, big))
+		do(t, r.tr, req)
+		req = newRequest(t, "GET", r.URL, nil).WithContext(context.WithValue(context.Background(), t, big))
+		do(t, r.tr, req)
+	}()
+	for range 100 {
+		runtime.GC()
+		select {
+		case <-gone:
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	t.Error("the request is still held")
+}
+
+// TestDump: net/http/httputil understands the responses.
+func TestDump(t *testing.T) {
+	url, tr := rawRig(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 36\r\nContent-Encoding: gzip\r\n\r\n"+gzipped("compressed")[:36]))
+	resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump, err := httputil.DumpResponse(resp, false)
+	if err != nil || !strings.HasPrefix(string(dump), "HTTP/1.1 200 OK\r\n") {
+		t.Errorf("%q %v", dump, err)
+	}
+	resp.Body.Close()
+	url, tr = rawRig(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"))
+	resp, _ = tr.RoundTrip(newRequest(t, "GET", url, nil))
+	if dump, err = httputil.DumpResponse(resp, true); err != nil || string(dump) != "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" {
+		t.Errorf("%q %v", dump, err)
+	}
+	slurp(t, resp)
+}
+
+// TestAnswerAndHangup: an answer that ends with the connection is complete, whoever sees the
+// end first.
+func TestAnswerAndHangup(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		readRequest(br)
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+	})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				if got := get(t, tr, url); got != "hello" {
+					t.Errorf("got %q", got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestRedirect: the client above works as on net/http's own, a body sent again included.
+func TestRedirect(t *testing.T) {
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/from" {
+			http.Redirect(w, r, "/to", http.StatusTemporaryRedirect)
+			return
+		}
+		echo(w, r)
+	})
+	resp, err := r.client().Post(r.URL+"/from", "text/plain", strings.NewReader("abc"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := slurp(t, resp); got != "POST /to 3 abc" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, name := range commonNames {
+		if http.CanonicalHeaderKey(name) != name {
+			t.Errorf("%s is not canonical", name)
+		}
+	}
+	for _, name := range append([]string{"a", "foo-BAR", "x_y-Z", "--a", "1-b", strings.Repeat("ab-", 40), "ETag", "cf-ray"}, commonNames[:]...) {
+		for _, s := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
+			if got, want := canonical([]byte(s)), http.CanonicalHeaderKey(s); got != want {
+				t.Errorf("%s: %s, want %s", s, got, want)
+			}
+		}
+	}
+	for _, s := range []string{"Content-Type", "content-type", "CONTENT-TYPE", "WWW-Authenticate", "ETag"} {
+		b := []byte(s)
+		if n := testing.AllocsPerRun(100, func() { canonical(b) }); n != 0 {
+			t.Errorf("%s: %v allocations", s, n)
+		}
+	}
+}
+
+func TestPunycode(t *testing.T) {
+	for in, want := range map[string]string{
+		"example.com": "example.com", "Bücher.Example": "xn--bcher-kva.example", "faß.de": "xn--fa-hia.de",
+		"他们为什么不说中文": "xn--ihqwcrb4cv8a8dqg056pqjye", "ليهمابتكلموشعربي؟": "xn--egbpdaj6bu4bxfgehfvwxn",
+		"пример.испытание": "xn--e1afmkfd.xn--80akhbyknj4f", "3年B組金八先生": "xn--3b-ww4c5e180e575a65lsy2b",
+	} {
+		if got, err := asciiHost(in); err != nil || got != want {
+			t.Errorf("%s: %s %v, want %s", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"\xff", strings.Repeat("é", 70)} {
+		if got, err := asciiHost(in); err == nil {
+			t.Errorf("%q: %s", in, got)
+		}
+	}
+}
+
+func TestErrorIsH1(t *testing.T) {
+	url, tr := rawRig(t, answers("HTTP/1.1 200 OK\r\nContent-Length: x\r\nConnection: close\r\n\r\n"))
+	_, err := (&http.Client{Transport: tr}).Get(url)
+	var e *h1.Error
+	if !errors.As(err, &e) || e.Kind != h1.BadFraming || !errors.Is(err, h1.BadFraming) {
+		t.Errorf("%v", err)
+	}
+}
