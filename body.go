@@ -387,7 +387,7 @@ func (c *Conn) readTrailer(e *exchange, resp *Response, hurry bool) (done bool, 
 			resp.Trailer, resp.section = resp.section, resp.Trailer
 			if r.head.dropped > 0 {
 				c.mu.Lock()
-				c.stats.DroppedTrailers += int64(r.head.dropped)
+				c.counts.dropped += int64(r.head.dropped)
 				c.mu.Unlock()
 			}
 			return true, nil

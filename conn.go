@@ -52,7 +52,7 @@ type Conn struct {
 	written  int64     // bytes that rw has taken
 	err      *Error    // why no further request is taken
 	werr     *Error    // how the write half failed
-	stats    Stats
+	counts   counts
 	keep     [2]int32      // the last Keep-Alive field: timeout in seconds, max
 	ready    chan struct{} // closed once a request would be admitted, or never will be
 	end      chan struct{} // closed once the connection has ended
@@ -62,9 +62,9 @@ type Conn struct {
 
 	// Owned by the read half.
 	br       *bufio.Reader
-	carry    []byte // bytes read before that br is still to be given, while it changes size
-	rerr     error  // what a read returned along with its last bytes
-	cleanEnd bool   // the last read of data found io.EOF
+	old      *bufio.Reader // its buffered bytes come first: br while it changes size
+	rerr     error         // what a read returned along with its last bytes
+	cleanEnd bool          // the last read of data found io.EOF
 }
 
 // Stats counts what went over a connection since NewConn.
@@ -78,6 +78,9 @@ type Stats struct {
 	DroppedTrailers int64 // trailer fields left out, since they may not stand in a trailer
 	InFlight        int   // now
 }
+
+// counts is what Stats tells and nothing else knows.
+type counts struct{ requests, responses, informational, read, drained, dropped int64 }
 
 // A State is what a connection is doing. Its String is "wIdle rHead reuse n=1": the
 // write half (wIdle, wBody, wShut), the read half (rIdle, rHead, rBody, rShut), whether
@@ -112,8 +115,7 @@ func (s State) InFlight() int { return s.life.n }
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c := &Conn{rw: rw, cfg: &defaults, life: newLife()}
 	if cfg != nil {
-		own := cfg.withDefaults()
-		c.cfg = &own
+		c.cfg = shared(cfg.withDefaults())
 	}
 	c.dl, _ = rw.(deadliner)
 	c.sock, c.kind = socketOf(rw)
@@ -131,9 +133,16 @@ func (c *Conn) State() State {
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.stats
-	s.BytesWritten, s.InFlight = c.written, c.life.n
-	return s
+	return Stats{
+		Requests:        c.counts.requests,
+		Responses:       c.counts.responses,
+		Informational:   c.counts.informational,
+		BytesWritten:    c.written,
+		BytesRead:       c.counts.read,
+		Drained:         c.counts.drained,
+		DroppedTrailers: c.counts.dropped,
+		InFlight:        c.life.n,
+	}
 }
 
 // Err returns nil while the connection takes requests, now or when others have ended, and

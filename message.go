@@ -8,6 +8,7 @@ package h1
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -96,6 +97,19 @@ func (cfg Config) withDefaults() Config {
 }
 
 var defaults = Config{}.withDefaults()
+
+// latest is the Config that was shared last: connections are made by the thousand with the
+// same one, and need only one copy of it.
+var latest atomic.Pointer[Config]
+
+// shared returns a copy of cfg that nobody changes.
+func shared(cfg Config) *Config {
+	if c := latest.Load(); c != nil && *c == cfg {
+		return c
+	}
+	latest.Store(&cfg)
+	return &cfg
+}
 
 // A Request is what to ask. The caller must not change it, or what it refers to, before
 // its exchange has ended: the body is read, and Trailer written, while the response may

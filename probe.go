@@ -42,7 +42,7 @@ func (c *Conn) gate(e *exchange) *Error {
 	}
 	first, n, err := peek(c.sock)
 	if c.kind == layered && err == nil {
-		n, err = c.probeThrough(&first, n > 0)
+		first, n, err = c.probeThrough(n > 0)
 		if c.err != nil { // it ended meanwhile
 			return c.refusal("send")
 		}
@@ -88,23 +88,27 @@ const nearDeadline = time.Millisecond
 // deadline that has passed and so without a system call; and if the socket has bytes, those
 // as well, for they may be the layer's own, a session ticket for instance. Nobody else uses
 // the stream meanwhile, for probing is set. mu is held, but not during reads of the socket.
-func (c *Conn) probeThrough(p *[peeked]byte, bytes bool) (n int, err error) {
+func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if c.dl == nil {
-		return 0, nil
+		return first, 0, nil
 	}
+	b := getBlock(peeked)
+	defer b.put(peeked)
+	p := b.b[:peeked]
+	defer func() { copy(first[:], p[:n]) }()
 	c.spoiltR = true
 	c.dl.SetReadDeadline(longAgo)
-	if n, err = c.rw.Read(p[:]); err != nil && isTimeout(err) {
+	if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 		err = nil
 	}
 	if n > 0 || err != nil || !bytes {
-		return n, err
+		return first, n, err
 	}
 	c.probing = true
 	c.mu.Unlock()
 	for more := true; more && n == 0 && err == nil; {
 		c.dl.SetReadDeadline(time.Now().Add(nearDeadline))
-		if n, err = c.rw.Read(p[:]); err != nil && isTimeout(err) {
+		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 			err = nil
 			_, got, _ := peek(c.sock)
 			more = got > 0
@@ -114,7 +118,7 @@ func (c *Conn) probeThrough(p *[peeked]byte, bytes bool) (n int, err error) {
 	c.dl.SetReadDeadline(time.Time{})
 	c.probing = false
 	c.changed()
-	return n, err
+	return first, n, err
 }
 
 // watch is where Watch waits.

@@ -175,7 +175,7 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 		n, done, err := c.readBody(x, resp, sink.b[:room])
 		x.recv.moved += int64(n)
 		c.mu.Lock()
-		c.stats.Drained += int64(n)
+		c.counts.drained += int64(n)
 		c.mu.Unlock()
 		switch {
 		case err != nil:
@@ -241,7 +241,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	c.mu.Lock()
 	err := c.soundHead(x)
 	if err == nil {
-		c.stats.Informational++
+		c.counts.informational++
 		c.must(evInfo)
 		if resp.Status == 100 {
 			x.mayGoOn()
@@ -274,7 +274,7 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	if err := c.soundHead(x); err != nil {
 		return err
 	}
-	c.stats.Responses++
+	c.counts.responses++
 	x.final = true
 	flush := c.expectOver(x, keeps && fr.kind != framingClose)
 	if fr.kind == framingSwitch {

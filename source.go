@@ -16,10 +16,8 @@ type source Conn
 
 func (s *source) Read(p []byte) (int, error) {
 	c := (*Conn)(s)
-	if len(c.carry) > 0 {
-		n := copy(p, c.carry)
-		c.carry = c.carry[n:]
-		return n, nil
+	if c.old != nil && c.old.Buffered() > 0 {
+		return c.old.Read(p)
 	}
 	if err := c.rerr; err != nil {
 		return 0, err
@@ -71,7 +69,7 @@ func (c *Conn) beginRead() error {
 func (c *Conn) endRead(n int) {
 	c.mu.Lock()
 	c.inRead = false
-	c.stats.BytesRead += int64(n)
+	c.counts.read += int64(n)
 	if e := c.queue.head; n > 0 && e != nil {
 		e.seen = true
 	}
@@ -192,12 +190,11 @@ func (c *Conn) more(e *exchange, op string) *Error {
 
 // resize moves what is buffered into a buffer of another size.
 func (c *Conn) resize(size int) {
-	old := c.br
-	n := old.Buffered()
-	c.carry, _ = old.Peek(n)
+	c.old = c.br
 	c.br = getReader(size, (*source)(c))
-	if n > 0 {
+	if n := c.old.Buffered(); n > 0 {
 		c.br.Peek(n)
 	}
-	putReader(old)
+	putReader(c.old)
+	c.old = nil
 }

@@ -31,6 +31,7 @@ type uploading struct {
 	flushing bool      // flush runs, or is about to
 	vec      [3][]byte
 	bufs     net.Buffers // vec, as it is being written
+	whole    taker       // a body in memory
 }
 
 // fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, be
@@ -93,7 +94,7 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	if err != nil {
 		c.wbuf.b = c.wbuf.b[:e.start-c.taken]
 		c.queue.remove(e)
-		c.stats.Requests--
+		c.counts.requests--
 		c.upload = nil
 		c.must(evDrop)
 		e.start = -1
@@ -225,11 +226,10 @@ func (c *Conn) pumpBody(e *exchange) error {
 // pour takes a body out of memory as it lies there: all at once, so that the reader is left
 // alone before the response can come, and the caller may use it again.
 func (c *Conn) pour(e *exchange, b io.WriterTo) error {
-	var whole taker
-	if _, err := b.WriteTo(&whole); err != nil {
+	if _, err := b.WriteTo(&e.up.whole); err != nil {
 		return err
 	}
-	return c.piece(e, whole)
+	return c.piece(e, e.up.whole)
 }
 
 // taker keeps the slice it is given.

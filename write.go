@@ -106,8 +106,13 @@ func (c *Conn) begin(e *exchange) *Error {
 	}
 	e.start = c.appended()
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
+	if e.q.body != bodyNone && c.mayOwe(e) && !c.fitsNow(e) { // nothing will be owed
+		if bad := c.gate(e); bad != nil {
+			return bad
+		}
+	}
 	c.queue.push(e)
-	c.stats.Requests++
+	c.counts.requests++
 	if c.watch != nil {
 		c.watch.kick(c)
 	}
@@ -506,7 +511,7 @@ func (c *Conn) takeBack(e *exchange) bool {
 		c.owing, c.writing = false, false
 	}
 	c.queue.remove(e)
-	c.stats.Requests--
+	c.counts.requests--
 	c.must(evDrop)
 	e.start, e.end = -1, -1
 	if c.reader == nil {

@@ -274,6 +274,7 @@ func (t *Transport) grant(h *host, l *link, n *want) {
 func (h *host) forget(n *want) {
 	n.done = true
 	if len(h.waiting) > 0 && h.waiting[0] == n {
+		h.waiting[0] = nil // its context may hold much
 		h.waiting = h.waiting[1:]
 		return
 	}
