@@ -239,7 +239,7 @@ func (f *faultCase) writing(vs []faultVerdict) (queue []int, broken bool) {
 			// request's own, which of several is first is nobody's promise.
 			// Without deadlines the stream is closed under the write, to end it, and where
 			// that stood is not known; nor is it if a read's time is up at the same instant.
-			v.kind, v.or, v.unsure = Closed, 0, f.plain || stop <= from
+			v.kind, v.or, v.unsure = Closed, 0, f.plain || stop <= from || f.clock == faultByDeadline
 			switch {
 			case f.clock == faultByDeadline, f.plain:
 				v.or = Timeout

@@ -271,7 +271,7 @@ func TestIdleTimeout(t *testing.T) {
 func TestStale(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		r := newRig(t, tls, echo)
-		r.tr.MaxIdleConnsPerHost = 10
+		r.tr.MaxConnsPerHost = 1 // a dead connection must not hold the place
 		for range 20 {
 			get(t, r.tr, r.URL)
 			r.CloseClientConnections()
@@ -510,5 +510,44 @@ func TestAnswerBeatsWriteError(t *testing.T) {
 		if got := do(t, tr, req); got != "big" {
 			t.Fatalf("got %q", got)
 		}
+	}
+}
+
+// failing is a stream whose reads fail after what it has.
+type failing struct {
+	net.Conn
+	have io.Reader
+	err  error
+}
+
+func (f *failing) Read(p []byte) (int, error) {
+	if n, err := f.have.Read(p); err == nil {
+		return n, nil
+	}
+	return 0, f.err
+}
+
+// TestStreamError: what a stream's own error is, the caller can see.
+func TestStreamError(t *testing.T) {
+	noLeak(t)
+	own := errors.New("some read error")
+	tr := &Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		a, b := net.Pipe()
+		go io.Copy(io.Discard, b)
+		t.Cleanup(func() { a.Close() })
+		return &failing{a, strings.NewReader("HTTP/1.1 2"), own}, nil
+	}}
+	if _, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example", nil)); !errors.Is(err, own) || !errors.Is(err, h1.IO) {
+		t.Errorf("%v", err)
+	}
+	// A connection that is closed before anything is written to it.
+	tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		a, b := net.Pipe()
+		a.Close()
+		b.Close()
+		return a, nil
+	}
+	if _, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example", nil)); err == nil {
+		t.Error("no error")
 	}
 }
