@@ -337,6 +337,9 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 			if n == len(p) || n > 0 && c.br.Buffered() == 0 {
 				return n, false, nil
 			}
+			if c.smallChunks(d.remain, len(p)) {
+				c.resize(chunkBuffer)
+			}
 			m, err := c.readData(e, p[n:min(int64(len(p)), int64(n)+d.remain)])
 			d.took(m)
 			if n += m; err != nil {
@@ -361,6 +364,15 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 			}
 		}
 	}
+}
+
+// chunkBuffer is the size of the buffer for a body in small chunks that is read into large
+// slices: a chunk's data is then copied, but one read of the stream brings many.
+const chunkBuffer = 64 << 10
+
+// smallChunks reports whether that buffer is worth its memory.
+func (c *Conn) smallChunks(remain int64, room int) bool {
+	return c.br.Buffered() == 0 && remain < int64(c.br.Size()) && room >= 4*c.br.Size() && c.br.Size() < chunkBuffer
 }
 
 // readTrailer reads the trailer section; if hurry is set, only what is at hand.

@@ -32,6 +32,7 @@ type Conn struct {
 	life     life
 	spoken   bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
 	closing  bool // Shutdown was called
+	timed    bool // a request has had a Deadline
 	probing  bool // the stream is being read for a probe
 	owing    bool // wbuf is to be written by the read that comes next
 	flushing bool // soon is about to run
@@ -353,7 +354,7 @@ func (c *Conn) Detach() (Parts, error) {
 	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.probing):
 		return Parts{}, &Error{Kind: NotReady, Op: "detach", Offset: -1, Err: errors.New("exchanges are in flight")}
 	}
-	c.gone = true
+	c.gone, c.err = true, errDetached
 	c.stopAlarm()
 	if c.watch != nil {
 		c.watch.kick(c)
@@ -370,7 +371,6 @@ func (c *Conn) Detach() (Parts, error) {
 	c.clearDeadlines()
 	c.life.switched = false
 	c.fail(nil, errDetached)
-	c.err = errDetached
 	if c.end != nil {
 		close(c.end)
 		c.end = nil

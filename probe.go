@@ -37,8 +37,8 @@ func (c *Conn) gate(e *exchange) *Error {
 	if e == nil && c.line.head != nil {
 		return nil
 	}
-	if c.kind == layered && c.written == 0 {
-		return nil // a read might start the layer's handshake, and spoil it
+	if c.unread() {
+		return nil
 	}
 	first, n, err := peek(c.sock)
 	if c.kind == layered && err == nil {
@@ -53,6 +53,10 @@ func (c *Conn) gate(e *exchange) *Error {
 	}
 	return why
 }
+
+// unread reports whether a layer over the socket may not be read yet: before something was
+// written, a read might start its handshake, and spoil it. mu is held.
+func (c *Conn) unread() bool { return c.kind == layered && c.written == 0 }
 
 // peeked is how many bytes a look at an idle socket brings: what tells 408 from others.
 const peeked = 16
@@ -140,7 +144,7 @@ func (w *watch) kick(c *Conn) {
 // Watch blocks until the connection ends and returns its Err, or until ctx ends (Canceled,
 // Timeout). Where there is a socket under the stream it notices also the end of an idle
 // connection, at once, without reading: while nothing is in flight it waits for the socket
-// to become readable, and it holds no buffer. It costs the goroutine that calls it, and a
+// to become readable (under TLS from the first request on), and it holds no buffer. It costs the goroutine that calls it, and a
 // request's start the time to wake that goroutine. One Watch at a time waits on the socket;
 // others wait for the first to notice.
 func (c *Conn) Watch(ctx context.Context) error {
@@ -163,7 +167,7 @@ func (c *Conn) Watch(ctx context.Context) error {
 		switch {
 		case c.gone || c.life.r == rShut:
 			return c.reason()
-		case c.sock == nil || c.dl == nil || w.parked || c.probing || !c.life.idle():
+		case c.sock == nil || c.dl == nil || w.parked || c.probing || !c.life.idle() || c.unread():
 			w.left.Wait()
 		default:
 			c.parkWatch(w)
@@ -186,10 +190,12 @@ func (c *Conn) parkWatch(w *watch) {
 	w.parked = false
 	w.left.Broadcast()
 	switch {
-	case c.gone || err != nil: // ended, or kicked
+	case c.gone || w.kicked && broken == nil:
+	case err != nil:
+		c.fail(nil, unfit(nil, 0, err))
 	case broken != nil: // a socket says so once
 		c.fail(nil, unfit(nil, 0, broken))
-	case !w.kicked:
+	default:
 		c.gate(nil)
 	}
 }

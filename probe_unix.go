@@ -81,23 +81,21 @@ func peek(s syscall.RawConn) (first [peeked]byte, n int, err error) {
 func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
 	a := askings.Get().(*asking)
 	a.c, a.e, a.in = c, e, p
-	err := c.sock.Read(a.turn)
-	n, wrote := a.n, a.wrote
-	if err == nil {
-		err = a.err
-	}
-	first := a.first
+	refused := c.sock.Read(a.turn) // by a deadline, or by Close
+	n, err, wrote, first := a.n, a.err, a.wrote, a.first
 	a.put()
-	if !wrote {
-		if why := unfit(first[:], n, err); why != nil {
-			return 0, why
-		}
-		return 0, c.payOwed(e)
+	switch {
+	case refused != nil:
+		return 0, refused
+	case wrote && err == nil && n == 0:
+		return 0, io.EOF
+	case wrote:
+		return max(n, 0), err
 	}
-	if err == nil && n == 0 {
-		err = io.EOF
+	if why := unfit(first[:], n, err); why != nil {
+		return 0, why
 	}
-	return max(n, 0), err
+	return 0, c.payOwed(e)
 }
 
 // runTurn is called with the right to read the socket: first at once, then whenever the

@@ -44,7 +44,7 @@ func (r *reception) left(c *Conn) int64 {
 // and returns without.
 func (c *Conn) receive(e *exchange, resp *Response) error {
 	e.waited = true
-	if c.pending() && !c.writing {
+	if c.pending() && !c.writing && c.upload == nil {
 		c.flushAll(e)
 	}
 	for e.err == nil && !c.turn(e) {

@@ -42,10 +42,9 @@ func (c *Conn) admits(q *asked) admission {
 	case c.life.n >= c.cfg.Depth || !c.spoken || !q.idempotent || alone(q):
 		return later
 	}
-	for e := c.queue.head; e != nil; e = e.next {
-		if !e.q.idempotent || alone(&e.q) {
-			return later
-		}
+	// One that is to be alone was admitted when nothing else was, and nothing was since.
+	if e := c.queue.head; e != nil && (!e.q.idempotent || alone(&e.q)) {
+		return later
 	}
 	return admitted
 }
@@ -96,8 +95,10 @@ func passed(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
 // caller is not in a call, so that e would wait for nobody. mu is held.
 func (c *Conn) park(e *exchange, until time.Time) {
 	e.wakeAt = until
-	if t := c.earliest(until); !t.IsZero() {
-		c.wakeBy(t)
+	if c.timed {
+		if t := c.earliest(until); !t.IsZero() {
+			c.wakeBy(t)
+		}
 	}
 	e.cond.Wait()
 	e.wakeAt = time.Time{}

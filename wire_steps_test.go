@@ -93,7 +93,6 @@ type wireRequest struct {
 	options map[string]string
 	hook    bool
 	hookErr error
-	slow    time.Duration
 }
 
 // A wireExchange is a request sent, whether or not Send had accepted it.

@@ -65,6 +65,7 @@ func (c *Conn) prepare(ctx context.Context, req *Request) (*exchange, error) {
 
 // start waits for the exchange's turn to write, and takes it. mu is held.
 func (c *Conn) start(e *exchange, wait bool) error {
+	c.timed = c.timed || !e.by.IsZero()
 	err := c.admit(e, wait)
 	if err == nil && !c.mayOwe(e) {
 		err = c.gate(e)

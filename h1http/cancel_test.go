@@ -48,6 +48,7 @@ func TestCancel(t *testing.T) {
 					req, end, want = req.WithContext(ctx), func() { cancel(own) }, own
 				case "Cancel":
 					ch := make(chan struct{})
+					//lint:ignore SA1019 http.Client uses it for its Timeout
 					req.Cancel = ch
 					end, want = func() { close(ch) }, errRequestCanceled
 				case "deadline":

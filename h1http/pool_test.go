@@ -405,6 +405,33 @@ func TestDepthRetries(t *testing.T) {
 	}
 }
 
+// hangsUp serves the first request of the first connection, hangs up on its second, and
+// serves all that come over other connections. It counts the tries.
+func hangsUp(t *testing.T, where string, tries *atomic.Int32) func(net.Conn, *bufio.Reader, int) {
+	return func(nc net.Conn, br *bufio.Reader, n int) {
+		for i := 0; ; i++ {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			b, _ := io.ReadAll(req.Body)
+			if n > 0 || i > 0 {
+				tries.Add(1)
+			}
+			if n == 0 && i == 1 {
+				if where == "byte" {
+					io.WriteString(nc, "H")
+				}
+				return
+			}
+			if req.ContentLength > 0 && string(b) != "hello" {
+				t.Errorf("body %q", b)
+			}
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	}
+}
+
 // TestRetry: what is sent again after a failure on a connection that was used, and what not.
 func TestRetry(t *testing.T) {
 	type outcome struct {
@@ -441,30 +468,7 @@ func TestRetry(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var tries atomic.Int32
-			url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
-				for i := 0; ; i++ {
-					req, err := http.ReadRequest(br)
-					if err != nil {
-						return
-					}
-					if n == 0 && i == 0 { // the one that makes the connection a used one
-						io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-						continue
-					}
-					tries.Add(1)
-					b, _ := io.ReadAll(req.Body)
-					if n == 0 {
-						if test.cut == "byte" {
-							io.WriteString(nc, "H")
-						}
-						return
-					}
-					if req.ContentLength > 0 && string(b) != "hello" {
-						t.Errorf("body %q", b)
-					}
-					io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-				}
-			})
+			url, tr := rawRig(t, hangsUp(t, test.cut, &tries))
 			get(t, tr, url)
 			req := newRequest(t, "GET", url, nil)
 			test.do(req)

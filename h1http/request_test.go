@@ -123,21 +123,26 @@ func TestInvalid(t *testing.T) {
 		return nil, nil
 	}}
 	for name, change := range map[string]func(*http.Request){
-		"no URL":           func(r *http.Request) { r.URL = nil },
-		"no header":        func(r *http.Request) { r.Header = nil },
-		"scheme":           func(r *http.Request) { r.URL.Scheme = "gopher" },
-		"no scheme":        func(r *http.Request) { r.URL.Scheme = "" },
-		"method":           func(r *http.Request) { r.Method = " " },
-		"no host":          func(r *http.Request) { r.URL.Host = "" },
-		"name":             func(r *http.Request) { r.Header[" "] = []string{"x"} },
-		"value":            func(r *http.Request) { r.Header["A"] = []string{"x\ny"} },
-		"trailer name":     func(r *http.Request) { r.Trailer = http.Header{"a:b": nil} },
-		"trailer value":    func(r *http.Request) { r.Trailer = http.Header{"A": {"\r"}} },
-		"trailer key":      func(r *http.Request) { r.Trailer = http.Header{"Content-Length": nil} },
-		"proxy's error":    func(r *http.Request) { r.Host = "proxyfail" },
-		"dial":             func(r *http.Request) { r.URL.Host = "127.0.0.1:1" },
-		"port":             func(r *http.Request) { r.URL.Host = "127.0.0.1:123456" },
-		"canceled already": func(r *http.Request) { c := make(chan struct{}); close(c); r.Cancel = c; r.URL.Host = "192.0.2.1:1" },
+		"no URL":        func(r *http.Request) { r.URL = nil },
+		"no header":     func(r *http.Request) { r.Header = nil },
+		"scheme":        func(r *http.Request) { r.URL.Scheme = "gopher" },
+		"no scheme":     func(r *http.Request) { r.URL.Scheme = "" },
+		"method":        func(r *http.Request) { r.Method = " " },
+		"no host":       func(r *http.Request) { r.URL.Host = "" },
+		"name":          func(r *http.Request) { r.Header[" "] = []string{"x"} },
+		"value":         func(r *http.Request) { r.Header["A"] = []string{"x\ny"} },
+		"trailer name":  func(r *http.Request) { r.Trailer = http.Header{"a:b": nil} },
+		"trailer value": func(r *http.Request) { r.Trailer = http.Header{"A": {"\r"}} },
+		"trailer key":   func(r *http.Request) { r.Trailer = http.Header{"Content-Length": nil} },
+		"proxy's error": func(r *http.Request) { r.Host = "proxyfail" },
+		"dial":          func(r *http.Request) { r.URL.Host = "127.0.0.1:1" },
+		"port":          func(r *http.Request) { r.URL.Host = "127.0.0.1:123456" },
+		"canceled already": func(r *http.Request) {
+			c := make(chan struct{})
+			close(c)
+			//lint:ignore SA1019 http.Client uses it for its Timeout
+			r.Cancel, r.URL.Host = c, "192.0.2.1:1"
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := &closeCounter{Reader: strings.NewReader("x")}

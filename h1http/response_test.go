@@ -207,9 +207,9 @@ func gzipped(s string) string {
 	return b.String()
 }
 
-func TestGzip(t *testing.T) {
-	long := strings.Repeat("compress me ", 20_000)
-	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+// zips serves text, compressed in the ways that the paths name.
+func zips(long string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Asked", r.Header.Get("Accept-Encoding"))
 		text := long
 		if r.URL.Path == "/short" {
@@ -228,7 +228,12 @@ func TestGzip(t *testing.T) {
 			w.(http.Flusher).Flush()
 		}
 		io.WriteString(w, text)
-	})
+	}
+}
+
+func TestGzip(t *testing.T) {
+	long := strings.Repeat("compress me ", 20_000)
+	r := newRig(t, false, zips(long))
 	for range 2 {
 		for _, test := range []struct {
 			path, want   string

@@ -13,12 +13,11 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 )
 
 // backend is what the proxy stands before.
-func backend(t *testing.T, addrs *atomic.Int32) http.Handler {
+func backend(t *testing.T) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/echo", echo)
 	mux.HandleFunc("/down", func(w http.ResponseWriter, r *http.Request) {
@@ -76,8 +75,7 @@ func (c *counting) Read(p []byte) (int, error) {
 
 func TestReverseProxy(t *testing.T) {
 	noLeak(t)
-	var conns atomic.Int32
-	back := httptest.NewServer(backend(t, &conns))
+	back := httptest.NewServer(backend(t))
 	t.Cleanup(back.Close)
 	to, _ := url.Parse(back.URL)
 	inner := &Transport{}
@@ -108,38 +106,10 @@ func TestReverseProxy(t *testing.T) {
 			t.Errorf("%d connections to the backend", n)
 		}
 	})
-	t.Run("download", func(t *testing.T) {
-		resp, err := client.Get(fmt.Sprintf("%s/down?n=%d", front.URL, size))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		sum, want := sha256.New(), sha256.New()
-		n, err := io.Copy(sum, resp.Body)
-		io.CopyN(want, &counting{}, size)
-		if n != size || err != nil || string(sum.Sum(nil)) != string(want.Sum(nil)) {
-			t.Errorf("%d bytes, %v", n, err)
-		}
-	})
+	t.Run("download", func(t *testing.T) { download(t, client, front.URL, size) })
 	t.Run("upload", func(t *testing.T) {
-		sum := sha256.New()
-		io.CopyN(sum, &counting{}, size)
-		for _, known := range []bool{true, false} {
-			req := newRequest(t, "PUT", front.URL+"/up", io.LimitReader(&counting{}, size))
-			want := fmt.Sprintf("%d <nil> %x ", size, sum.Sum(nil))
-			if known {
-				req.ContentLength = size
-			} else {
-				req.Trailer = http.Header{"Up": {"there"}} // which ReverseProxy does not pass on
-			}
-			resp, err := client.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := slurp(t, resp); got != want {
-				t.Errorf("known %v: %q", known, got)
-			}
-		}
+		upload100(t, client, front.URL, size, true)
+		upload100(t, client, front.URL, size, false)
 	})
 	t.Run("trailers", func(t *testing.T) {
 		resp, err := client.Get(front.URL + "/trailers")
@@ -150,25 +120,59 @@ func TestReverseProxy(t *testing.T) {
 			t.Errorf("%q %v", got, resp.Trailer)
 		}
 	})
-	t.Run("upgrade", func(t *testing.T) {
-		req := newRequest(t, "GET", front.URL+"/socket", nil)
-		req.Header.Set("Connection", "Upgrade")
-		req.Header.Set("Upgrade", "websocket")
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
+	t.Run("upgrade", func(t *testing.T) { upgrade(t, client, front.URL) })
+}
+
+func download(t *testing.T, client *http.Client, url string, size int64) {
+	resp, err := client.Get(fmt.Sprintf("%s/down?n=%d", url, size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	sum, want := sha256.New(), sha256.New()
+	n, err := io.Copy(sum, resp.Body)
+	io.CopyN(want, &counting{}, size)
+	if n != size || err != nil || string(sum.Sum(nil)) != string(want.Sum(nil)) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+func upload100(t *testing.T, client *http.Client, url string, size int64, known bool) {
+	sum := sha256.New()
+	io.CopyN(sum, &counting{}, size)
+	req := newRequest(t, "PUT", url+"/up", io.LimitReader(&counting{}, size))
+	if known {
+		req.ContentLength = size
+	} else {
+		req.Trailer = http.Header{"Up": {"there"}} // which ReverseProxy does not pass on
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := slurp(t, resp), fmt.Sprintf("%d <nil> %x ", size, sum.Sum(nil)); got != want {
+		t.Errorf("known %v: %q", known, got)
+	}
+}
+
+func upgrade(t *testing.T, client *http.Client, url string) {
+	req := newRequest(t, "GET", url+"/socket", nil)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "websocket")
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rwc, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok || resp.StatusCode != 101 {
+		t.Fatalf("%d %T", resp.StatusCode, resp.Body)
+	}
+	defer rwc.Close()
+	br := bufio.NewReader(rwc)
+	for i := range 100 {
+		fmt.Fprintf(rwc, "frame %d\n", i)
+		if got, err := br.ReadString('\n'); err != nil || got != fmt.Sprintf("echo frame %d\n", i) {
+			t.Fatalf("%q %v", got, err)
 		}
-		rwc, ok := resp.Body.(io.ReadWriteCloser)
-		if !ok || resp.StatusCode != 101 {
-			t.Fatalf("%d %T", resp.StatusCode, resp.Body)
-		}
-		br := bufio.NewReader(rwc)
-		for i := range 100 {
-			fmt.Fprintf(rwc, "frame %d\n", i)
-			if got, err := br.ReadString('\n'); err != nil || got != fmt.Sprintf("echo frame %d\n", i) {
-				t.Fatalf("%q %v", got, err)
-			}
-		}
-		rwc.Close()
-	})
+	}
 }

@@ -194,11 +194,13 @@ var errRequestCanceled = errors.New("net/http: request canceled")
 // its Timeout. Where there is none it is the request's own, and stop is nil.
 func withCancel(hreq *http.Request) (ctx context.Context, stop context.CancelCauseFunc) {
 	ctx = hreq.Context()
-	if hreq.Cancel == nil {
+	//lint:ignore SA1019 deprecated for callers, of whom http.Client is one
+	cancel := hreq.Cancel
+	if cancel == nil {
 		return ctx, nil
 	}
 	ctx, stop = context.WithCancelCause(ctx)
-	go awaitCancel(ctx, stop, hreq.Cancel)
+	go awaitCancel(ctx, stop, cancel)
 	return ctx, stop
 }
 
