@@ -37,11 +37,8 @@ func (c *Conn) gate(e *exchange) *Error {
 	if e == nil && c.line.head != nil {
 		return nil
 	}
-	if c.unread() {
-		return nil
-	}
 	first, n, err := peek(c.sock)
-	if c.kind == layered && err == nil {
+	if c.kind == layered && err == nil && (n > 0 || c.written > 0) {
 		first, n, err = c.probeThrough(n > 0)
 		if c.err != nil { // it ended meanwhile
 			return c.refusal("send")
@@ -53,10 +50,6 @@ func (c *Conn) gate(e *exchange) *Error {
 	}
 	return why
 }
-
-// unread reports whether a layer over the socket may not be read yet: before something was
-// written, a read might start its handshake, and spoil it. mu is held.
-func (c *Conn) unread() bool { return c.kind == layered && c.written == 0 }
 
 // peeked is how many bytes a look at an idle socket brings: what tells 408 from others.
 const peeked = 16
@@ -90,8 +83,9 @@ const nearDeadline = time.Millisecond
 
 // probeThrough reads through a layer over the socket: what the layer has read ahead, with a
 // deadline that has passed and so without a system call; and if the socket has bytes, those
-// as well, for they may be the layer's own, a session ticket for instance. Nobody else uses
-// the stream meanwhile, for probing is set. mu is held, but not during reads of the socket.
+// as well, for they may be the layer's own, a session ticket for instance. It is not called
+// where a read could be what starts the layer's handshake: before anything was written, and
+// nothing has come. Nobody else uses the stream meanwhile, for probing is set. mu is held, but not during reads of the socket.
 func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if c.dl == nil {
 		return first, 0, nil
@@ -100,6 +94,9 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	defer b.put(peeked)
 	p := b.b[:peeked]
 	defer func() { copy(first[:], p[:n]) }()
+	if c.watch != nil {
+		c.watch.kick(c) // it holds the socket's right to read
+	}
 	c.spoiltR = true
 	c.dl.SetReadDeadline(longAgo)
 	if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
@@ -144,7 +141,7 @@ func (w *watch) kick(c *Conn) {
 // Watch blocks until the connection ends and returns its Err, or until ctx ends (Canceled,
 // Timeout). Where there is a socket under the stream it notices also the end of an idle
 // connection, at once, without reading: while nothing is in flight it waits for the socket
-// to become readable (under TLS from the first request on), and it holds no buffer. It costs the goroutine that calls it, and a
+// to become readable, and it holds no buffer. It costs the goroutine that calls it, and a
 // request's start the time to wake that goroutine. One Watch at a time waits on the socket;
 // others wait for the first to notice.
 func (c *Conn) Watch(ctx context.Context) error {
@@ -167,7 +164,7 @@ func (c *Conn) Watch(ctx context.Context) error {
 		switch {
 		case c.gone || c.life.r == rShut:
 			return c.reason()
-		case c.sock == nil || c.dl == nil || w.parked || c.probing || !c.life.idle() || c.unread():
+		case c.sock == nil || c.dl == nil || w.parked || c.probing || !c.life.idle():
 			w.left.Wait()
 		default:
 			c.parkWatch(w)
@@ -190,7 +187,7 @@ func (c *Conn) parkWatch(w *watch) {
 	w.parked = false
 	w.left.Broadcast()
 	switch {
-	case c.gone || w.kicked && broken == nil:
+	case c.gone || w.kicked && broken == nil || err != nil && isTimeout(err):
 	case err != nil:
 		c.fail(nil, unfit(nil, 0, err))
 	case broken != nil: // a socket says so once

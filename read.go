@@ -47,7 +47,7 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 	if c.pending() && !c.writing && c.upload == nil {
 		c.flushAll(e)
 	}
-	for e.err == nil && !c.turn(e) {
+	for e.err == nil && (!c.turn(e) || c.untaken(e)) {
 		if passed(e.by) {
 			c.cancel(e, fromDeadline(e.op(), whyDeadline))
 			break

@@ -131,6 +131,17 @@ func (c *Conn) endBody(e *exchange) {
 	c.must(evEnd)
 }
 
+// untaken reports whether e's head waits for its body to go out with it: nothing is read
+// before that, for it would answer nothing. mu is held.
+func (c *Conn) untaken(e *exchange) bool { return c.upload == e && e.start >= c.taken }
+
+// tookHead wakes who waits for that. mu is held.
+func (c *Conn) tookHead() {
+	if c.upload != nil {
+		c.upload.cond.Signal()
+	}
+}
+
 // given reports whether e's body is not to be written on. mu is held.
 func (c *Conn) given(e *exchange) bool {
 	return c.upload != e || e.err != nil || !c.mayWrite()
@@ -371,6 +382,7 @@ func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
 		v[2] = crlf
 	}
 	c.taken += int64(len(v[0]) + len(v[1]) + len(v[2]))
+	c.tookHead()
 	c.writing = true
 	err := c.writeVec(e)
 	c.writing = false

@@ -270,6 +270,7 @@ func (c *Conn) flushAll(e *exchange) {
 	for c.pending() && c.mayWrite() {
 		out := c.wbuf
 		c.taken += int64(len(out.b))
+		c.tookHead()
 		if c.wbuf, c.spare = c.spare, nil; c.wbuf == nil && c.life.n > 1 {
 			c.wbuf = getBlock(c.cfg.WriteBuffer)
 		}

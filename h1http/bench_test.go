@@ -4,6 +4,7 @@ package h1http
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const eightFields = "HTTP/1.1 200 OK\r\nServer: nginx/1.27.0\r\nDate: Mon, 23 Nov 2026 01:13:25 GMT\r\n" +
@@ -148,6 +150,38 @@ func BenchmarkPost(b *testing.B) {
 		for b.Loop() {
 			req, _ := http.NewRequest("POST", url, strings.NewReader("a=1&b=2"))
 			oneGet(b, rt, req, buf)
+		}
+	}
+	b.Run("h1http", func(b *testing.B) {
+		tr := &Transport{}
+		defer tr.CloseIdleConnections()
+		run(b, tr)
+	})
+	b.Run("net/http", func(b *testing.B) {
+		tr := &http.Transport{}
+		defer tr.CloseIdleConnections()
+		run(b, tr)
+	})
+}
+
+func BenchmarkClient(b *testing.B) {
+	url := fixedServer(b, eightFields)
+	run := func(b *testing.B, rt http.RoundTripper) {
+		client := &http.Client{Transport: rt}
+		buf := make([]byte, 512)
+		b.ReportAllocs()
+		for b.Loop() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			req, _ := http.NewRequestWithContext(ctx, "GET", url, nil)
+			resp, err := client.Do(req)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for err == nil {
+				_, err = resp.Body.Read(buf)
+			}
+			resp.Body.Close()
+			cancel()
 		}
 	}
 	b.Run("h1http", func(b *testing.B) {

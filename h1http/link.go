@@ -118,6 +118,7 @@ func (l *link) over(c *call) {
 			err = l.h.Ready().Wait(ctx)
 			cancel()
 		}
+		c.ready = err == nil
 		c.up.close()
 		c.tr.wroteRequest(errGone) // unless it was said to be whole
 	}

@@ -236,9 +236,7 @@ func (t *Transport) keep(l *link) error {
 		p.unlist(old)
 		p.drop(old)
 	}
-	if p.timer == nil && p.oldest != nil {
-		p.timer = time.AfterFunc(t.untilSweep(), t.sweep)
-	}
+	t.armSweep()
 	return nil
 }
 
@@ -353,11 +351,19 @@ func (t *Transport) untilSweep() time.Duration {
 	return max(min(time.Until(t.pool.oldest.idleAt.Add(t.IdleConnTimeout)), sweepEvery), time.Millisecond)
 }
 
+// armSweep sees to it that sweep runs while there are idle connections. mu is held.
+func (t *Transport) armSweep() {
+	if p := &t.pool; p.timer == nil && p.oldest != nil {
+		p.timer = time.AfterFunc(t.untilSweep(), t.sweep)
+	}
+}
+
 // sweep closes idle connections that are too old, or that their server has closed.
 func (t *Transport) sweep() {
 	p := &t.pool
 	var probe []*link
 	p.mu.Lock()
+	p.timer = nil
 	for l := p.oldest; l != nil; {
 		next := l.next
 		if t.tooOld(l) {
@@ -381,10 +387,7 @@ func (t *Transport) sweep() {
 		}
 		l = next
 	}
-	p.timer = nil
-	if p.oldest != nil {
-		p.timer = time.AfterFunc(t.untilSweep(), t.sweep)
-	}
+	t.armSweep()
 	p.unlock()
 }
 

@@ -28,6 +28,8 @@ type call struct {
 	tr   *tracer
 	up   *upload
 	into *upload // of CONNECT: what goes into the tunnel
+
+	ready bool // after the exchange, the connection could take the next request
 	req  h1.Request
 	resp h1.Response
 
@@ -45,12 +47,13 @@ var calls = sync.Pool{New: func() any {
 }}
 
 // free gives the memory back after an exchange that ended in good order. One that had a body
-// may still be in the hands of a goroutine that reads it, and is left to the collector.
+// may still be in the hands of a goroutine that reads it, and is left to the collector, but
+// where the connection is ready again.
 func (c *call) free() {
-	if c.up != nil || c.into != nil {
+	if c.up != nil && !c.ready || c.into != nil {
 		return
 	}
-	c.hreq, c.ctx, c.stop, c.tr = nil, nil, nil, nil
+	c.hreq, c.ctx, c.stop, c.tr, c.up, c.ready = nil, nil, nil, nil, nil, false
 	clear(c.keys)
 	h := c.req.Header
 	h.Reset()
@@ -87,9 +90,6 @@ func (c *call) fill(m *manner) error {
 	hreq, r := c.hreq, &c.req
 	if hreq.Method == "CONNECT" {
 		c.up, c.into = nil, c.up
-	}
-	if c.up == nil && hreq.Body == nil && hreq.ContentLength > 0 {
-		return errBodyAbsent
 	}
 	host, err := hostOf(hreq, m.proxied)
 	if err != nil {
@@ -222,6 +222,9 @@ func checkHTTP(hreq *http.Request) error {
 	}
 	if hreq.URL.Host == "" {
 		return errors.New("h1http: no Host in request URL")
+	}
+	if hreq.ContentLength != 0 && hreq.Body == nil {
+		return fmt.Errorf("h1http: Request.ContentLength=%d with nil Body", hreq.ContentLength)
 	}
 	return nil
 }

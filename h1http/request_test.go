@@ -402,3 +402,28 @@ func TestExpect(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowBodyOfGet: a body that takes its time is taken for one, and waits for nothing.
+func TestSlowBodyOfGet(t *testing.T) {
+	r := newRig(t, false, echo)
+	for _, early := range []bool{true, false} {
+		pr, pw := io.Pipe()
+		go func() {
+			if !early {
+				time.Sleep(sniffTime + 50*time.Millisecond)
+			}
+			io.WriteString(pw, "slow ")
+			io.WriteString(pw, "body")
+			pw.Close()
+		}()
+		if got := do(t, r.tr, newRequest(t, "GET", r.URL, pr)); got != "GET / 9 slow body" {
+			t.Errorf("got %q", got)
+		}
+	}
+	pr, pw := io.Pipe()
+	broken := errors.New("broken")
+	pw.CloseWithError(broken)
+	if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, pr)); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+}

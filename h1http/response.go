@@ -53,7 +53,7 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 	out.Header = fields(&in.Header)
 	out.ContentLength, out.Close = in.ContentLength, in.Close
 	out.Request, out.TLS = c.hreq, l.tls
-	if l.h.State().Switched() {
+	if (in.Status == 101 || c.hreq.Method == "CONNECT") && l.h.State().Switched() {
 		return out, l.switched(c, out)
 	}
 	c.into.close()

@@ -35,9 +35,8 @@ type upload struct {
 }
 
 var (
-	errGone       = errors.New("h1http: the request's body is closed")
-	errNoRewind   = errors.New("h1http: cannot rewind body after connection loss")
-	errBodyAbsent = errors.New("h1http: Request.ContentLength is not 0, but Body is nil")
+	errGone     = errors.New("h1http: the request's body is closed")
+	errNoRewind = errors.New("h1http: cannot rewind body after connection loss")
 )
 
 // newUpload takes charge of the caller's body.
@@ -112,11 +111,12 @@ func (u *upload) next(hreq *http.Request) (*upload, error) {
 	if u == nil {
 		return nil, nil
 	}
-	n := &upload{rc: u.rc, from: u.from, size: u.size, left: u.size}
+	n := &upload{size: u.size, left: u.size}
 	u.mu.Lock()
 	fresh := !u.began && !u.closed
-	if fresh {
+	if fresh { // so nobody has been, or will be, in Read
 		u.closed = true
+		n.rc, n.from = u.rc, u.from
 	}
 	u.mu.Unlock()
 	if fresh {
