@@ -84,7 +84,7 @@ var phases = []struct {
 		a := k.send("/a") // its write is stuck
 		b := k.victim("/b")
 		c := k.send("/c")
-		if !b.sent || !c.sent || len(k.s.out) != 10 {
+		if !b.sent.Load() || !c.sent.Load() || len(k.s.out) != 10 {
 			k.Fatal("not the state that is to be tested")
 		}
 		k.await(b)
@@ -265,8 +265,8 @@ func inBody(head, body string, lives bool) func(k *canceler) {
 		k.failed(a, k.kind, SentAll)
 		if !lives || k.plain {
 			synctest.Wait()
-			if !b.over || b.err == nil {
-				k.Errorf("the exchange behind: over %v, %v", b.over, b.err)
+			if !b.over.Load() || b.err == nil {
+				k.Errorf("the exchange behind: over %v, %v", b.over.Load(), b.err)
 			}
 			k.dead()
 			return
@@ -347,7 +347,7 @@ func TestCancelAtTheLastByte(t *testing.T) {
 				r.s.onRead.Store(&end)
 				r.raw(wire[split:])
 				synctest.Wait()
-				if !a.over {
+				if !a.over.Load() {
 					t.Fatal("the canceled call hangs")
 				}
 				if a.err != nil {

@@ -25,7 +25,7 @@ type scene struct {
 // background is a call that is neither Send nor Wait.
 func background(f func() error) *call {
 	k := &call{}
-	go func() { k.err = f(); k.over = true }()
+	go func() { k.err = f(); k.over.Store(true) }()
 	synctest.Wait()
 	return k
 }
@@ -125,7 +125,7 @@ var scenes = []scene{
 		go func() { time.Sleep(time.Minute); r.s.setWindow(wireWindow) }()
 		k := r.begin(context.Background(), get("/a"))
 		return []*call{background(func() error {
-			for !k.sent {
+			for !k.sent.Load() {
 				time.Sleep(time.Second)
 			}
 			if k.err != nil {
@@ -156,7 +156,7 @@ func (r *rig) over(calls []*call) {
 	r.Helper()
 	synctest.Wait()
 	for i, k := range calls {
-		if !k.over {
+		if !k.over.Load() {
 			r.Fatalf("call %d hangs; connection: %v, Err %v", i, r.c.State(), r.c.Err())
 		}
 	}
@@ -244,7 +244,7 @@ func TestShutdownInEachPhase(t *testing.T) {
 			post := get("/line")
 			post.Method = "POST"
 			line = r.begin(context.Background(), post)
-			if line.sent {
+			if line.sent.Load() {
 				r.Fatal("it is not in line")
 			}
 		}
@@ -254,7 +254,7 @@ func TestShutdownInEachPhase(t *testing.T) {
 		}
 		if inFlight {
 			r.failed(line, Closed, SentNothing)
-			if ends[0].over {
+			if ends[0].over.Load() {
 				r.Fatalf("Shutdown ended while something was in flight: %v", ends[0].err)
 			}
 			_, err := r.c.Send(context.Background(), get("/late"))

@@ -65,7 +65,7 @@ func TestPostAfterSlowFlush(t *testing.T) {
 			Body: io.LimitReader(zeros{}, 3), ContentLength: 3})
 		r.s.setWindow(wireWindow)
 		synctest.Wait()
-		if !b.sent {
+		if !b.sent.Load() {
 			t.Fatal("the next request waits on after the flush, for nothing")
 		}
 		r.await(b)
@@ -294,7 +294,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 		}
 		got := ""
 		for i, k := range calls {
-			if !k.sent {
+			if !k.sent.Load() {
 				t.Fatalf("%d was not sent; the server received %s", i, got)
 			}
 			r.await(k)
@@ -319,12 +319,12 @@ func TestLineLosesItsHead(t *testing.T) {
 		post.Method = "POST"
 		b := r.begin(ctx, post)
 		c := r.begin(context.Background(), get("/c"))
-		if b.sent || c.sent {
+		if b.sent.Load() || c.sent.Load() {
 			t.Fatal("a POST does not wait for the pipeline to empty")
 		}
 		cancel()
 		r.failed(b, Canceled, SentNothing)
-		if !c.sent {
+		if !c.sent.Load() {
 			t.Fatal("the GET behind it waits on")
 		}
 		r.await(a)

@@ -106,6 +106,7 @@ func frame(r *Response, q *asked) (framing, *Error) {
 // a recipient to take it so. No sign, no other base, no empty element.
 func contentLength(r *Response) (int64, *Error) {
 	h, length := &r.Header, int64(-1)
+	var first []byte
 	for i := range h.fields {
 		s := &h.fields[i]
 		if s.nameEnd-s.name != uint32(len("Content-Length")) {
@@ -125,10 +126,10 @@ func contentLength(r *Response) (int64, *Error) {
 			if !ok {
 				return 0, badFraming(r, s, "not a length")
 			}
-			if length >= 0 && n != length {
+			if length >= 0 && string(digits) != string(first) { // 05 and 5 differ as well
 				return 0, badFraming(r, s, "lengths that differ")
 			}
-			length = n
+			length, first = n, digits
 		}
 	}
 	return length, nil

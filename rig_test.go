@@ -115,7 +115,7 @@ type call struct {
 	resp       Response
 	body       string
 	err        error // of Send, Wait, or the body
-	sent, over bool
+	sent, over atomic.Bool
 }
 
 // begin sends a request from a goroutine of its own.
@@ -123,7 +123,8 @@ func (r *rig) begin(ctx context.Context, req *Request) *call {
 	k := &call{}
 	go func() {
 		k.x, k.err = r.c.Send(ctx, req)
-		k.sent, k.over = k.err == nil, k.err != nil
+		k.sent.Store(k.err == nil)
+		k.over.Store(k.err != nil)
 	}()
 	synctest.Wait()
 	return k
@@ -133,7 +134,7 @@ func (r *rig) begin(ctx context.Context, req *Request) *call {
 func (r *rig) await(k *call) { r.awaitWith(context.Background(), k) }
 
 func (r *rig) awaitWith(ctx context.Context, k *call) {
-	if k.over {
+	if k.over.Load() {
 		return
 	}
 	x := k.x
@@ -143,7 +144,7 @@ func (r *rig) awaitWith(ctx context.Context, k *call) {
 			b, k.err = k.resp.AppendBody(nil, -1)
 			k.body = string(b)
 		}
-		k.over = true
+		k.over.Store(true)
 	}()
 	synctest.Wait()
 }
@@ -153,7 +154,7 @@ func (r *rig) got(k *call, body string) {
 	r.Helper()
 	synctest.Wait()
 	switch {
-	case !k.over:
+	case !k.over.Load():
 		r.Fatalf("%s: the call hangs; connection: %v, Err %v", body, r.c.State(), r.c.Err())
 	case k.err != nil || k.body != body:
 		r.Fatalf("%s: got %q, %v; connection: %v", body, k.body, k.err, r.c.State())
@@ -164,7 +165,7 @@ func (r *rig) got(k *call, body string) {
 func (r *rig) failed(k *call, kind Kind, sent Sent) {
 	r.Helper()
 	synctest.Wait()
-	if !k.over {
+	if !k.over.Load() {
 		r.Fatalf("the call hangs; connection: %v, Err %v", r.c.State(), r.c.Err())
 	}
 	wantError(r, k.err, kind, sent)

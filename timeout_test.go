@@ -31,14 +31,14 @@ func (r *rig) timedOut(k *call, start time.Time, after time.Duration, rule strin
 	r.Helper()
 	time.Sleep(after - time.Since(start) - time.Nanosecond)
 	synctest.Wait()
-	if k.over {
+	if k.over.Load() {
 		r.Fatalf("it ended too early: %v", k.err)
 	}
 	time.Sleep(time.Nanosecond)
 	synctest.Wait()
 	e, ok := k.err.(*Error)
 	switch {
-	case !k.over:
+	case !k.over.Load():
 		r.Fatalf("it goes on after %v; %v", after, r.c.State())
 	case !ok || e.Kind != Timeout || !e.Timeout() || !errors.Is(e, os.ErrDeadlineExceeded):
 		r.Fatalf("it ended with %v", k.err)
@@ -143,8 +143,8 @@ func TestStallTimeout(t *testing.T) {
 			// bytes have moved, the write is begun anew.
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
-			if !a.over || !errors.Is(a.err, Timeout) || !strings.Contains(a.err.Error(), "StallTimeout") {
-				t.Fatalf("over %v, %v", a.over, a.err)
+			if !a.over.Load() || !errors.Is(a.err, Timeout) || !strings.Contains(a.err.Error(), "StallTimeout") {
+				t.Fatalf("over %v, %v", a.over.Load(), a.err)
 			}
 		} else {
 			r.timedOut(a, start, time.Minute, "StallTimeout")
@@ -223,7 +223,7 @@ func TestDeadline(t *testing.T) {
 		a := &call{}
 		go func() {
 			a.err = r.c.Do(context.Background(), within(get("/a")), &a.resp)
-			a.over = true
+			a.over.Store(true)
 		}()
 		r.timedOut(a, start, time.Minute, "Request.Deadline")
 		wantError(t, a.err, Timeout, SentPart)

@@ -30,8 +30,8 @@ type call struct {
 	into *upload // of CONNECT: what goes into the tunnel
 
 	ready bool // after the exchange, the connection could take the next request
-	req  h1.Request
-	resp h1.Response
+	req   h1.Request
+	resp  h1.Response
 
 	keys    []string // of hreq.Header, sorted
 	gzip    bool     // this package asked for it
