@@ -127,6 +127,7 @@ var (
 func (c *Conn) endBody(e *exchange) {
 	e.end = c.appended()
 	e.up.ended = true
+	c.tookHead()
 	c.upload = nil
 	c.must(evEnd)
 }
@@ -135,7 +136,8 @@ func (c *Conn) endBody(e *exchange) {
 // before that, for it would answer nothing. mu is held.
 func (c *Conn) untaken(e *exchange) bool { return c.upload == e && e.start >= c.taken }
 
-// tookHead wakes who waits for that. mu is held.
+// tookHead wakes who waits for that, since the head is taken now, or about to be. mu is
+// held.
 func (c *Conn) tookHead() {
 	if c.upload != nil {
 		c.upload.cond.Signal()
