@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -545,5 +546,80 @@ func TestTwoWaits(t *testing.T) {
 		if (errs[0] == nil) == (errs[1] == nil) || bodies[0]+bodies[1] != "/a" {
 			t.Fatalf("%d: two Waits got %q, %v and %q, %v", i, bodies[0], errs[0], bodies[1], errs[1])
 		}
+	}
+}
+
+// lateWriter is a stream whose Writes return late: the server has the bytes, and may answer
+// them, before the writer knows.
+type lateWriter struct {
+	*tap
+	late *atomic.Pointer[chan struct{}]
+}
+
+func (s lateWriter) Write(p []byte) (int, error) {
+	n, err := s.tap.Write(p)
+	if gate := s.late.Load(); gate != nil {
+		<-*gate
+	}
+	return n, err
+}
+
+// An exchange may end before the write in its name returns. What comes next, on this
+// connection or another, is not taken for it; and what is canceled as never sent is not
+// sent later.
+func TestWriteReturnsLate(t *testing.T) {
+	for _, way := range []string{"Cancel", "elsewhere", "nothing"} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			late := &atomic.Pointer[chan struct{}]{}
+			r.c.rw, r.c.dl = lateWriter{r.s, late}, r.s
+			r.warm()
+			gate := make(chan struct{})
+			late.Store(&gate)
+			a := r.begin(context.Background(), get("/a"))
+			r.await(a)
+			r.serve("/a")
+			r.got(a, "/a")
+			if way == "elsewhere" { // with a deadline that is none of this one's
+				other := &rig{t, &tap{wireStream: newWireStream(false)}, nil}
+				other.c = NewConn(other.s, nil)
+				defer other.c.Close()
+				req := get("/other")
+				req.Deadline = time.Now().Add(time.Second)
+				k := other.begin(context.Background(), req)
+				defer other.await(k)
+			}
+			b := r.begin(context.Background(), get("/b"))
+			c := r.begin(context.Background(), get("/c"))
+			r.await(b)
+			r.await(c)
+			if way == "Cancel" {
+				b.x.Cancel()
+				synctest.Wait()
+			}
+			r.s.setWindow(len(r.s.out) + 5)
+			late.Store(nil)
+			close(gate)
+			time.Sleep(time.Minute)
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			took := r.took()
+			if way != "Cancel" {
+				r.serve("/b", "/c")
+				r.got(b, "/b")
+			} else {
+				var e *Error
+				if !b.over.Load() || !errors.As(b.err, &e) || e.Kind != Canceled {
+					t.Fatalf("the canceled call: over %v, %v", b.over.Load(), b.err)
+				}
+				if sent := strings.Contains(took, "GET /b;"); sent == e.Unprocessed() {
+					t.Errorf("Unprocessed %v, and the server received %s", e.Unprocessed(), took)
+				} else if sent {
+					r.serve("/b")
+				}
+				r.serve("/c")
+			}
+			r.got(c, "/c")
+			r.alive()
+		})
 	}
 }

@@ -267,6 +267,9 @@ func (c *Conn) flushAll(e *exchange) {
 		runtime.Gosched()
 		c.mu.Lock()
 	}
+	if passed(e.by) && e.err == nil && c.takeBack(e) {
+		e.fail(fromDeadline("write head", whyDeadline))
+	}
 	for c.pending() && c.mayWrite() {
 		out := c.wbuf
 		c.taken += int64(len(out.b))
@@ -499,7 +502,8 @@ func (c *Conn) unsent() *exchange {
 
 // takeBack removes a request of which no writer has taken a byte. mu is held.
 func (c *Conn) takeBack(e *exchange) bool {
-	if e.start < c.taken || e.end < 0 || e.q.body != bodyNone || c.reader == e || c.wbuf == nil {
+	due := c.reader == e || c.reader != nil && c.queue.head == e // its response is being read
+	if e.start < c.taken || e.end < 0 || e.q.body != bodyNone || due || c.wbuf == nil {
 		return false
 	}
 	from, n := e.start-c.taken, e.end-e.start

@@ -8,7 +8,7 @@
 // gives them; what differs, and what is left out (HTTP/2, first of all), is listed in
 // docs/h1http.md. What is better: a request that failed is sent again by what is known of it,
 // not by guesses (see [h1.Error]); an idle connection that has died costs no error; a response
-// costs a third of the allocations; and with Depth, callers share connections by pipelining.
+// costs a fraction of the allocations; and with Depth, callers share connections by pipelining.
 //
 // # How it is built
 //
