@@ -568,8 +568,8 @@ func (s lateWriter) Write(p []byte) (int, error) {
 // connection or another, is not taken for it; and what is canceled as never sent is not
 // sent later.
 func TestWriteReturnsLate(t *testing.T) {
-	for _, way := range []string{"Cancel", "elsewhere", "nothing"} {
-		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+	run := func(way string) func(r *rig) {
+		return func(r *rig) {
 			late := &atomic.Pointer[chan struct{}]{}
 			r.c.rw, r.c.dl = lateWriter{r.s, late}, r.s
 			r.warm()
@@ -580,7 +580,7 @@ func TestWriteReturnsLate(t *testing.T) {
 			r.serve("/a")
 			r.got(a, "/a")
 			if way == "elsewhere" { // with a deadline that is none of this one's
-				other := &rig{t, &tap{wireStream: newWireStream(false)}, nil}
+				other := &rig{r.T, &tap{wireStream: newWireStream(false)}, nil}
 				other.c = NewConn(other.s, nil)
 				defer other.c.Close()
 				req := get("/other")
@@ -609,10 +609,10 @@ func TestWriteReturnsLate(t *testing.T) {
 			} else {
 				var e *Error
 				if !b.over.Load() || !errors.As(b.err, &e) || e.Kind != Canceled {
-					t.Fatalf("the canceled call: over %v, %v", b.over.Load(), b.err)
+					r.Fatalf("the canceled call: over %v, %v", b.over.Load(), b.err)
 				}
 				if sent := strings.Contains(took, "GET /b;"); sent == e.Unprocessed() {
-					t.Errorf("Unprocessed %v, and the server received %s", e.Unprocessed(), took)
+					r.Errorf("Unprocessed %v, and the server received %s", e.Unprocessed(), took)
 				} else if sent {
 					r.serve("/b")
 				}
@@ -620,6 +620,9 @@ func TestWriteReturnsLate(t *testing.T) {
 			}
 			r.got(c, "/c")
 			r.alive()
-		})
+		}
+	}
+	for _, way := range []string{"Cancel", "elsewhere", "nothing"} {
+		t.Run(way, func(t *testing.T) { inBubble(t, Config{Depth: 4}, false, run(way)) })
 	}
 }

@@ -25,6 +25,7 @@ type uploading struct {
 	why      string    // whose deadline that is
 	left     int64     // bytes of the body not yet appended; -1: unknown
 	hold     bool      // 100 (Continue) is awaited
+	holdBy   time.Time // but no longer than this
 	skip     bool      // a final response came instead: the body is not sent
 	busy     bool      // an Exchange.Write or CloseWrite is at work
 	ended    bool      // the body's end was appended
@@ -63,6 +64,9 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	e.refs++ // until the body's end
 	if e.up.hold || e.req.Push {
 		c.flushAll(e)
+	}
+	if e.up.hold {
+		e.up.holdBy = time.Now().Add(c.cfg.ExpectTimeout)
 	}
 	if !e.req.Push {
 		go e.pump()
@@ -173,8 +177,7 @@ func (e *exchange) runPump() {
 // awaitGo waits until the body may be sent, and reports whether it may. mu is held.
 func (c *Conn) awaitGo(e *exchange) bool {
 	if e.up.hold {
-		until := time.Now().Add(c.cfg.ExpectTimeout)
-		for e.up.hold && !c.given(e) {
+		for until := e.up.holdBy; e.up.hold && !c.given(e); {
 			if passed(until) {
 				e.up.hold = false
 				break
@@ -223,11 +226,17 @@ func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
 // pumpBody moves the body, by the shortest way there is. mu is held, but not while the
 // body is read or the stream written.
 func (c *Conn) pumpBody(e *exchange) error {
-	switch b := e.req.Body.(type) {
-	case *os.File, *io.LimitedReader, *net.TCPConn, *net.UnixConn:
+	from, limit := e.req.Body, (*io.LimitedReader)(nil)
+	if l, ok := from.(*io.LimitedReader); ok {
+		from, limit = l.R, l
+	}
+	switch from.(type) {
+	case *os.File, *net.TCPConn, *net.UnixConn:
 		if dst, ok := c.rw.(io.ReaderFrom); ok && c.kind == direct && e.q.body == bodyLength && c.cfg.StallTimeout == 0 {
-			return c.sendFile(e, dst)
+			return c.sendFile(e, dst, from, limit)
 		}
+	}
+	switch b := e.req.Body.(type) {
 	case *bytes.Reader:
 		return c.pour(e, b)
 	case *bytes.Buffer:
@@ -288,19 +297,26 @@ func (c *Conn) readPieces(e *exchange) error {
 // last piece is no larger than what any write is given.
 const sendFilePiece = 1 << 20
 
-// sendFile lets the kernel move a file, or what comes from another socket.
-func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom) error {
+// sendFile lets the kernel move a file, or what comes from another socket; no more than
+// limit, if there is one. (The kernel's way is not found behind two limits.)
+func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *io.LimitedReader) error {
 	c.flushAll(e)
 	for e.up.left > 0 && !c.given(e) {
 		n := min(e.up.left, largest)
 		if e.up.left > largest {
 			n = min(e.up.left-largest, sendFilePiece)
 		}
-		src := io.LimitedReader{R: e.req.Body, N: n}
+		if limit != nil {
+			n = min(n, max(limit.N, 0))
+		}
+		src := io.LimitedReader{R: from, N: n}
 		if !c.beginWrite(e) {
 			return errStop
 		}
 		e.up.left -= n // before the write: its answer may be here before its return
+		if limit != nil {
+			limit.N -= n
+		}
 		c.writing = true
 		c.mu.Unlock()
 		moved, err := dst.ReadFrom(&src)
@@ -309,6 +325,9 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom) error {
 		c.written += moved
 		c.taken += moved
 		e.up.left += n - moved
+		if limit != nil && moved < n {
+			limit.N += n - moved
+		}
 		var ofFile *fs.PathError
 		switch {
 		case errors.As(err, &ofFile):
@@ -533,13 +552,13 @@ func (x Exchange) push(step func(*Conn, *exchange) error) error {
 		err = step(c, e)
 	}
 	e.up.busy = false
+	if err != nil {
+		err = c.pushFailed(e, err)
+	}
 	if e.up.ended {
 		e.release()
 	}
-	if err == nil {
-		return nil
-	}
-	return c.pushFailed(e, err)
+	return err
 }
 
 // pushFailed says why a step of a pushed body failed. mu is held.
