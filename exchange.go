@@ -226,6 +226,10 @@ func (c *Conn) giveUp(e *exchange, err *Error) *Error {
 func (c *Conn) leave(e *exchange) {
 	switch {
 	case c.life.r == rShut:
+	case e.start < 0: // taken back
+		if c.reader == e {
+			c.handOn()
+		}
 	case c.dueAlone(e) || e.recv.left(c) > c.cfg.MaxDrain:
 		c.fail(e, e.err)
 	case c.reader == e || c.reader == nil:

@@ -211,6 +211,9 @@ func (c *Conn) paidOwed(e *exchange, n int, err error) bool {
 func (c *Conn) payOwed(e *exchange) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if e.err != nil { // it was taken back, or the connection has ended
+		return e.err
+	}
 	c.owing = false
 	if out := c.wbuf; c.pending() {
 		unsent := out.b[max(0, c.written-e.start):]
@@ -262,6 +265,8 @@ func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 // once first, so that their requests go out in the same write.
 func (c *Conn) flushAll(e *exchange) {
 	c.writing = true
+	e.refs++ // a response may end before the write that it answers has returned
+	defer e.release()
 	if c.life.n > 1 && c.cfg.Depth > 1 {
 		c.mu.Unlock()
 		runtime.Gosched()
@@ -502,8 +507,7 @@ func (c *Conn) unsent() *exchange {
 
 // takeBack removes a request of which no writer has taken a byte. mu is held.
 func (c *Conn) takeBack(e *exchange) bool {
-	due := c.reader == e || c.reader != nil && c.queue.head == e // its response is being read
-	if e.start < c.taken || e.end < 0 || e.q.body != bodyNone || due || c.wbuf == nil {
+	if e.start < c.taken || e.end < 0 || e.q.body != bodyNone || c.wbuf == nil || !c.mayUnread(e) {
 		return false
 	}
 	from, n := e.start-c.taken, e.end-e.start
@@ -521,8 +525,20 @@ func (c *Conn) takeBack(e *exchange) bool {
 	c.counts.requests--
 	c.must(evDrop)
 	e.start, e.end = -1, -1
-	if c.reader == nil {
+	switch {
+	case c.reader == nil:
 		c.handOn()
+	case c.reader == e:
+		c.interrupt(e)
 	}
 	return true
+}
+
+// mayUnread reports whether e can leave although somebody reads: that is not for e, or it
+// is e's own goroutine, which can be told, and nothing has come. mu is held.
+func (c *Conn) mayUnread(e *exchange) bool {
+	if c.reader == nil || c.queue.head != e {
+		return true
+	}
+	return c.reader == e && !e.seen && !(c.inRead && c.dl == nil)
 }
