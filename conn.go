@@ -19,7 +19,8 @@ import (
 
 // A Conn is the client's side of one HTTP/1.1 connection. Its methods may be called by
 // several goroutines at once. It has no goroutine of its own, but while a request body
-// that does not fit the write buffer is on its way.
+// that does not fit the write buffer is on its way, and for the moment after Send until
+// what it appended is written, where Depth is more than 1.
 type Conn struct {
 	rw   io.ReadWriteCloser
 	cfg  *Config

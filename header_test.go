@@ -1,0 +1,101 @@
+package h1
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+)
+
+func inOrder(h *Header) string {
+	var b strings.Builder
+	for name, value := range h.All() {
+		b.WriteString(string(name) + "=" + string(value) + ";")
+	}
+	return b.String()
+}
+
+// Order and case stay as given, names match without case, and buf is at every moment what
+// goes on the wire.
+func TestHeader(t *testing.T) {
+	var h Header
+	for _, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() {}, ""},
+		{func() { h.Add("X-a", " 1\t") }, "X-a=1;"},
+		{func() { h.Add("B", "") }, "X-a=1;B=;"},
+		{func() { h.Add("x-A", "2") }, "X-a=1;B=;x-A=2;"},
+		{func() { h.Set("X-A", "3") }, "X-A=3;B=;"},
+		{func() { h.Set("c", "4") }, "X-A=3;B=;c=4;"},
+		{func() { h.Del("nothing") }, "X-A=3;B=;c=4;"},
+		{func() { h.Del("b") }, "X-A=3;c=4;"},
+	} {
+		step.do()
+		if got := inOrder(&h); got != step.want {
+			t.Fatalf("got %q, want %q", got, step.want)
+		}
+		wire := strings.NewReplacer("=", ": ", ";", "\r\n").Replace(step.want)
+		if string(h.buf) != wire {
+			t.Fatalf("on the wire %q, want %q", h.buf, wire)
+		}
+	}
+	for range h.All() {
+		break // stopping early is allowed
+	}
+	own := h.Clone()
+	h.Reset()
+	switch {
+	case inOrder(&own) != "X-A=3;c=4;" || own.Len() != 2:
+		t.Errorf("the clone went with the original: %q", inOrder(&own))
+	case own.Get("C") != "4" || own.Get("d") != "" || !own.Has("c") || own.Has("d"):
+		t.Error("Get and Has")
+	case own.Peek("d") != nil || h.Len() != 0:
+		t.Error("Peek of nothing, Reset")
+	}
+}
+
+// Set keeps the knowledge of fields the engine acts on.
+func TestHeaderKnown(t *testing.T) {
+	var h Header
+	h.Add("content-LENGTH", "5")
+	h.Add("Connection", "close")
+	if !h.has(knownContentLength) || !h.has(knownConnection) || h.has(knownHost) {
+		t.Fatalf("known %b", h.known)
+	}
+	if h.Del("Content-Length"); h.has(knownContentLength) || !h.has(knownConnection) {
+		t.Fatalf("known %b after Del", h.known)
+	}
+	if h.Set("connection", "x, Close"); !h.hasToken("CONNECTION", "close") || h.hasToken("connection", "clos") {
+		t.Error("tokens in a list")
+	}
+}
+
+// Kinds and Sent print in words, and an Error is all that net.Error asks for.
+func TestErrorWords(t *testing.T) {
+	for k := Kind(1); k < kinds; k++ {
+		if s := k.String(); s == "" || s != k.Error() || strings.HasPrefix(s, "kind ") {
+			t.Errorf("kind %d prints %q", k, s)
+		}
+	}
+	if s := kinds.Error(); !strings.HasPrefix(s, "kind ") {
+		t.Errorf("an unknown kind prints %q", s)
+	}
+	if SentNothing.String() != "nothing" || SentPart.String() != "part" || SentAll.String() != "all" {
+		t.Error("Sent")
+	}
+	var timeout interface {
+		error
+		Timeout() bool
+		Temporary() bool
+	}
+	err := error(fromDeadline("read head", whyStall))
+	if !errors.As(err, &timeout) || !timeout.Timeout() || !timeout.Temporary() || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%v is no timeout", err)
+	}
+	if errors.Is(errIdleEnd, io.EOF) || !errors.Is(errIdleEnd, Closed) {
+		t.Error("Is")
+	}
+}

@@ -1,0 +1,140 @@
+package h1
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Stream keeps what IO can do, and nothing more.
+func TestPartsStream(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	for _, c := range []struct {
+		name       string
+		io         io.ReadWriteCloser
+		conn, half bool
+	}{
+		{"pipe", near, true, false},
+		{"tcp", dialTCP(t), true, true},
+		{"plain", wirePlain{newWireStream(false)}, false, false},
+	} {
+		if got := (Parts{IO: c.io}).Stream(); got != c.io {
+			t.Errorf("%s: nothing is buffered, and Stream is not IO itself", c.name)
+		}
+		s := Parts{IO: c.io, Buffered: []byte("x")}.Stream()
+		_, conn := s.(net.Conn)
+		_, half := s.(closeWriter)
+		if conn != c.conn || half != c.half {
+			t.Errorf("%s: net.Conn %v, CloseWrite %v; want %v, %v", c.name, conn, half, c.conn, c.half)
+		}
+	}
+}
+
+// What is buffered comes first, also where io.Copy finds a shorter way.
+func TestPartsStreamCopies(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	got := make(chan string, 1)
+	go func() {
+		far, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		io.WriteString(far, "behind")
+		far.(*net.TCPConn).CloseWrite()
+		b, _ := io.ReadAll(far)
+		far.Close()
+		got <- string(b)
+	}()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Parts{IO: near, Buffered: []byte("first ")}.Stream()
+	var out bytes.Buffer
+	if n, err := io.Copy(&out, s); n != 12 || err != nil || out.String() != "first behind" {
+		t.Errorf("copied %d, %v: %q", n, err, out.String())
+	}
+	if n, err := io.Copy(s, strings.NewReader("answer")); n != 6 || err != nil {
+		t.Errorf("copied %d, %v", n, err)
+	}
+	if err := s.(closeWriter).CloseWrite(); err != nil {
+		t.Error(err)
+	}
+	if b := <-got; b != "answer" {
+		t.Errorf("the other end got %q", b)
+	}
+	s.Close()
+}
+
+// A head that the socket does not take in one write is written on, and answered.
+func TestHeadLargerThanSocket(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const size = 8 << 20 // more than both ends of a loopback connection buffer
+	go func() {
+		far, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer far.Close()
+		time.Sleep(10 * time.Millisecond) // so that the first write meets a full socket
+		var tail [4]byte
+		buf := make([]byte, 64<<10)
+		for string(tail[:]) != "\r\n\r\n" {
+			n, err := far.Read(buf)
+			if err != nil {
+				return
+			}
+			both := append(tail[:], buf[:n]...)
+			copy(tail[:], both[len(both)-4:])
+		}
+		io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		io.Copy(io.Discard, far)
+	}()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewConn(near, nil)
+	defer c.Close()
+	req := &Request{Host: "x"}
+	req.Header.Add("Long", strings.Repeat("x", size))
+	var resp Response
+	if err := c.Do(context.Background(), req, &resp); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := resp.AppendBody(nil, -1); string(b) != "ok" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	if s := c.Stats(); s.BytesWritten < size || !c.State().Reusable() {
+		t.Errorf("%+v, %v", s, c.State())
+	}
+}
+
+// dialTCP returns one end of a TCP connection whose other end does nothing.
+func dialTCP(t *testing.T) net.Conn {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { near.Close() })
+	return near
+}
