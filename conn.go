@@ -225,7 +225,7 @@ func (c *Conn) changed() {
 	} else if e := c.line.head; e != nil && c.admits(&e.q) == admitted {
 		e.cond.Signal()
 	}
-	if c.ready != nil && (c.err != nil || c.admits(&plain) == admitted) {
+	if c.ready != nil && (c.err != nil || c.line.head == nil && c.admits(&plain) == admitted) {
 		close(c.ready)
 		c.ready = nil
 	}

@@ -312,7 +312,7 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	}
 	if e.err == nil && e.up.why == whyDeadline && passed(e.by) {
 		c.giveUp(e, fromDeadline(e.op(), whyDeadline))
-		c.leave(e)
+		c.interrupt(e)
 	}
 	return e.err != nil
 }
