@@ -248,7 +248,7 @@ func (r *expectRun) answered() error {
 		if err := r.held(); err != nil {
 			return err
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 	}
 	synctest.Wait()
 	close(r.late)
@@ -393,10 +393,11 @@ func TestExpectOvertaken(t *testing.T) {
 
 func (e expectCase) overtaken() error {
 	r, err := e.start()
-	defer r.c.Close()
 	if err != nil {
+		r.c.Close()
 		return err
 	}
+	defer r.c.Close()
 	r.s.setWindow(earlyWindow)
 	r.s.send([]byte(e.says + expectOK))
 	<-r.done
@@ -424,10 +425,11 @@ func TestExpectPushRuns(t *testing.T) {
 		e := expectCase{expectAnswer: expectAnswers[0], body: "late push", chunked: true, size: 6, mode: faultApart, plain: plain}
 		bubble(t, e, func() error {
 			r, err := e.start()
-			defer r.c.Close()
 			if err != nil {
+				r.c.Close()
 				return err
 			}
+			defer r.c.Close()
 			r.s.send([]byte(e.says))
 			for i, want := range []string{"", "3\r\nabc\r\n", "3\r\nabc\r\n3\r\ndef\r\n"} {
 				if i > 0 {
@@ -485,10 +487,11 @@ func TestExpectGivenUp(t *testing.T) {
 				bubble(t, e, func() error {
 					begun := time.Now()
 					r, err := e.start()
-					defer r.c.Close()
 					if err != nil {
+						r.c.Close()
 						return err
 					}
+					defer r.c.Close()
 					call.end(r)
 					<-r.done
 					close(r.late)
@@ -600,10 +603,11 @@ func TestExpectThenBroken(t *testing.T) {
 func (e expectCase) breaks(at time.Duration) error {
 	begun := time.Now()
 	r, err := e.start()
-	defer r.c.Close()
 	if err != nil {
+		r.c.Close()
 		return err
 	}
+	defer r.c.Close()
 	r.s.breakWrites(e.size/2, faultEOF)
 	r.s.send([]byte(e.says))
 	synctest.Wait()

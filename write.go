@@ -17,9 +17,12 @@ import (
 
 // Send writes a request's head, and its body if that fits the write buffer and is at hand;
 // a longer or slower body is written by a goroutine while Send returns. It waits for its
-// turn first, until ctx ends. Where Depth is more than 1 and nobody waits for a response, a
-// request without a body may stay in the buffer while the caller goes on to send more: it
-// goes out when somebody waits, or a moment later. ctx governs the exchange to the end of the response's body.
+// turn first, until ctx ends; ctx governs the exchange to the end of the response's body.
+// Where Depth is more than 1, a request without a body may stay in the buffer while the
+// caller goes on to send more: it goes out when somebody waits for a response, or a moment
+// later. Until a first response has shown that the connection persists, a second Send waits:
+// a lone goroutine reads that one before it sends several.
+//
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
 func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
