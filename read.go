@@ -69,6 +69,7 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 			resp.discard()
 			return c.readFailed(e, err)
 		}
+		resp.discard() // what was read into it was not e's
 	}
 	err := c.readHead(e, e.req.Informational, resp)
 	c.mu.Lock()

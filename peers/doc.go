@@ -1,0 +1,9 @@
+// Package peers has tests alone: they drive h1 against servers that others wrote, namely
+// nginx, Apache httpd, HAProxy, Node and net/http.
+//
+//	./install.sh && go test ./...
+//
+// Each server is started on 127.0.0.1 with a configuration of its own in a temporary
+// directory, and stopped at the end. One that is not installed is skipped. All servers get
+// the same checks, in suite_test.go; what only some can do is a field of server.
+package peers

@@ -1,0 +1,72 @@
+package peers
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"example.com/h1"
+)
+
+const nginxConf = `
+daemon off;
+master_process off;
+pid %[1]s/pid;
+error_log stderr error;
+events {}
+http {
+	access_log off;
+	log_format target $uri;
+	default_type application/octet-stream;
+	root %[1]s/www;
+	client_body_temp_path %[1]s/tmp/body;
+	proxy_temp_path %[1]s/tmp/proxy;
+	fastcgi_temp_path %[1]s/tmp/fastcgi;
+	uwsgi_temp_path %[1]s/tmp/uwsgi;
+	scgi_temp_path %[1]s/tmp/scgi;
+	client_max_body_size 100m;
+	keepalive_requests 100000;
+	server {
+		listen %[2]s;
+		listen unix:%[1]s/sock;
+		location /chunked/ { ssi on; ssi_types *; }
+		location /up/ { dav_methods PUT; }
+		location /small/ { dav_methods PUT; client_max_body_size 1m; }
+		location /echo {
+			proxy_pass http://%[5]s;
+			proxy_http_version 1.1;
+			proxy_set_header Upgrade $http_upgrade;
+			proxy_set_header Connection upgrade;
+		}
+	}
+	server {
+		listen %[3]s;
+		keepalive_requests %[6]d;
+		location /chunked/ { ssi on; ssi_types *; }
+		access_log %[1]s/limited.log target;
+	}
+	server {
+		listen %[4]s;
+		keepalive_timeout 1s;
+	}
+}
+`
+
+func TestNginx(t *testing.T) {
+	nginx := program(t, "nginx")
+	dir, at := tree(t), ports(t, 3)
+	_, back := backend(t)
+	conf := write(t, dir, "nginx.conf", fmt.Sprintf(nginxConf, dir, at[0], at[1], at[2], back, limit))
+	run(t, at, nginx, "-p", dir, "-e", "stderr", "-c", conf)
+	log := filepath.Join(dir, "limited.log")
+	s := &server{addr: at[0], limited: at[1], idle: at[2], small: "/small/", upgrade: "/echo",
+		served: func(t *testing.T) []string { return lines(t, log) }}
+	suite(t, s)
+	t.Run("UnixSocket", func(t *testing.T) {
+		c := dial(t, "unix", filepath.Join(dir, "sock"), &h1.Config{Depth: 8})
+		workers(t, func(n int) error { return get(bounded(t), c, target(n), fileBody(n)) })
+		must(t, get(bounded(t), c, "/big", big))
+		must(t, c.Probe())
+		reusable(t, c)
+	})
+}
