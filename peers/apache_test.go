@@ -91,5 +91,6 @@ func TestApache(t *testing.T) {
 	run(t, at, apache, "-D", "FOREGROUND", "-f", conf)
 	log := filepath.Join(dir, "limited.log")
 	suite(t, &server{addr: at[0], limited: at[1], idle: at[2], small: "/small/", upgrade: "/echo", proxy: at[0],
+		sums:   true, // its content length filter
 		served: func(t *testing.T) []string { return lines(t, log) }})
 }

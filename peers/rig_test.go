@@ -34,6 +34,7 @@ type server struct {
 	small   string                      // a path that takes no body of more than maxBody; "": none
 	upgrade string                      // a path that switches to "echo"
 	proxy   string                      // host:port of a proxy that does CONNECT
+	sums    bool                        // a short body has a length even under /chunked
 	trailer string                      // a path that answers a POST with its body, and its trailer X-Sum as trailer
 	served  func(t *testing.T) []string // targets that server.limited acted on, as it tells itself
 }
