@@ -66,8 +66,8 @@ func runCase(cfg Config, wire ...string) (o caseOutcome) {
 	return o
 }
 
-// splits returns where to cut a response in two: at every offset, and where that would be
-// more than a few thousand times its length, around both ends and at a stride between.
+// splits returns where to cut a response in two: at every offset; in the few that are long,
+// at every one near both ends and at a stride between.
 func splits(wire string) (at []int) {
 	const all, ends, stride = 3000, 200, 4093
 	for i := 1; i < len(wire); i++ {

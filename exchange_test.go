@@ -2,6 +2,7 @@ package h1
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -32,5 +33,52 @@ func TestNothingOfAnother(t *testing.T) {
 		if resp.Trailer.Len() != 0 || resp.Header.Has("Of") || string(resp.Reason()) == "Of a" {
 			t.Errorf("/b has the trailer %q, the header %q, the reason %q", resp.Trailer.buf, resp.Header.buf, resp.Reason())
 		}
+	})
+}
+
+// A request with its body that waits in the buffer leaves it whole when it is canceled: what
+// says that nothing was sent is not written afterwards.
+func TestCanceledBodyIsNotWritten(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		ctx := context.Background()
+		x, err := r.c.Send(ctx, &Request{Method: "PUT", Target: "/a", Host: "x", Body: strings.NewReader("body")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Cancel()
+		var resp Response
+		bad, ok := x.Wait(ctx, &resp).(*Error)
+		synctest.Wait()
+		if took := string(r.s.receive(1 << 20)); !ok || (took == "") != bad.Unprocessed() {
+			t.Errorf("%v, and the server received %q", bad, took)
+		}
+		r.alive()
+	})
+}
+
+// What had been read before a request was appended does not answer it, also where others
+// are in flight.
+func TestAnsweredBeforeItWasSent(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.raw(answer("/a") + answer("/evil")) // one packet
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.took(); got != "GET /a;" {
+			t.Fatal(got)
+		}
+		b := r.begin(context.Background(), get("/b")) // all of /evil has been read by now
+		if b.err != nil {
+			t.Fatal(b.err)
+		}
+		if body, err := a.resp.AppendBody(nil, -1); string(body) != "/a" || err != nil {
+			t.Fatal(body, err)
+		}
+		r.await(b)
+		r.failed(b, Unsolicited, SentAll)
+		r.dead()
 	})
 }

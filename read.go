@@ -22,6 +22,7 @@ type reception struct {
 	chunks  chunkDecoder // valid only with framingChunked
 	remain  int64        // data bytes to come: valid only with framingLength
 	base    int64        // bytes of the message before what head decodes
+	at      int64        // position of the last head in the stream of bytes read
 	infos   int          // 1xx responses before the final one
 	moved   int64        // bytes read for nobody
 	closeBy time.Time    // the end of Close's patience
@@ -225,6 +226,7 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 				return err
 			}
 			if done {
+				x.recv.at = c.counts.read - int64(c.br.Buffered())
 				c.br.Discard(n)
 				x.recv.base = int64(n)
 				return nil
@@ -312,12 +314,13 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 }
 
 // soundHead refuses a head for which nothing can have been asked: no writer has taken a
-// byte of the request, or the connection ended meanwhile. mu is held.
+// byte of the request, or the head had been read when the request was appended; or the
+// connection ended meanwhile. mu is held.
 func (c *Conn) soundHead(x *exchange) *Error {
 	switch {
 	case c.life.r != rHead:
 		return errClosedByOther
-	case x.start >= c.taken:
+	case x.start >= c.taken || x.recv.at < x.readAt:
 		return errUnasked
 	}
 	return nil

@@ -110,7 +110,7 @@ func (c *Conn) begin(e *exchange) *Error {
 	if c.wbuf == nil {
 		c.wbuf = getBlock(c.cfg.WriteBuffer)
 	}
-	e.start = c.appended()
+	e.start, e.readAt = c.appended(), c.counts.read
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
 	if e.q.body != bodyNone && c.mayOwe(e) && !c.fitsNow(e) { // nothing will be owed
 		if bad := c.gate(e); bad != nil {
@@ -512,7 +512,7 @@ func (c *Conn) unsent() *exchange {
 
 // takeBack removes a request of which no writer has taken a byte. mu is held.
 func (c *Conn) takeBack(e *exchange) bool {
-	if e.start < c.taken || e.end < 0 || e.q.body != bodyNone || c.wbuf == nil || !c.mayUnread(e) {
+	if e.start < c.taken || e.end < 0 || c.wbuf == nil || !c.mayUnread(e) {
 		return false
 	}
 	from, n := e.start-c.taken, e.end-e.start

@@ -80,7 +80,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == "CONNECT":
 		out, err := net.Dial("tcp", r.Host)
 		if err != nil {
-			http.Error(w, err.Error(), 502)
+			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
 		defer out.Close()
@@ -103,23 +103,23 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (o *origin) put(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/small/") {
 		if r.ContentLength > maxBody {
-			w.WriteHeader(413)
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	}
 	body, err := io.ReadAll(r.Body)
 	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
-		w.WriteHeader(413)
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	} else if err != nil {
-		http.Error(w, err.Error(), 400)
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stored[r.URL.Path] = body
-	w.WriteHeader(201)
+	w.WriteHeader(http.StatusCreated)
 }
 
 func (o *origin) get(w http.ResponseWriter, path string, chunked bool) {
@@ -133,7 +133,7 @@ func (o *origin) get(w http.ResponseWriter, path string, chunked bool) {
 	}
 	switch {
 	case !ok:
-		http.Error(w, "nothing here", 404)
+		http.Error(w, "nothing here", http.StatusNotFound)
 		return
 	case chunked:
 		w.(http.Flusher).Flush()
