@@ -5,7 +5,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 URL         ?=
 RUN         ?=
 
-.PHONY: run test race fuzz golden cover bench check staticcheck ci
+.PHONY: run test race fuzz golden cover bench peers check staticcheck ci
 
 run: # two requests on one connection, shown; URL=http://host:port/path for a server of your own
 	@$(GO) run ./cmd/h1run $(if $(URL),'$(URL)')
@@ -34,6 +34,9 @@ cover: # of the root package; go tool cover -html=cover.out shows where
 
 bench: # all of them, into bench/RESULTS.md, or RUN=name alone
 	cd bench && $(GO) run . $(if $(RUN),-run '$(RUN)',-out RESULTS.md)
+
+peers: # against nginx, Apache, HAProxy, Node and net/http; installs the first three on Debian
+	cd peers && ./install.sh && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
