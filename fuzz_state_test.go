@@ -1,0 +1,307 @@
+package h1
+
+// fuzz_state_test.go: any calls in any order, each on a goroutine of its own, against a
+// server that says anything; the question is what state they leave the connection in.
+//
+// Rule: after every step all goroutines have come to rest, and then the invariants hold.
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// stateReachable is what the enumeration of the rules reaches, little left or not.
+var stateReachable = func() map[life]bool {
+	m := map[life]bool{}
+	for _, l := range reachable() {
+		l.few = false
+		m[l] = true
+	}
+	return m
+}()
+
+// stateSays is what the server may say in one step.
+var stateSays = []string{
+	"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nSum: 1\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal",
+	"HTTP/1.1 100 Continue\r\n\r\n",
+	"HTTP/1.1 103 Early Hints\r\n\r\n",
+	"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nleft",
+	"HTTP/1.1 204 No Content\r\n\r\n",
+	"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno",
+	"HTTP/1.0 200 OK\r\n\r\nuntil the end",
+	"HTTP/1.1 200 OK\r\nConte",
+	"nt-Length: 0\r\n\r\n",
+	"junk",
+	"0123456789",
+	"\r\n0\r\n\r\n",
+}
+
+// A stateCall is an exchange with what its caller holds of it.
+type stateCall struct {
+	x      Exchange
+	resp   Response
+	sent   bool // Send has returned an exchange
+	waited bool
+	head   bool // Wait has returned a response
+	busy   bool // one of its calls is under way: they belong to one caller at a time
+	cancel context.CancelFunc
+	pipe   *io.PipeWriter
+}
+
+// A stateRun is a connection under fuzz. Its fields change only while all calls rest.
+type stateRun struct {
+	*testing.T
+	c     *Conn
+	s     *wireStream
+	calls []*stateCall
+	under atomic.Int32 // calls that have not returned
+}
+
+// call runs one call on its own goroutine; k, if any, is busy until it returns.
+func (r *stateRun) call(k *stateCall, f func()) {
+	r.under.Add(1)
+	if k != nil {
+		k.busy = true
+	}
+	go func() {
+		defer r.under.Add(-1)
+		f()
+		if k != nil {
+			k.busy = false
+		}
+	}()
+}
+
+// request makes one of the kinds of requests.
+func (r *stateRun) request(k *stateCall, arg int) *Request {
+	req := &Request{Host: "x", Target: "/", Method: []string{"GET", "PUT", "HEAD", "POST"}[arg&3]}
+	switch arg >> 2 & 7 {
+	case 1:
+		req.Body = strings.NewReader("body")
+	case 2:
+		req.Body = strings.NewReader(strings.Repeat("x", 9000))
+	case 3:
+		var body *io.PipeReader
+		body, k.pipe = io.Pipe()
+		req.Body = body
+	case 4:
+		req.Push = true
+	case 5:
+		req.Push = true
+		req.Header.Add("Expect", "100-continue")
+	case 6:
+		req.Header.Add("Upgrade", "x")
+	case 7:
+		req.Close = true
+	}
+	if arg&32 != 0 {
+		req.Deadline = time.Now().Add(3 * time.Second)
+	}
+	return req
+}
+
+// send begins an exchange.
+func (r *stateRun) send(arg int, way byte) {
+	k := &stateCall{}
+	var ctx context.Context
+	ctx, k.cancel = context.WithCancel(context.Background())
+	r.calls = append(r.calls, k)
+	req := r.request(k, arg)
+	r.call(k, func() {
+		var err error
+		switch way {
+		case 's':
+			k.x, err = r.c.Send(ctx, req)
+			k.sent = err == nil
+		case 't':
+			k.x, err = r.c.TrySend(ctx, req)
+			k.sent = err == nil
+		case 'd':
+			k.head = r.c.Do(ctx, req, &k.resp) == nil
+		}
+	})
+}
+
+const stateVerbs = "stdwrRcxkpqiPDZCSeEvzW"
+
+// do takes one step.
+func (r *stateRun) do(verb byte, arg int) {
+	if strings.IndexByte("std", verb) >= 0 {
+		r.send(arg, verb)
+		return
+	}
+	var k *stateCall
+	if len(r.calls) > 0 {
+		k = r.calls[arg%len(r.calls)]
+	}
+	switch verb {
+	case 'P':
+		r.call(nil, func() { r.c.Probe() })
+	case 'D':
+		r.call(nil, func() {
+			if p, err := r.c.Detach(); err == nil {
+				p.IO.Close()
+			}
+		})
+	case 'Z':
+		r.call(nil, func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			r.c.Shutdown(ctx)
+		})
+	case 'W':
+		r.call(nil, func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			r.c.Ready().Wait(ctx)
+		})
+	case 'C':
+		if arg == 0 { // seldom: nothing comes after it
+			r.call(nil, func() { r.c.Close() })
+		}
+	case 'S':
+		r.s.send([]byte(stateSays[arg%len(stateSays)]))
+	case 'e':
+		r.s.fail(io.EOF)
+	case 'E':
+		r.s.reset()
+	case 'v':
+		r.s.setWindow([]int{0, 100, 5000, wireWindow}[arg&3])
+		r.s.receive(1 << 20)
+	case 'z':
+		time.Sleep(time.Second)
+	case 'x':
+		if k != nil && k.sent {
+			r.call(nil, k.x.Cancel)
+		}
+	case 'k':
+		if k != nil {
+			k.cancel()
+		}
+	case 'i':
+		if k != nil && k.pipe != nil && !k.busy {
+			r.call(nil, func() { k.pipe.Write([]byte("piece")); k.pipe.Close() })
+		}
+	default:
+		if k != nil && !k.busy {
+			r.use(k, verb)
+		}
+	}
+}
+
+// use makes one call on an exchange or its response.
+func (r *stateRun) use(k *stateCall, verb byte) {
+	switch {
+	case verb == 'w' && k.sent && !k.waited:
+		k.waited = true
+		r.call(k, func() { k.head = k.x.Wait(context.Background(), &k.resp) == nil })
+	case verb == 'r' && k.head:
+		r.call(k, func() { k.resp.Body.Read(make([]byte, 3)) })
+	case verb == 'R' && k.head:
+		r.call(k, func() { k.resp.AppendBody(nil, 1000) })
+	case verb == 'c' && k.head:
+		r.call(k, func() { k.resp.Body.Close() })
+	case verb == 'p' && k.sent:
+		r.call(k, func() { k.x.Write([]byte("pushed")) })
+	case verb == 'q' && k.sent:
+		r.call(k, func() { k.x.CloseWrite() })
+	}
+}
+
+// check compares what must hold whenever all goroutines rest.
+func (r *stateRun) check() {
+	r.Helper()
+	c := r.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.life
+	l.few = false
+	inFlight := 0
+	for e := c.queue.head; e != nil; e = e.next {
+		inFlight++
+	}
+	switch {
+	case l.n <= most && !stateReachable[l]:
+		r.Fatalf("%v is no state the rules reach", l)
+	case inFlight != l.n:
+		r.Fatalf("%d in the queue in %v", inFlight, l)
+	case c.written > c.appended():
+		r.Fatalf("%d bytes written of %d in %v", c.written, c.appended(), l)
+	case c.err != nil && c.line.head != nil:
+		r.Fatalf("somebody waits in line for a connection that has ended: %v", c.err)
+	case l.n == 0 && l.w != wBody && !l.idle() && c.err == nil:
+		r.Fatalf("nothing is outstanding, and it is neither ready nor closed: %v", l)
+	case l.closed() && !c.gone:
+		r.Fatalf("%v, and the stream is open", l)
+	case l.idle() && c.line.head != nil && !c.writing && !c.pending():
+		r.Fatalf("idle, and somebody waits in line")
+	case l.r == rShut && c.queue.head != nil:
+		r.Fatalf("nothing is read any more, and somebody waits for a response: %v", l)
+	}
+}
+
+// finish ends everything, and sees that every call ends.
+func (r *stateRun) finish() {
+	r.c.Close()
+	for _, k := range r.calls {
+		if k.pipe != nil {
+			k.pipe.Close()
+		}
+	}
+	synctest.Wait()
+	if n := r.under.Load(); n != 0 {
+		r.Fatalf("%d calls go on after Close", n)
+	}
+	r.check()
+	for _, k := range r.calls {
+		k.cancel()
+	}
+	r.s.Close()
+}
+
+// FuzzState: whatever is called and said, in whatever order, the connection is in a state the
+// rules reach, nobody waits for what cannot come, and Close ends every call.
+func FuzzState(f *testing.F) {
+	for _, seed := range []string{
+		"d0S0", "s0w0S0R0s0w1S2R1", "s0w0S0R0s0s0s0w1w2w3S0R1S2R2S7", "s1w0S0R0", "s3S8w0R0",
+		"s4p0S8w0p0q0", "s6w0S6D0", "s7w0S0R0", "s5p0S4w0q0S0", "d<S0i0", "s<w0i0S9R0", "s0w0S0R0s0s0x1S0w2S0R2",
+		"s0w0S0R0s0s0w1k1w2S0S0R2", "s0w0S1r0c0", "s0w0S3r0c0", "s0w0SER0", "s0Z0w0S0R0", "d0d0d0S0S0S0", "s0w0S:r0e0R0",
+		"s0w0S0R0P0e0P0", "v0s8w0S8R0", "sPz0z0z0z0", "s0w0S0R0sPsPw2z0z0z0z0S0",
+	} {
+		f.Add(uint16(0), seed)
+		f.Add(uint16(1), seed)
+		f.Add(uint16(40), seed)
+		f.Add(uint16(997), seed)
+	}
+	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
+		if len(plan) > 100 {
+			return
+		}
+		synctest.Test(t, func(t *testing.T) {
+			cfg, plain := fuzzConfig(bits)
+			r := &stateRun{T: t, s: newWireStream(false)}
+			var rw io.ReadWriteCloser = r.s
+			if plain {
+				rw = wirePlain{r.s}
+			}
+			r.c = NewConn(rw, &cfg)
+			for todo := fuzzScript(plan); len(todo) > 0; {
+				if verb, arg := todo.next(stateVerbs); verb != 0 {
+					r.do(verb, arg)
+					synctest.Wait()
+					r.check()
+				}
+			}
+			r.finish()
+		})
+	})
+}
