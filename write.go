@@ -238,10 +238,12 @@ func (c *Conn) payOwed(e *exchange) error {
 	return nil
 }
 
-// saidClose ends reuse after a request that says close. mu is held.
+// saidClose ends reuse after a request that says close, and tells those in line, who need
+// not wait for its write. mu is held.
 func (c *Conn) saidClose(e *exchange) {
 	if e.q.close {
 		c.noReuse(errLast)
+		c.changed()
 	}
 }
 
