@@ -55,6 +55,7 @@ type stateCall struct {
 	busy   bool // one of its calls is under way: they belong to one caller at a time
 	cancel context.CancelFunc
 	pipe   *io.PipeWriter
+	fed    bool // the pipe was written to: once, for its lock is none that a bubble sees
 }
 
 // A stateRun is a connection under fuzz. Its fields change only while all calls rest.
@@ -188,7 +189,8 @@ func (r *stateRun) do(verb byte, arg int) {
 			k.cancel()
 		}
 	case 'i':
-		if k != nil && k.pipe != nil && !k.busy {
+		if k != nil && k.pipe != nil && !k.fed {
+			k.fed = true
 			r.call(nil, func() { k.pipe.Write([]byte("piece")); k.pipe.Close() })
 		}
 	default:
