@@ -58,10 +58,11 @@ type Config struct {
 	Timing bool
 }
 
-// The limits' defaults. A head of 256 KiB is the most that browsers' servers are known
-// to send and 1/40 of what net/http takes; 256 fields is 2.5 times hyper's and more than
-// any capture in testdata; 16 informational responses is more than any server was seen to
-// send; 64 KiB is what a connection's setup costs in bytes at a few milliseconds' delay.
+// The limits' defaults. 256 KiB of head holds the largest of the cases in testdata that is
+// to be accepted (200 KB), and is 1/40 of net/http's limit; 256 fields hold its 200, and are
+// 2.5 times hyper's limit; 16 informational responses leave room for any sensible number and
+// bound a flood; 64 KiB is about what a new connection would cost instead, in the bytes that
+// a link moves during its handshake.
 const (
 	defaultHeadBytes     = 256 << 10
 	defaultHeaders       = 256
