@@ -2,11 +2,10 @@ package h1
 
 // body.go: a response's body, from the stream into the caller's slice.
 //
-// Rule: a call on a body takes the exchange (inUse) under mu, reads without it, and gives
-// it back under mu; so a cancel never meets a read half way.
+// Rule: a call on a body takes the exchange (inUse), and gives it back at its end. It holds
+// mu all the time but while the stream is read, so a cancel meets nothing half way.
 
 import (
-	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -34,7 +33,9 @@ func (r *Response) reset() error {
 	if r == nil {
 		return badRequest("the Response is nil")
 	}
-	r.body.Close()
+	if r.body.err == nil {
+		r.body.Close()
+	}
 	r.Timing = Timing{}
 	r.body = body{err: errNoBody}
 	r.Body = &r.body
@@ -49,13 +50,8 @@ func (r *Response) discard() {
 	r.Status, r.Minor, r.ContentLength, r.Close, r.reason = 0, 0, 0, false, r.reason[:0]
 }
 
-// enter takes the exchange for one call on its body.
+// enter takes the exchange for one call on its body. mu is held.
 func (b *body) enter() (*exchange, error) {
-	if b.c == nil {
-		return nil, b.err
-	}
-	b.c.mu.Lock()
-	defer b.c.mu.Unlock()
 	switch {
 	case b.err != nil:
 		return nil, b.err
@@ -71,28 +67,6 @@ func (b *body) enter() (*exchange, error) {
 	return b.e, nil
 }
 
-// readAtHand reads the rest of a body that lies in the buffer whole, and ends it. mu is
-// not held.
-func (b *body) readAtHand(p []byte) (n int, ok bool) {
-	c := b.c
-	c.mu.Lock()
-	e := b.e
-	if b.err != nil || e.id.Load() != b.id || e.err != nil || e.inUse || !e.recv.atHand(c.br, len(p)) {
-		c.mu.Unlock()
-		return 0, false
-	}
-	n, _ = c.br.Read(p[:e.recv.remain])
-	e.recv.remain = 0
-	b.end(e)
-	c.unlock()
-	return n, true
-}
-
-// atHand reports whether all that is left of a body of known length is in br, and fits n.
-func (r *reception) atHand(br *bufio.Reader, n int) bool {
-	return r.fr.kind == framingLength && r.remain <= int64(n) && r.remain <= int64(br.Buffered())
-}
-
 // end ends the body in good order. mu is held.
 func (b *body) end(e *exchange) {
 	b.err = io.EOF
@@ -102,17 +76,13 @@ func (b *body) end(e *exchange) {
 	}
 }
 
-// leave gives the exchange back, or ends it.
+// leave gives the exchange back, or ends it. mu is held.
 func (b *body) leave(e *exchange, done bool, err *Error) error {
 	c := b.c
 	if err != nil {
-		all := c.readFailed(e, err)
-		c.mu.Lock()
-		b.err = all
-		c.mu.Unlock()
-		return all
+		b.err = c.readFailed(e, err)
+		return b.err
 	}
-	c.mu.Lock()
 	e.inUse = false
 	switch {
 	case e.err != nil: // canceled meanwhile: the rest, if any, is another's to drain
@@ -125,21 +95,19 @@ func (b *body) leave(e *exchange, done bool, err *Error) error {
 	case done:
 		b.end(e)
 	}
-	out := b.err
-	c.unlock()
-	return out
+	return b.err
 }
 
 // Read reads some of the body; its last bytes come together with io.EOF.
 func (b *body) Read(p []byte) (int, error) {
-	if len(p) == 0 && b.c != nil {
+	if b.c == nil {
+		return 0, b.err
+	}
+	if len(p) == 0 {
 		return 0, nil
 	}
-	if b.c != nil {
-		if n, ok := b.readAtHand(p); ok {
-			return n, io.EOF
-		}
-	}
+	b.c.mu.Lock()
+	defer b.c.unlock()
 	e, err := b.enter()
 	if err != nil {
 		return 0, err
@@ -161,25 +129,19 @@ func (b *body) Close() error {
 		return nil
 	}
 	c.mu.Lock()
+	defer c.unlock()
 	e := b.e
 	switch {
 	case b.err != nil || e.id.Load() != b.id || e.err != nil:
-		c.mu.Unlock()
 		return nil
 	case e.inUse:
 		c.cancel(e, &Error{Kind: Canceled, Op: "read body", Offset: -1, Err: errors.New("the body was closed")})
-		c.unlock()
 		return nil
 	}
 	b.err = errClosed
 	e.inUse = true
 	e.recv.closeBy = time.Now().Add(drainTime)
-	c.mu.Unlock()
-
 	err := c.drain(e, b.resp)
-
-	c.mu.Lock()
-	defer c.unlock()
 	e.inUse = false
 	switch {
 	case err == nil && e.err == nil:
@@ -239,11 +201,13 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	if b.c == nil || b.c.kind != direct || b.c.cfg.StallTimeout > 0 || !isSocket(w) {
 		return 0, nil
 	}
+	c := b.c
+	c.mu.Lock()
+	defer c.unlock()
 	e, err := b.enter()
 	if err != nil {
 		return 0, err
 	}
-	c := b.c
 	r := &e.recv
 	if c.br.Buffered() > 0 || c.rerr != nil || (r.fr.kind != framingLength || r.remain < spliceLeast) && r.fr.kind != framingClose {
 		return 0, b.leave(e, false, nil)
@@ -255,7 +219,9 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	if r.fr.kind == framingLength {
 		src.N = r.remain
 	}
+	c.mu.Unlock()
 	n, err := w.(io.ReaderFrom).ReadFrom(src)
+	c.mu.Lock()
 	c.endRead(int(n))
 	done := r.fr.kind == framingClose && err == nil
 	if r.fr.kind == framingLength {
@@ -280,7 +246,7 @@ func isSocket(w io.Writer) bool {
 }
 
 // readBody reads data bytes of e's response into p. done says that the response has ended,
-// with the bytes returned or before them.
+// with the bytes returned or before them. mu is held, but not while the stream is read.
 func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool, err *Error) {
 	r := &e.recv
 	switch r.fr.kind {
@@ -397,11 +363,7 @@ func (c *Conn) readTrailer(e *exchange, resp *Response, hurry bool) (done bool, 
 		if done {
 			c.br.Discard(n)
 			resp.Trailer, resp.section = resp.section, resp.Trailer
-			if r.head.dropped > 0 {
-				c.mu.Lock()
-				c.counts.dropped += int64(r.head.dropped)
-				c.mu.Unlock()
-			}
+			c.counts.dropped += int64(r.head.dropped)
 			return true, nil
 		}
 		if hurry {

@@ -3,8 +3,9 @@ package h1
 // read.go: the read half: heads, bodies, and what nobody wants to read.
 //
 // Rule: the exchange named in Conn.reader owns br and all of reception; it lets go when its
-// response has ended (finish) or was left to another. Framing bytes are parsed where they
-// lie in br, data bytes are only counted.
+// response has ended (finish) or was left to another. It holds mu, but while the stream is
+// read (source.go) and while a callback runs. Framing bytes are parsed where they lie in br,
+// data bytes are only counted.
 // Not here: the grammar (decode.go, chunked.go).
 
 import (
@@ -44,6 +45,7 @@ func (r *reception) left(c *Conn) int64 {
 // receive reads the head of e's response when it is e's turn. It is called with mu held,
 // and returns without.
 func (c *Conn) receive(e *exchange, resp *Response) error {
+	defer c.unlock()
 	e.waited = true
 	if c.pending() && !c.writing && c.upload == nil {
 		c.flushAll(e)
@@ -56,16 +58,13 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 		c.park(e, e.by)
 	}
 	if e.err != nil {
-		c.unlock()
 		return e.err
 	}
 	c.reader, e.inUse = e, true
 	if c.br == nil {
 		c.br = getReader(c.cfg.ReadBuffer, (*source)(c))
 	}
-	first := c.queue.head == e
-	c.mu.Unlock()
-	if !first {
+	if c.queue.head != e {
 		if err := c.drainOthers(e, resp); err != nil {
 			resp.discard()
 			return c.readFailed(e, err)
@@ -73,16 +72,13 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 		resp.discard() // what was read into it was not e's
 	}
 	err := c.readHead(e, e.req.Informational, resp)
-	c.mu.Lock()
 	if err == nil {
 		err = c.finalHead(e, resp)
 	}
 	if err != nil {
-		c.mu.Unlock()
 		resp.discard()
 		return c.readFailed(e, err)
 	}
-	defer c.unlock()
 	return c.deliver(e, resp)
 }
 
@@ -108,10 +104,8 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 }
 
 // readFailed ends a response that ended badly, and returns the error for e's caller. If e
-// was canceled, only its reading ended.
+// was canceled, only its reading ended. mu is held.
 func (c *Conn) readFailed(e *exchange, err *Error) error {
-	c.mu.Lock()
-	defer c.unlock()
 	e.inUse = false
 	if err == e.err {
 		c.leave(e)
@@ -121,21 +115,18 @@ func (c *Conn) readFailed(e *exchange, err *Error) error {
 	return e.err
 }
 
-// drainOthers reads, in order, the responses in front of e that nobody wants.
+// drainOthers reads, in order, the responses in front of e that nobody wants. mu is held,
+// but not while the stream is read.
 func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 	for {
-		c.mu.Lock()
-		x, err := c.queue.head, e.err
-		c.mu.Unlock()
-		if err != nil || x == e {
-			return err
+		x := c.queue.head
+		if e.err != nil || x == e {
+			return e.err
 		}
 		if !x.final {
 			err := c.readHead(x, nil, resp)
 			if err == nil {
-				c.mu.Lock()
 				err = c.finalHead(x, resp)
-				c.mu.Unlock()
 			}
 			if err != nil {
 				return e.ofOther(err)
@@ -144,12 +135,10 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 		if err := c.drain(x, resp); err != nil {
 			return e.ofOther(err)
 		}
-		c.mu.Lock()
 		if c.life.r == rBody {
 			c.finish(x)
 			c.reader = e
 		}
-		c.mu.Unlock()
 	}
 }
 
@@ -162,7 +151,8 @@ func (e *exchange) ofOther(err *Error) *Error {
 	return neighbour(err)
 }
 
-// drain reads the rest of x's body for nobody, at most MaxDrain bytes of it.
+// drain reads the rest of x's body for nobody, at most MaxDrain bytes of it. mu is held, but
+// not while the stream is read.
 func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	if x.recv.fr.kind == framingNone || x.recv.done {
 		return nil
@@ -176,9 +166,7 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 		room := min(int64(cap(sink.b)), c.cfg.MaxDrain-x.recv.moved)
 		n, done, err := c.readBody(x, resp, sink.b[:room])
 		x.recv.moved += int64(n)
-		c.mu.Lock()
 		c.counts.drained += int64(n)
-		c.mu.Unlock()
 		switch {
 		case err != nil:
 			return err
@@ -192,7 +180,8 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 
 var tooMuch = &Error{Kind: Closed, Op: "drain", Offset: -1, Err: errors.New("a response nobody reads is longer than MaxDrain")}
 
-// readHead reads x's response up to the end of its final head, passing each 1xx to info.
+// readHead reads x's response up to the end of its final head, passing each 1xx to info. mu
+// is held, but not while the stream is read or info runs.
 func (c *Conn) readHead(x *exchange, info func(int, *Header) error, resp *Response) *Error {
 	for {
 		if err := c.nextHead(x, resp); err != nil {
@@ -241,18 +230,13 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 // informational counts a 1xx response and shows it to the caller.
 func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *Response) *Error {
 	x.recv.infos++
-	c.mu.Lock()
-	err := c.soundHead(x)
-	if err == nil {
-		c.counts.informational++
-		c.must(evInfo)
-		if resp.Status == 100 {
-			x.mayGoOn()
-		}
-	}
-	c.mu.Unlock()
-	if err != nil {
+	if err := c.soundHead(x); err != nil {
 		return err
+	}
+	c.counts.informational++
+	c.must(evInfo)
+	if resp.Status == 100 {
+		x.mayGoOn()
 	}
 	if x.recv.infos > c.cfg.MaxInformational {
 		return &Error{Kind: TooLarge, Op: "read head", Offset: -1, Err: errors.New("more informational responses than MaxInformational")}
@@ -260,9 +244,10 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	if info == nil {
 		return nil
 	}
-	if err := info(resp.Status, &resp.Header); err != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
+	c.mu.Unlock()
+	err := info(resp.Status, &resp.Header)
+	c.mu.Lock()
+	if err != nil {
 		return c.giveUp(x, &Error{Kind: Canceled, Op: "informational", Offset: -1, Err: err})
 	}
 	return nil

@@ -2,8 +2,9 @@ package h1
 
 // source.go: bytes from the stream into br, with their deadlines.
 //
-// Rule: every read of the stream passes beginRead and endRead, under mu, so that a cancel
-// finds either no read or the read of the exchange it means.
+// Rule: every read of the stream passes beginRead and endRead, so that a cancel finds either
+// no read or the read of the exchange it means. The read half holds mu but for the stream's
+// own Read: br is read, and so source, with mu held.
 
 import (
 	"errors"
@@ -25,7 +26,10 @@ func (s *source) Read(p []byte) (int, error) {
 	if err := c.beginRead(); err != nil {
 		return 0, err
 	}
-	n, err := c.readStream(p)
+	e, owed := c.reader, c.owing
+	c.mu.Unlock()
+	n, err := c.readStream(e, owed, p)
+	c.mu.Lock()
 	if n < 0 || n > len(p) {
 		n, err = 0, errors.New("the stream's Read returned an impossible count")
 	}
@@ -36,9 +40,9 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readStream reads from the stream. What is owed is written first.
-func (c *Conn) readStream(p []byte) (int, error) {
-	if e := c.reader; c.owing && e != nil {
+// readStream reads from the stream, without mu. What e's request owes is written first.
+func (c *Conn) readStream(e *exchange, owed bool, p []byte) (int, error) {
+	if owed {
 		if n, err := c.takeTurn(e, p); n > 0 || err != nil {
 			return n, err
 		}
@@ -46,10 +50,8 @@ func (c *Conn) readStream(p []byte) (int, error) {
 	return c.rw.Read(p)
 }
 
-// beginRead marks a read as under way and sets its deadline.
+// beginRead marks a read as under way and sets its deadline. mu is held.
 func (c *Conn) beginRead() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	e := c.reader
 	if e == nil || c.gone {
 		return errClosedByOther
@@ -65,15 +67,13 @@ func (c *Conn) beginRead() error {
 	return nil
 }
 
-// endRead counts what a read has brought.
+// endRead counts what a read has brought. mu is held.
 func (c *Conn) endRead(n int) {
-	c.mu.Lock()
 	c.inRead = false
 	c.counts.read += int64(n)
 	if e := c.queue.head; n > 0 && e != nil {
 		e.seen = true
 	}
-	c.mu.Unlock()
 }
 
 // limitRead sets the deadline of e's read, under way or next. mu is held.
@@ -134,10 +134,8 @@ const (
 	whyDrain    = "while a response was drained"
 )
 
-// readError says what a failed read means for e; nil: it is to be tried again.
+// readError says what a failed read means for e; nil: it is to be tried again. mu is held.
 func (c *Conn) readError(e *exchange, op string, err error) *Error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if e := c.reader; e != nil && e.err != nil {
 		return e.err
 	}
