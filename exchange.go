@@ -92,7 +92,15 @@ func (e *exchange) release() {
 	e.c, e.req, e.ctx, e.stop, e.next = nil, nil, nil, nil, nil
 	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once = false, false, false, false, false, false, false
 	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}
-	e.recv, e.up, e.times = reception{}, uploading{}, Timing{}
+	e.recv.forget()
+	if e.q.body != bodyNone {
+		e.up = uploading{}
+	} else {
+		e.up.until, e.up.why = time.Time{}, ""
+	}
+	if !e.times.Queued.IsZero() {
+		e.times = Timing{}
+	}
 	exchanges.Put(e)
 }
 

@@ -31,6 +31,13 @@ type reception struct {
 	done    bool         // the response has ended
 }
 
+// forget makes it ready for another response; head and chunks are reset when they are used.
+func (r *reception) forget() {
+	r.until, r.why, r.closeBy = time.Time{}, "", time.Time{}
+	r.fr, r.remain, r.base, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
+	r.trailer, r.done = false, false
+}
+
 // left returns how many bytes of the response are known to come.
 func (r *reception) left(c *Conn) int64 {
 	switch {
