@@ -4,19 +4,20 @@ package h1
 // peers and floors: the module bench.
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"testing"
 )
 
-// answering is a stream that answers each Write with canned bytes, at once.
+// answering is a stream that answers each request with canned bytes, at once.
 type answering struct {
 	response []byte
 	ready    int
 }
 
 func (a *answering) Write(p []byte) (int, error) {
-	a.ready += len(a.response)
+	a.ready += bytes.Count(p, []byte("\r\n\r\n")) * len(a.response)
 	return len(p), nil
 }
 
@@ -51,6 +52,36 @@ func BenchmarkRoundTrip(b *testing.B) {
 		}
 		if n, err := resp.Body.Read(buf); n != 13 || err != io.EOF {
 			b.Fatal(n, err)
+		}
+	}
+}
+
+func BenchmarkBatch(b *testing.B) { // of 16: the time is a batch's
+	c := NewConn(&answering{response: benchResponse}, &Config{Depth: 16})
+	req := Request{Host: "example.com", Target: "/index"}
+	var resp Response
+	var sent [16]Exchange
+	buf := make([]byte, 64)
+	ctx := context.Background()
+	if err := c.Do(ctx, &req, &resp); err != nil {
+		b.Fatal(err)
+	}
+	resp.Body.Close() // a response has shown that requests may be pipelined
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range sent {
+			var err error
+			if sent[i], err = c.Send(ctx, &req); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for _, x := range sent {
+			if err := x.Wait(ctx, &resp); err != nil {
+				b.Fatal(err)
+			}
+			if n, err := resp.Body.Read(buf); n != 13 || err != io.EOF {
+				b.Fatal(n, err)
+			}
 		}
 	}
 }

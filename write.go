@@ -170,7 +170,6 @@ func (c *Conn) runLater() {
 }
 
 func (c *Conn) runSoon() {
-	runtime.Gosched()
 	c.mu.Lock()
 	c.flushing = false
 	if e := c.unwritten(); e != nil && c.pending() && !c.writing {
@@ -274,7 +273,7 @@ func (c *Conn) flushAll(e *exchange) {
 	c.writing = true
 	e.refs++ // a response may end before the write that it answers has returned
 	defer e.release()
-	if c.life.n > 1 && c.cfg.Depth > 1 {
+	if c.life.n > 1 && c.cfg.Depth > 1 && e.next == nil {
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
