@@ -72,19 +72,17 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	}
 	e.inLine = true
 	c.line.push(e)
-	for e.err == nil && (c.line.head != e || c.admits(&e.q) != admitted) {
-		if passed(e.by) {
-			c.line.remove(e)
-			e.inLine = false
-			c.changed()
-			return fromDeadline("send", whyDeadline)
-		}
+	for e.err == nil && !passed(e.by) && (c.line.head != e || c.admits(&e.q) != admitted) {
 		c.park(e, e.by)
 	}
 	if e.inLine = false; e.err != nil {
 		return e.err
 	}
-	c.line.pop()
+	c.line.remove(e)
+	if passed(e.by) {
+		c.changed()
+		return fromDeadline("send", whyDeadline)
+	}
 	return nil
 }
 

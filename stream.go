@@ -21,6 +21,9 @@ type deadliner interface {
 	SetWriteDeadline(time.Time) error
 }
 
+// bothDeadliner sets both at once, for little more than the cost of one.
+type bothDeadliner interface{ SetDeadline(time.Time) error }
+
 // longAgo is a deadline that has passed: it ends a read or a write that is under way.
 var longAgo = time.Unix(1, 0)
 

@@ -414,3 +414,40 @@ func TestStats(t *testing.T) {
 		check("a request that was refused")
 	})
 }
+
+// countsDeadlines is a stream that answers at once and counts how often it is told a deadline.
+type countsDeadlines struct {
+	answering
+	calls int
+}
+
+func (s *countsDeadlines) SetDeadline(time.Time) error      { s.calls++; return nil }
+func (s *countsDeadlines) SetReadDeadline(time.Time) error  { s.calls++; return nil }
+func (s *countsDeadlines) SetWriteDeadline(time.Time) error { s.calls++; return nil }
+
+// A request's Deadline is told to the stream once, for both its write and its read; the
+// next request without one takes it back.
+func TestDeadlineToldOnce(t *testing.T) {
+	s := &countsDeadlines{answering: answering{response: benchResponse}}
+	c := NewConn(s, nil)
+	defer c.Close()
+	var resp Response
+	for i := range 3 {
+		req := Request{Host: "x", Deadline: time.Now().Add(time.Hour + time.Duration(i))}
+		if err := c.Do(context.Background(), &req, &resp); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := resp.AppendBody(nil, -1); err != nil {
+			t.Fatal(err)
+		}
+		if s.calls != i+1 {
+			t.Fatalf("after %d requests the stream was told %d deadlines", i+1, s.calls)
+		}
+	}
+	if err := c.Do(context.Background(), &Request{Host: "x"}, &resp); err != nil {
+		t.Fatal(err)
+	}
+	if s.calls != 5 {
+		t.Errorf("a request without a Deadline took %d calls, not one for each half", s.calls-3)
+	}
+}

@@ -188,9 +188,10 @@ func (c *Conn) mayOwe(e *exchange) bool {
 // takeOwed takes the bytes that are owed, to be written at once; nil if the exchange ended
 // meanwhile. mu is held.
 func (c *Conn) takeOwed(e *exchange) []byte {
-	if e.err != nil || !c.pending() || !c.beginWrite(e) {
+	if e.err != nil || !c.pending() || !c.mayWrite() {
 		return nil
 	}
+	c.writer, c.inWrite = e, true // without a deadline: it does not wait
 	c.taken += int64(len(c.wbuf.b))
 	c.inRead = false
 	return c.wbuf.b
@@ -278,7 +279,7 @@ func (c *Conn) flushAll(e *exchange) {
 		runtime.Gosched()
 		c.mu.Lock()
 	}
-	if passed(e.by) && e.err == nil && c.takeBack(e) {
+	if c.cfg.Depth > 1 && passed(e.by) && e.err == nil && c.takeBack(e) {
 		e.fail(fromDeadline("write head", whyDeadline))
 	}
 	for c.pending() && c.mayWrite() {
@@ -395,6 +396,12 @@ func (c *Conn) beginWrite(e *exchange) bool {
 		c.wakeBy(until)
 	case !until.IsZero():
 		c.spoiltW = true
+		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.alone(e) {
+			c.spoiltR = true // the response is due by then as well
+			e.recv.until, e.recv.why = until, why
+			both.SetDeadline(until)
+			break
+		}
 		c.dl.SetWriteDeadline(until)
 	case c.spoiltW:
 		c.spoiltW = false
@@ -402,6 +409,12 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	}
 	c.writer, c.inWrite = e, true
 	return true
+}
+
+// alone reports whether e is the only request, and nobody waits for the stream to be read.
+// mu is held.
+func (c *Conn) alone(e *exchange) bool {
+	return c.queue.head == e && e.next == nil && !c.inRead && c.watch == nil
 }
 
 // wrote counts what a write of want bytes has moved, and says whether to go on. mu is held.
