@@ -5,7 +5,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 URL         ?=
 RUN         ?=
 
-.PHONY: run test race fuzz golden cover bench peers check staticcheck ci
+.PHONY: run test race fuzz golden cover bench peers proxy check staticcheck ci
 
 run: # two requests on one connection, shown; URL=http://host:port/path for a server of your own
 	@$(GO) run ./cmd/h1run $(if $(URL),'$(URL)')
@@ -37,6 +37,9 @@ bench: # all of them, into bench/RESULTS.md, or RUN=name alone
 
 peers: # against nginx, Apache, HAProxy, Node and net/http; installs the first three on Debian
 	cd peers && ./install.sh && $(GO) vet ./... && $(GO) test -count=1 ./...
+
+proxy: # h1http as http.DefaultTransport: http.Client, a reverse proxy and nginx, put to use; installs nginx on Debian
+	@cd peers && ./install.sh nginx && $(GO) run ./cmd/proxy
 
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...

@@ -6,4 +6,6 @@
 // Each server is started on 127.0.0.1 with a configuration of its own in a temporary
 // directory, and stopped at the end. One that is not installed is skipped. All servers get
 // the same checks, in suite_test.go; what only some can do is a field of server.
+//
+// The program cmd/proxy puts h1http in the place of http.DefaultTransport.
 package peers

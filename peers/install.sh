@@ -1,11 +1,13 @@
 #!/bin/sh
-# Installs the servers the tests talk to (Debian, Ubuntu; as root). What is there already is left alone.
+# Installs the servers the tests talk to, or those named alone (Debian, Ubuntu; as root). What
+# is there already is left alone.
 set -eu
 want=
-command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || want="$want nginx"
-command -v apache2 >/dev/null || [ -x /usr/sbin/apache2 ] || want="$want apache2"
-command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || want="$want haproxy"
-command -v node >/dev/null || want="$want nodejs"
+for program in ${*:-nginx apache2 haproxy node}; do
+	if command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ]; then continue; fi
+	case $program in node) program=nodejs ;; esac
+	want="$want $program"
+done
 [ -n "$want" ] || exit 0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

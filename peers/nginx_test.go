@@ -6,24 +6,11 @@ import (
 	"testing"
 
 	"example.com/h1"
+	"example.com/h1/peers/internal/rig"
 )
 
 const nginxConf = `
-daemon off;
-master_process off;
-pid %[1]s/pid;
-error_log stderr error;
-events {}
-http {
-	access_log off;
 	log_format target $uri;
-	default_type application/octet-stream;
-	root %[1]s/www;
-	client_body_temp_path %[1]s/tmp/body;
-	proxy_temp_path %[1]s/tmp/proxy;
-	fastcgi_temp_path %[1]s/tmp/fastcgi;
-	uwsgi_temp_path %[1]s/tmp/uwsgi;
-	scgi_temp_path %[1]s/tmp/scgi;
 	client_max_body_size 100m;
 	keepalive_requests 100000;
 	server {
@@ -49,15 +36,15 @@ http {
 		listen %[4]s;
 		keepalive_timeout 1s;
 	}
-}
 `
 
 func TestNginx(t *testing.T) {
-	nginx := program(t, "nginx")
+	program(t, "nginx")
 	dir, at := tree(t), ports(t, 3)
 	_, back := backend(t)
-	conf := write(t, dir, "nginx.conf", fmt.Sprintf(nginxConf, dir, at[0], at[1], at[2], back, limit))
-	run(t, at, nginx, "-p", dir, "-e", "stderr", "-c", conf)
+	p, err := rig.Nginx(dir, fmt.Sprintf(nginxConf, dir, at[0], at[1], at[2], back, limit), at)
+	must(t, err)
+	stopped(t, p)
 	log := filepath.Join(dir, "limited.log")
 	s := &server{addr: at[0], limited: at[1], idle: at[2], small: "/small/", upgrade: "/echo",
 		served: func(t *testing.T) []string { return lines(t, log) }}

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
 	"example.com/h1"
+	"example.com/h1/peers/internal/rig"
 )
 
 const (
@@ -71,65 +70,37 @@ func tree(t *testing.T) string {
 
 // ports returns n addresses on loopback that nobody listens on.
 func ports(t *testing.T, n int) []string {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		defer l.Close() // all of them at the end, so that they differ
-		addrs = append(addrs, l.Addr().String())
-	}
+	t.Helper()
+	addrs, err := rig.Ports(n)
+	must(t, err)
 	return addrs
 }
 
-// program finds a program, also where the path of a user has no sbin.
+// program finds a program, or skips the test.
 func program(t *testing.T, name string) string {
-	for _, p := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
-		if path, err := exec.LookPath(p); err == nil {
-			return path
-		}
+	t.Helper()
+	path, err := rig.Program(name)
+	if err != nil {
+		t.Skip(err)
 	}
-	t.Skipf("%s is not installed (see install.sh)", name)
-	return ""
+	return path
 }
 
 // run starts a program, waits until it listens, and stops it when the test ends.
 func run(t *testing.T, listens []string, name string, args ...string) {
 	t.Helper()
-	var out bytes.Buffer // read after Wait
-	cmd := exec.Command(name, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = 5 * time.Second
-	must(t, cmd.Start())
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
+	p, err := rig.Start(listens, name, args...)
+	must(t, err)
+	stopped(t, p)
+}
+
+// stopped ends a program with the test.
+func stopped(t *testing.T, p *rig.Process) {
 	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(5 * time.Second):
-			cmd.Process.Kill()
-			<-ended
-		}
-		if t.Failed() {
-			t.Logf("%s said: %s", name, out.Bytes())
+		if said := p.Stop(); t.Failed() {
+			t.Logf("it said: %s", said)
 		}
 	})
-	for _, addr := range listens {
-		for until := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			if nc, err := net.Dial("tcp", addr); err == nil {
-				nc.Close()
-				break
-			}
-			select {
-			case <-ended:
-				t.Fatalf("%s ended at once: %s", name, out.Bytes())
-			default:
-			}
-			if time.Now().After(until) {
-				t.Fatalf("%s does not listen on %s", name, addr)
-			}
-		}
-	}
 }
 
 // write writes a configuration file and returns its path.
