@@ -161,7 +161,7 @@ func (f frontConn) ReadFrom(r io.Reader) (int64, error) { return f.front.ReadFro
 type block struct{ b []byte }
 
 // Buffers are lent by powers of two, up to the largest that anybody shares.
-const classes = 18 // 128 KiB
+const classes = 19 // 256 KiB
 
 var (
 	blocks  [classes]sync.Pool
