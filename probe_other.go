@@ -12,6 +12,8 @@ import (
 
 const canProbe = false
 
+const canWritev = false
+
 func peek(syscall.RawConn) (first [peeked]byte, n int, err error) { return first, 0, nil }
 
 func awaitReadable(syscall.RawConn) (broken, err error) { return nil, errors.ErrUnsupported }

@@ -107,12 +107,12 @@ func (a *asking) runTurn(fd uintptr) bool {
 			return true
 		}
 		c.mu.Lock()
-		out := c.takeOwed(a.e)
+		head, body := c.takeOwed(a.e)
 		c.mu.Unlock()
-		if out == nil {
+		if head == nil {
 			return true
 		}
-		n, err := retried(func() (int, error) { return syscall.Write(int(fd), out) })
+		n, err := retried(func() (int, error) { return writev(fd, head, body) })
 		c.mu.Lock()
 		a.wrote = c.paidOwed(a.e, max(n, 0), err)
 		c.mu.Unlock()

@@ -60,6 +60,10 @@ func (c *Conn) beginBody(e *exchange) *Error {
 		return c.writeWhole(e)
 	}
 	c.saidClose(e)
+	if c.fitsSocket(e) {
+		c.owing, c.writing = true, true
+		return nil
+	}
 	e.up.hold = e.q.expect
 	e.refs++ // until the body's end
 	if e.up.hold || e.req.Push {
@@ -79,6 +83,21 @@ func (c *Conn) fitsNow(e *exchange) bool {
 	_, inMemory := e.req.Body.(interface{ Len() int })
 	return inMemory && !e.q.expect && e.q.body == bodyLength &&
 		int64(len(c.wbuf.b))+e.q.length <= int64(cap(c.wbuf.b))
+}
+
+// fitsSocket reports whether the body is in memory, and may be written by the read of the
+// response: in one call, as far as the socket takes it.
+func (c *Conn) fitsSocket(e *exchange) bool {
+	return canWritev && c.mayOwe(e) && !e.q.expect && e.q.body == bodyLength && e.q.length <= largest && inMemory(e.req.Body)
+}
+
+// inMemory reports whether a body's bytes can be had without a copy.
+func inMemory(body io.Reader) bool {
+	switch body.(type) {
+	case *bytes.Reader, *bytes.Buffer:
+		return true
+	}
+	return false
 }
 
 // writeWhole writes head and body at once. A body that fails here leaves no trace. mu is
@@ -138,7 +157,7 @@ func (c *Conn) endBody(e *exchange) {
 
 // untaken reports whether e's head waits for its body to go out with it: nothing is read
 // before that, for it would answer nothing. mu is held.
-func (c *Conn) untaken(e *exchange) bool { return c.upload == e && e.start >= c.taken }
+func (c *Conn) untaken(e *exchange) bool { return c.upload == e && e.start >= c.taken && !c.owing }
 
 // tookHead wakes who waits for that, since the head is taken now, or about to be. mu is
 // held.
@@ -236,23 +255,18 @@ func (c *Conn) pumpBody(e *exchange) error {
 			return c.sendFile(e, dst, from, limit)
 		}
 	}
-	switch b := e.req.Body.(type) {
-	case *bytes.Reader:
-		return c.pour(e, b)
-	case *bytes.Buffer:
-		return c.pour(e, b)
+	if inMemory(e.req.Body) {
+		if e.up.whole == nil {
+			e.lift()
+		}
+		return c.piece(e, e.up.whole)
 	}
 	return c.readPieces(e)
 }
 
-// pour takes a body out of memory as it lies there: all at once, so that the reader is left
+// lift takes a body out of memory as it lies there: all at once, so that the reader is left
 // alone before the response can come, and the caller may use it again.
-func (c *Conn) pour(e *exchange, b io.WriterTo) error {
-	if _, err := b.WriteTo(&e.up.whole); err != nil {
-		return err
-	}
-	return c.piece(e, e.up.whole)
-}
+func (e *exchange) lift() { e.req.Body.(io.WriterTo).WriteTo(&e.up.whole) }
 
 // taker keeps the slice it is given.
 type taker []byte

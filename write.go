@@ -112,7 +112,7 @@ func (c *Conn) begin(e *exchange) *Error {
 	}
 	e.start, e.readAt = c.appended(), c.counts.read
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
-	if e.q.body != bodyNone && c.mayOwe(e) && !c.fitsNow(e) { // nothing will be owed
+	if e.q.body != bodyNone && c.mayOwe(e) && !c.fitsNow(e) && !c.fitsSocket(e) { // nothing will be owed
 		if bad := c.gate(e); bad != nil {
 			return bad
 		}
@@ -185,34 +185,43 @@ func (c *Conn) mayOwe(e *exchange) bool {
 	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
 }
 
-// takeOwed takes the bytes that are owed, to be written at once; nil if the exchange ended
-// meanwhile. mu is held.
-func (c *Conn) takeOwed(e *exchange) []byte {
+// takeOwed takes the bytes that are owed, to be written at once: what was appended, and a
+// body that lies in memory; nil if the exchange ended meanwhile. mu is held.
+func (c *Conn) takeOwed(e *exchange) (head, body []byte) {
 	if e.err != nil || !c.pending() || !c.mayWrite() {
-		return nil
+		return nil, nil
 	}
 	c.writer, c.inWrite = e, true // without a deadline: it does not wait
-	c.taken += int64(len(c.wbuf.b))
+	if c.upload == e {
+		e.lift()
+		e.up.left = 0
+	}
+	c.taken += int64(len(c.wbuf.b) + len(e.up.whole))
 	c.inRead = false
-	return c.wbuf.b
+	return c.wbuf.b, e.up.whole
 }
 
 // paidOwed counts what was written of them, and reports whether all was. mu is held.
 func (c *Conn) paidOwed(e *exchange, n int, err error) bool {
 	c.written += int64(n)
 	c.inWrite = false
-	if n < len(c.wbuf.b) || err != nil {
+	if n < len(c.wbuf.b)+len(e.up.whole) || err != nil {
 		return false
 	}
 	c.wbuf.b = c.wbuf.b[:0]
 	c.owing, c.writing = false, false
 	c.inRead = true
+	if c.upload == e {
+		e.up.whole = nil
+		c.endBody(e)
+	}
 	c.sentOut()
 	return true
 }
 
-// payOwed writes what is left of the bytes that were owed, where not all went out in one
-// turn; the error is the exchange's if it failed by that.
+// payOwed sees to what is left of the bytes that were owed, where not all went out in one
+// turn; the error is the exchange's if it failed by that. A head is written here. A body is
+// pump's then: it may be answered before it is out.
 func (c *Conn) payOwed(e *exchange) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,7 +229,9 @@ func (c *Conn) payOwed(e *exchange) error {
 		return e.err
 	}
 	c.owing = false
-	if out := c.wbuf; c.pending() {
+	if c.upload == e {
+		c.payBody(e)
+	} else if out := c.wbuf; c.pending() {
 		unsent := out.b[max(0, c.written-e.start):]
 		c.taken = c.written + int64(len(unsent))
 		c.wbuf = nil
@@ -235,7 +246,20 @@ func (c *Conn) payOwed(e *exchange) error {
 	if e.err != nil {
 		return e.err
 	}
+	c.inRead = true // the read that comes next
 	return nil
+}
+
+// payBody gives pump what one turn has left of a head and its body. mu is held.
+func (c *Conn) payBody(e *exchange) {
+	sent := int(c.written - e.start)
+	head := min(sent, len(c.wbuf.b))
+	c.wbuf.b = append(c.wbuf.b[:0], c.wbuf.b[head:]...)
+	c.taken = c.written
+	e.up.whole = e.up.whole[sent-head:]
+	e.up.left = int64(len(e.up.whole))
+	e.refs++ // until the body's end
+	go e.pump()
 }
 
 // saidClose ends reuse after a request that says close, and tells those in line, who need
