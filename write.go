@@ -242,11 +242,12 @@ func (c *Conn) payOwed(e *exchange) error {
 		}
 	}
 	c.writing = false
-	c.sentOut()
 	if e.err != nil {
+		c.sentOut()
 		return e.err
 	}
-	c.inRead = true // the read that comes next
+	c.inRead = true // what comes next is the read of the response, whose time begins
+	c.sentOut()
 	return nil
 }
 

@@ -1,0 +1,209 @@
+//go:build unix
+
+package h1
+
+// upload_tcp_test.go: a body from memory, written with its head by the turn of the socket
+// that reads its response: all of it, part of it, none.
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// narrowPair is tcpPair with sockets that hold a few kilobytes between them.
+func narrowPair(t *testing.T) (client, server *net.TCPConn) {
+	t.Helper()
+	narrow := func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) {
+			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2<<10)
+			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 2<<10)
+		})
+	}
+	listen := net.ListenConfig{Control: narrow}
+	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skipf("no loopback: %v", err)
+	}
+	defer l.Close()
+	dial := net.Dialer{Control: narrow}
+	a, err := dial.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close(); b.Close() })
+	b.SetDeadline(time.Now().Add(tcpHang))
+	return a.(*net.TCPConn), b.(*net.TCPConn)
+}
+
+// took reads one request and returns its body.
+func took(in *bufio.Reader) ([]byte, error) {
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(req.Body)
+}
+
+// post returns a POST of n bytes of the file that the other tests send.
+func post(n int) *Request {
+	return &Request{Method: "POST", Host: "x", Body: bytes.NewReader(tcpBytes()[:n])}
+}
+
+// Bodies arrive whole in order, whatever part of each the socket takes at once.
+func TestMemoryBody(t *testing.T) {
+	for name, pair := range map[string]func(*testing.T) (a, b *net.TCPConn){
+		"wide": func(t *testing.T) (a, b *net.TCPConn) { return tcpPair(t) }, "narrow": narrowPair} {
+		t.Run(name, func(t *testing.T) {
+			client, server := pair(t)
+			sizes := []int{1, 3 << 10, 4 << 10, 5 << 10, 40 << 10, 64 << 10, 64<<10 + 1, 200 << 10}
+			served := make(chan error, 1)
+			go func() {
+				in := bufio.NewReader(server)
+				for _, n := range sizes {
+					body, err := took(in)
+					if err == nil && !bytes.Equal(body, tcpBytes()[:n]) {
+						err = errors.New("other bytes arrived")
+					}
+					if err == nil {
+						_, err = io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					}
+					if err != nil {
+						served <- err
+						server.Close()
+						return
+					}
+				}
+				served <- nil
+			}()
+			c := NewConn(client, nil)
+			defer c.Close()
+			var resp Response
+			for _, n := range sizes {
+				if err := c.Do(context.Background(), post(n), &resp); err != nil {
+					t.Fatalf("%d bytes: %v; server: %v", n, err, <-served)
+				}
+				if _, err := resp.AppendBody(nil, -1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := <-served; err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// A response that comes before the body was taken is delivered, and once the body is out
+// the connection goes on.
+func TestMemoryBodyAnsweredEarly(t *testing.T) {
+	client, server := narrowPair(t)
+	c := NewConn(client, nil)
+	defer c.Close()
+	in := bufio.NewReader(server)
+	go func() {
+		in.Peek(1)
+		io.WriteString(server, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+	}()
+	var resp Response
+	if err := c.Do(context.Background(), post(64<<10), &resp); err != nil || resp.Status != 413 {
+		t.Fatal(resp.Status, err)
+	}
+	next := make(chan error, 1)
+	go func() {
+		var resp Response
+		next <- c.Do(context.Background(), get("/next"), &resp)
+	}()
+	if body, err := took(in); err != nil || !bytes.Equal(body, tcpBytes()[:64<<10]) {
+		t.Fatal(len(body), err)
+	}
+	if _, err := took(in); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	if err := <-next; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A caller who gives up is let go while the socket holds a part of the body, and while it
+// holds a part of a head.
+func TestGiveUpHalfWritten(t *testing.T) {
+	head := get("/")
+	head.Header.Add("X-Long", string(bytes.Repeat([]byte("x"), 60<<10)))
+	for name, req := range map[string]*Request{"body": post(64 << 10), "head": head} {
+		t.Run(name, func(t *testing.T) {
+			client, server := narrowPair(t)
+			c := NewConn(client, nil)
+			defer c.Close()
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() {
+				bufio.NewReader(server).Peek(1)
+				cancel()
+			}()
+			hangs(name, func() {
+				var resp Response
+				err := c.Do(ctx, req, &resp)
+				var bad *Error
+				if !errors.As(err, &bad) || bad.Kind != Canceled || bad.Sent != SentPart {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
+
+// The time for a response counts also where its request was written in two parts.
+func TestHeadTimeoutAfterTwoParts(t *testing.T) {
+	head := get("/")
+	head.Header.Add("X-Long", string(bytes.Repeat([]byte("x"), 60<<10)))
+	for name, req := range map[string]*Request{"body": post(64 << 10), "head": head} {
+		t.Run(name, func(t *testing.T) {
+			client, server := narrowPair(t)
+			c := NewConn(client, &Config{HeadTimeout: 10 * time.Millisecond})
+			defer c.Close()
+			go took(bufio.NewReader(server))
+			hangs(name, func() {
+				var resp Response
+				var bad *Error
+				if err := c.Do(context.Background(), req, &resp); !errors.As(err, &bad) || bad.Kind != Timeout || bad.Sent != SentAll {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
+
+// A request that finds its connection closed by the server leaves its body unread: it can
+// be sent again elsewhere.
+func TestMemoryBodyOfStaleConn(t *testing.T) {
+	for _, n := range []int{5 << 10, 64 << 10} {
+		client, server := tcpPair(t)
+		c := NewConn(client, nil)
+		server.Close()
+		client.SetReadDeadline(time.Now().Add(tcpHang))
+		awaitReadable(c.sock)
+		client.SetReadDeadline(time.Time{})
+		req := post(n)
+		var resp Response
+		var bad *Error
+		if err := c.Do(context.Background(), req, &resp); !errors.As(err, &bad) || !bad.Unprocessed() {
+			t.Errorf("%v", err)
+		}
+		if left := req.Body.(*bytes.Reader).Len(); left != n {
+			t.Errorf("%d of %d bytes of the body are left", left, n)
+		}
+		c.Close()
+	}
+}
