@@ -79,9 +79,7 @@ func curves(quick bool) []curve {
 func onNew(c client, n int) contestant {
 	w := hello
 	w.inMemory = true
-	return contestant{name: c.name, sample: func(*env) (s sample) {
-		e := new(env)
-		defer e.close()
+	return contestant{name: c.name, sample: func(e *env) (s sample) {
 		start := time.Now()
 		exchange := c.open(e, w, 1)()
 		for range n {

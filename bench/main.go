@@ -64,11 +64,11 @@ func suite(s schedule, quick bool, run, only string) report {
 		r.pick(only)
 		hangs := time.AfterFunc(mostPerRow, func() { fatal(r.name + " does not end") })
 		defer hangs.Stop()
-		e := &env{server: free, dir: dir}
+		server := free
 		if r.pinned {
-			e.server = pinned
+			server = pinned
 		}
-		return s.run(e, r)
+		return s.run(server, dir, r)
 	}
 
 	rep := report{schedule: s}
