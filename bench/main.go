@@ -73,7 +73,7 @@ func suite(s schedule, quick bool, run, only string) report {
 
 	rep := report{schedule: s}
 	for _, r := range slices.Concat(soloRows(), pipelineRows(), codecRows(), []row{memoryRow()},
-		bodyRows(quick), []row{idleRow(quick)}, poolRows(), []row{optionsRow()}) {
+		bodyRows(quick), []row{idleRow(quick)}, poolRows(), []row{optionsRow(), roundTripperRow()}) {
 		if run == "" || run == r.name {
 			rep.results = append(rep.results, measure(s, r))
 			fmt.Print(rep.results[len(rep.results)-1].table())

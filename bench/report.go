@@ -159,7 +159,7 @@ windows than others for all their life, so that a figure must be of many and not
 was lucky. A figure is the median over rounds, a ratio the median of the rounds' ratios. Wall
 time, the CPU time of the client's process (getrusage), heap objects and bytes, and read and
 write system calls are by operation. The server is a process of its own: one thread that counts
-requests and writes canned bytes. Rows 1, 2, 5, 11, 13, 17 and the growth of heads and bodies
+requests and writes canned bytes. Rows 1, 2, 5, 11, 13, 17, 18 and the growth of heads and bodies
 have client and server on one core, the client with GOMAXPROCS=1, because waking an idle core
 costs more than most of what is compared, and because more Ps than cores make net/http slower
 than it is; so have 6, 7 and 8, which need no server. The others have all cores. Rows 6 and 7
@@ -169,7 +169,8 @@ The floor is the same bytes written and read without HTTP, in one Write and as f
 there are; for uploads io.Copy of the file, which is sendfile; for a relay io.Copy between
 connections, which is splice. ClientConn and Transport are net/http's, HostClient and
 PipelineClient fasthttp's. In row 15 Transport opens no more connections than it has use for;
-the others use all in turn.
+the others use all in turn. In row 18 both RoundTrippers have the same settings, and send one
+request again and again, as http.RoundTripper allows once a body is closed.
 
 `
 
