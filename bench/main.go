@@ -90,7 +90,7 @@ func suite(s schedule, quick bool, run, only string) report {
 			r.name = c.name
 			g.results = append(g.results, measure(s, r))
 		}
-		fmt.Print(g.table())
+		fmt.Print(g.table(), g.verdict(), "\n\n")
 		rep.grown = append(rep.grown, g)
 	}
 	if len(rep.results)+len(rep.grown) == 0 {

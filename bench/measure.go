@@ -178,6 +178,11 @@ func (r result) median(who string, m metric) float64 {
 	return median(r.column(who, m))
 }
 
+// has reports whether somebody of that name did the work.
+func (r result) has(who string) bool {
+	return slices.ContainsFunc(r.contestants, func(c contestant) bool { return c.name == who })
+}
+
 // against returns the median of the rounds' ratios, or differences, of two contestants.
 func (r result) against(who, of string, m metric) float64 {
 	ours, theirs := r.column(who, m), r.column(of, m)

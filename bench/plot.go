@@ -88,7 +88,7 @@ func plotHeadline(results []result, file string) {
 		values := make(plotter.Values, len(names))
 		for k, name := range names {
 			r := results[slices.IndexFunc(results, func(r result) bool { return r.name == name })]
-			if slices.ContainsFunc(r.contestants, func(c contestant) bool { return c.name == other }) {
+			if r.has(other) {
 				values[k] = r.against(other, "h1", wall)
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 )
@@ -109,8 +108,7 @@ func (r result) meets(t target) (asked, measured string, met bool) {
 
 // floorMisses says so where not even the floor meets a target set by a peer.
 func (r result) floorMisses(t target) string {
-	hasFloor := slices.ContainsFunc(r.contestants, func(c contestant) bool { return c.name == "floor" })
-	if !hasFloor || r.differs || t.of == "" || t.of == "floor" {
+	if !r.has("floor") || r.differs || t.of == "" || t.of == "floor" {
 		return ""
 	}
 	if v := r.against("floor", t.of, t.what); v > t.most {
@@ -199,7 +197,7 @@ func (rep report) write(file string) {
 	}
 	b.WriteString("## Growth\n\n")
 	for _, g := range rep.grown {
-		fmt.Fprintf(&b, "%s![%s](plots/%s.svg)\n\n%s\n\n", g.table(), g.title, g.name, g.verdict())
+		fmt.Fprintf(&b, "%s%s\n\n![%s](plots/%s.svg)\n\n", g.table(), g.verdict(), g.title, g.name)
 	}
 	plots := filepath.Join(filepath.Dir(file), "plots")
 	check(os.MkdirAll(plots, 0o755))
