@@ -27,9 +27,13 @@ func main() {
 	slot := flag.Duration("slot", 80*time.Millisecond, "time of one contestant in one round")
 	quick := flag.Bool("quick", false, "do every benchmark once and short, to see that it works")
 	out := flag.String("out", "", "write the results to this `file`, and plots beside it")
+	readme := flag.String("readme", "../README.md", "with -out, write a few of the figures into this `file`, too")
 	flag.Parse()
 	if *out != "" && (*run != "" || *only != "" || *quick) {
 		fatal("-out is for the whole suite: without -run, -only and -quick")
+	}
+	if *out != "" && *readme != "" {
+		aroundFigures(*readme) // it must have a place for them, which is known before they are
 	}
 	s := schedule{*rounds, *slot}
 	if *quick {
@@ -43,7 +47,7 @@ func main() {
 	}
 	rep := suite(s, *quick, *run, *only)
 	if *out != "" {
-		rep.write(*out)
+		rep.write(*out, *readme)
 	}
 }
 

@@ -186,12 +186,12 @@ request again and again, as http.RoundTripper allows once a body is closed.
 
 `
 
-// write writes the report, and its plots beside it.
-func (rep report) write(file string) {
+// write writes the report, its plots beside it, and a few of its figures into a README.
+func (rep report) write(file, readme string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Results\n\nWritten by `make bench` in %v, on: %s.\n\n", rep.took.Round(time.Second), machine())
 	fmt.Fprintf(&b, method, rep.slot, rep.rounds)
-	b.WriteString("![the peers' time by h1's](plots/headline.svg)\n\n## Targets\n\n" + targetsTable(rep.results) + "## Figures\n\n")
+	b.WriteString("![" + headlineTitle + "](plots/headline.svg)\n\n## Targets\n\n" + targetsTable(rep.results) + "## Figures\n\n")
 	for _, r := range rep.results {
 		b.WriteString(r.table())
 	}
@@ -202,8 +202,11 @@ func (rep report) write(file string) {
 	plots := filepath.Join(filepath.Dir(file), "plots")
 	check(os.MkdirAll(plots, 0o755))
 	check(os.WriteFile(file, []byte(strings.TrimSpace(b.String())+"\n"), 0o644))
-	plotHeadline(rep.results, filepath.Join(plots, "headline.svg"))
+	rep.plotHeadline(filepath.Join(plots, "headline.svg"))
 	for _, g := range rep.grown {
 		g.plot(filepath.Join(plots, g.name+".svg"))
+	}
+	if readme != "" {
+		rep.showIn(readme, plots)
 	}
 }
