@@ -30,7 +30,7 @@ func (m metric) text(v float64) string {
 	case allocBytes, memoryHeld:
 		return fmt.Sprintf("%.0f B", v)
 	}
-	return fmt.Sprintf("%.1f", v)
+	return fmt.Sprintf("%.1f", round(v))
 }
 
 // table prints a row: each contestant's figures, and its time against the first one's.
@@ -118,7 +118,7 @@ func (r result) floorMisses(t target) string {
 }
 
 // round drops what the runtime adds by itself: a collection's own objects, once in a slot.
-func round(v float64) float64 { return math.Round(v*10) / 10 }
+func round(v float64) float64 { return math.Round(v*10)/10 + 0 } // + 0 makes 0 of -0
 
 // targetsTable lists all targets.
 func targetsTable(results []result) string {
