@@ -9,17 +9,19 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 )
 
-// An env is where contestants run: the server they talk to, a directory for what they
-// build, and what is to be done when they have ended.
+// An env is where a contestant runs: the server it talks to, a directory for what it
+// builds, and what is to be done when it has ended.
 type env struct {
 	server string
 	dir    string
 
-	mu   sync.Mutex
-	ends []func()
+	mu     sync.Mutex
+	ends   []func()
+	closed bool
 }
 
 // A contestant does one row's work in its own way.
@@ -148,7 +150,16 @@ func (e *env) close() {
 	for _, end := range e.ends {
 		end()
 	}
-	e.ends = nil
+	e.ends, e.closed = nil, true
+}
+
+// endIfClosed ends the goroutine of a client that would open a connection anew.
+func (e *env) endIfClosed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		runtime.Goexit()
+	}
 }
 
 // reader returns what takes a response's body: into the caller's slice, of 64 KiB where

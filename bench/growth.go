@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,7 @@ type curve struct {
 	title  string
 	size   string // what x is
 	figure string // what y is
+	why    string // what its form comes from, whatever the run
 	points []int
 	at     func(x int) row
 	flat   bool // y is by request, and should not depend on x; else it should be linear
@@ -30,6 +32,7 @@ func curves(quick bool) []curve {
 	cs := []curve{
 		{
 			name: "growthhead", title: "a response's head", size: "bytes of fields", figure: "time of an exchange",
+			why:    "System calls and wake-ups, which no field adds to, are most of a small exchange.",
 			points: []int{256, kib, 4 * kib, 16 * kib, 64 * kib, 200 * kib},
 			at: func(x int) row {
 				return row{slow: true, pinned: true, contestants: alone(getHead(x), floor, h1Do, hostClient, clientConn)}
@@ -37,6 +40,7 @@ func curves(quick bool) []curve {
 		},
 		{
 			name: "growthbody", title: "a response's body", size: "bytes", figure: "time of an exchange",
+			why:    "System calls and wake-ups are most of a small exchange; of a large one it is the copying of its bytes.",
 			points: []int{1, 16, 256, 4 * kib, 64 * kib, mib, 16 * mib, 256 * mib, gib},
 			at: func(x int) row {
 				return row{slow: true, pinned: true, contestants: alone(get(int64(x)), floor, h1Do, hostClient, clientConn)}
@@ -45,6 +49,7 @@ func curves(quick bool) []curve {
 		{
 			name: "growthsegments", title: "a head that comes byte by byte, in memory", size: "bytes of fields",
 			figure: "time of an exchange",
+			why:    "Each byte is a Read of its own.",
 			points: []int{256, kib, 4 * kib, 16 * kib, 64 * kib},
 			at: func(x int) row {
 				w := getHead(x)
@@ -54,6 +59,7 @@ func curves(quick bool) []curve {
 		},
 		{
 			name: "growthrequests", title: "requests on one new connection, in memory", size: "requests", figure: "time of a request",
+			why:    "What a new connection costs at first is shared by its requests.",
 			points: []int{1, 10, 100, 1000, 10_000, 100_000, 1_000_000}, flat: true,
 			at: func(x int) row {
 				return row{slow: true, pinned: true, contestants: []contestant{onNew(h1Do, x), onNew(hostClient, x)}}
@@ -61,6 +67,7 @@ func curves(quick bool) []curve {
 		},
 		{
 			name: "growthgoroutines", title: "goroutines on one connection, and its depth", size: "goroutines", figure: "time of a request",
+			why:    "Requests that are in flight together share writes and reads.",
 			points: []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}, flat: true,
 			at: func(x int) row {
 				return row{slow: true, batch: x, contestants: append(together(hello, x, h1Do, pipelineClient), floorBatch(hello, x))}
@@ -79,9 +86,7 @@ func curves(quick bool) []curve {
 func onNew(c client, n int) contestant {
 	w := hello
 	w.inMemory = true
-	return contestant{name: c.name, sample: func(*env) (s sample) {
-		e := new(env)
-		defer e.close()
+	return contestant{name: c.name, sample: func(e *env) (s sample) {
 		start := time.Now()
 		exchange := c.open(e, w, 1)()
 		for range n {
@@ -92,32 +97,68 @@ func onNew(c client, n int) contestant {
 	}}
 }
 
-// verdict says in words whether h1's curve has a knee: a step between two points that is
-// steeper than the curve should be.
-func (g grown) verdict() string {
-	const steeper = 0.25 // of an exponent: 1.4 times as much work where there is 4 times as much to do
-	should, word := 1.0, "linear"
-	if g.flat {
-		should, word = 0, "flat"
-	}
-	worst, at := g.steepest("h1")
-	if worst <= should+steeper {
-		return fmt.Sprintf("No step is steeper than %s: the steepest grows with the power %.2f.", word, worst)
-	}
-	return fmt.Sprintf("Steeper than %s from %d to %d %s: with the power %.2f.",
-		word, g.points[at], g.points[at+1], g.size, worst)
+// A steps is a stretch of a curve whose steps are of one kind.
+type steps struct {
+	word string
+	to   int // the last point
 }
 
-// steepest returns the largest power of x with which a contestant's time grows from one
-// point to the next.
-func (g grown) steepest(who string) (power float64, at int) {
-	power = math.Inf(-1)
+// verdict says in words how h1's time grows, and where it has a knee: a step between two
+// points that is steeper than the curve should be.
+func (g grown) verdict() string {
+	const slack = 0.25 // of an exponent: 1.4 times as much work where there is 4 times as much to do
+	should, none, some := 1.0, "No step is steeper than linear.", "Steeper than linear: "
+	if g.flat {
+		should, none, some = 0, "No step rises.", "It rises "
+	}
+	var stretches []steps
+	var knees []string
 	for i := range len(g.points) - 1 {
-		times := g.results[i+1].median(who, wall) / g.results[i].median(who, wall)
-		p := math.Log(times) / math.Log(float64(g.points[i+1])/float64(g.points[i]))
-		if p > power {
-			power, at = p, i
+		power := g.power("h1", i)
+		if n := len(stretches); n > 0 && stretches[n-1].word == growing(power, slack) {
+			stretches[n-1].to = i + 1
+		} else {
+			stretches = append(stretches, steps{growing(power, slack), i + 1})
+		}
+		if power > should+slack {
+			knees = append(knees, fmt.Sprintf("from %d to %d with the power %.2f%s", g.points[i], g.points[i+1], power, g.floorAt(i)))
 		}
 	}
-	return power, at
+	text := fmt.Sprintf("%s h1's time %s from %d to %d %s", g.why, stretches[0].word, g.points[0], g.points[stretches[0].to], g.size)
+	for _, s := range stretches[1:] {
+		text += fmt.Sprintf(", %s to %d", s.word, g.points[s.to])
+	}
+	if knees == nil {
+		return text + ". " + none
+	}
+	return text + ". " + some + strings.Join(knees, ", ") + "."
+}
+
+// growing says what a step of a curve does.
+func growing(power, slack float64) string {
+	switch {
+	case power < -slack:
+		return "falls"
+	case power <= slack:
+		return "is flat"
+	case power < 1-slack:
+		return "grows less than linearly"
+	case power <= 1+slack:
+		return "is linear"
+	}
+	return "grows more than linearly"
+}
+
+// power returns the power of x with which a contestant's time grows from point i to the next.
+func (g grown) power(who string, i int) float64 {
+	times := g.results[i+1].median(who, wall) / g.results[i].median(who, wall)
+	return math.Log(times) / math.Log(float64(g.points[i+1])/float64(g.points[i]))
+}
+
+// floorAt says how the floor grows there, if there is one.
+func (g grown) floorAt(i int) string {
+	if !g.results[i].has("floor") {
+		return ""
+	}
+	return fmt.Sprintf(" (the floor: %.2f)", g.power("floor", i))
 }

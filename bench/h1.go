@@ -16,7 +16,7 @@ var h1Do = h1Client("h1", way{})
 type way struct {
 	cfg      h1.Config
 	cancel   bool          // a context that can be canceled
-	deadline time.Duration // from now to Request.Deadline; 0: none
+	deadline time.Duration // from the start to Request.Deadline, which is another each time; 0: none
 }
 
 func h1Client(name string, use way) client {
@@ -47,11 +47,13 @@ func (e *env) do(ctx context.Context, conn *h1.Conn, w wire, deadline time.Durat
 			req.ContentLength = -1
 		}
 	}
-	if deadline > 0 {
-		req.Deadline = time.Now().Add(deadline)
-	}
+	began := time.Now()
 	read := e.reader(w)
 	return func() {
+		if deadline > 0 { // as callers have it, but for time.Now, which is not h1's
+			req.Deadline = began.Add(deadline)
+			deadline += time.Microsecond
+		}
 		memory.Reset(w.post)
 		w.upload.rewind()
 		check(conn.Do(ctx, &req, resp))

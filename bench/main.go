@@ -27,9 +27,13 @@ func main() {
 	slot := flag.Duration("slot", 80*time.Millisecond, "time of one contestant in one round")
 	quick := flag.Bool("quick", false, "do every benchmark once and short, to see that it works")
 	out := flag.String("out", "", "write the results to this `file`, and plots beside it")
+	readme := flag.String("readme", "../README.md", "with -out, write a few of the figures into this `file`, too")
 	flag.Parse()
 	if *out != "" && (*run != "" || *only != "" || *quick) {
 		fatal("-out is for the whole suite: without -run, -only and -quick")
+	}
+	if *out != "" && *readme != "" {
+		aroundFigures(*readme) // it must have a place for them, which is known before they are
 	}
 	s := schedule{*rounds, *slot}
 	if *quick {
@@ -43,7 +47,7 @@ func main() {
 	}
 	rep := suite(s, *quick, *run, *only)
 	if *out != "" {
-		rep.write(*out)
+		rep.write(*out, *readme)
 	}
 }
 
@@ -64,16 +68,16 @@ func suite(s schedule, quick bool, run, only string) report {
 		r.pick(only)
 		hangs := time.AfterFunc(mostPerRow, func() { fatal(r.name + " does not end") })
 		defer hangs.Stop()
-		e := &env{server: free, dir: dir}
+		server := free
 		if r.pinned {
-			e.server = pinned
+			server = pinned
 		}
-		return s.run(e, r)
+		return s.run(server, dir, r)
 	}
 
 	rep := report{schedule: s}
 	for _, r := range slices.Concat(soloRows(), pipelineRows(), codecRows(), []row{memoryRow()},
-		bodyRows(quick), []row{idleRow(quick)}, poolRows(), []row{optionsRow()}) {
+		bodyRows(quick), []row{idleRow(quick)}, poolRows(), []row{optionsRow(), roundTripperRow()}) {
 		if run == "" || run == r.name {
 			rep.results = append(rep.results, measure(s, r))
 			fmt.Print(rep.results[len(rep.results)-1].table())
@@ -90,7 +94,7 @@ func suite(s schedule, quick bool, run, only string) report {
 			r.name = c.name
 			g.results = append(g.results, measure(s, r))
 		}
-		fmt.Print(g.table())
+		fmt.Print(g.table(), g.verdict(), "\n\n")
 		rep.grown = append(rep.grown, g)
 	}
 	if len(rep.results)+len(rep.grown) == 0 {

@@ -1,7 +1,8 @@
 package main
 
 // measure.go: rounds. In each, every contestant has a slot in turn, so that a machine
-// that slows down slows all of them; medians and the ratios' medians are over rounds.
+// that slows down slows all of them, and on connections of its own, for some are faster
+// than others all their life; medians and the ratios' medians are over rounds.
 
 import (
 	"bytes"
@@ -65,7 +66,8 @@ type schedule struct {
 	slot   time.Duration // of one contestant in one round
 }
 
-func (s schedule) run(e *env, r row) result {
+// run measures a row, with contestants that talk to the server and build in dir.
+func (s schedule) run(server, dir string, r row) result {
 	if r.pinned {
 		// One P for one core: with more of them, goroutines that look for work take the
 		// core from those that have it, which makes net/http a fifth slower.
@@ -73,36 +75,44 @@ func (s schedule) run(e *env, r row) result {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 		defer unpin()
 	}
-	defer e.close()
-	var dos []func(int)
-	var counts []int
-	for _, c := range r.contestants {
-		if c.sample != nil {
-			dos, counts = append(dos, nil), append(counts, 0)
-			continue
-		}
-		do := c.start(e)
-		dos = append(dos, do)
-		counts = append(counts, s.calibrate(do, max(r.batch, 1)))
-	}
 	rounds := s.rounds
 	if r.slow {
 		rounds = (rounds + 2) / 3
 	}
+	r.batch = max(r.batch, 1)
+	counts := make([]int, len(r.contestants)) // of operations that fit a slot
 	res := result{r, make([][]sample, len(r.contestants))}
 	for round := range rounds {
 		for i := range r.contestants {
 			i = (i + round) % len(r.contestants) // nobody always follows the same one
-			runtime.GC()
-			one := r.contestants[i].sample
-			if one == nil {
-				one = func(*env) sample { return measure(dos[i], counts[i]) }
-			}
-			res.samples[i] = append(res.samples[i], one(e))
+			e := &env{server: server, dir: dir}
+			res.samples[i] = append(res.samples[i], s.slotOf(e, r.contestants[i], &counts[i], r.batch))
+			e.close()
 		}
 	}
 	return res
 }
+
+// slotOf has a contestant start anew, warm up and be measured. The first time it finds how
+// many operations fit, which is kept in count.
+func (s schedule) slotOf(e *env, c contestant, count *int, batch int) sample {
+	if c.sample != nil {
+		runtime.GC()
+		return c.sample(e)
+	}
+	do := c.start(e)
+	switch {
+	case *count == 0:
+		*count = s.calibrate(do, batch)
+	case *count > batch: // else one operation takes the whole slot and is its own warm-up
+		do(max(*count/warmUp/batch, 1) * batch)
+	}
+	runtime.GC()
+	return measure(do, *count)
+}
+
+// warmUp is how many times longer a slot is than what goes before it.
+const warmUp = 4
 
 // calibrate returns how often do fits a slot, in multiples of batch, and warms it up.
 func (s schedule) calibrate(do func(int), batch int) int {
@@ -113,7 +123,7 @@ func (s schedule) calibrate(do func(int), batch int) int {
 	}
 	for n := batch; ; {
 		took := timed(n)
-		if took >= s.slot/2 {
+		if took >= s.slot/2 && n > batch {
 			took = min(took, timed(n)) // the first may have met a delay that was not its own
 		}
 		if took >= s.slot/2 {
@@ -166,6 +176,11 @@ func systemCalls() (reads, writes float64) {
 // median returns a contestant's figure.
 func (r result) median(who string, m metric) float64 {
 	return median(r.column(who, m))
+}
+
+// has reports whether somebody of that name did the work.
+func (r result) has(who string) bool {
+	return slices.ContainsFunc(r.contestants, func(c contestant) bool { return c.name == who })
 }
 
 // against returns the median of the rounds' ratios, or differences, of two contestants.

@@ -34,8 +34,11 @@ var (
 
 	pipelineClient = client{"PipelineClient", func(e *env, w wire, width int) func() exchange {
 		c := &fasthttp.PipelineClient{
-			Addr:                     host + ":80",
-			Dial:                     func(string) (net.Conn, error) { return e.connect(w), nil },
+			Addr: host + ":80",
+			Dial: func(string) (net.Conn, error) {
+				e.endIfClosed() // it would replace the connection that was closed
+				return e.connect(w), nil
+			},
 			MaxPendingRequests:       width,
 			NoDefaultUserAgentHeader: true,
 			Logger:                   quiet{},

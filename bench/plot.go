@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"image/color"
-	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -71,13 +70,15 @@ func count(v float64) string {
 	return fmt.Sprintf("%.0fG", v)
 }
 
+const headlineTitle = "wall time, as a multiple of h1's"
+
 // plotHeadline draws, for the rows that have peers to ask over a stream, how often h1's
 // time goes into that of the others.
-func plotHeadline(results []result, file string) {
+func (rep report) plotHeadline(file string) {
 	names := []string{"get", "tls", "depth16", "depth64", "pool64", "download", "relay", "chunks1k", "upload", "post1k"}
 	others := []string{"floor", "HostClient", "PipelineClient", "ClientConn"}
 	p := plot.New()
-	p.Title.Text = "wall time, as a multiple of h1's"
+	p.Title.Text = headlineTitle
 	p.Legend.Top, p.Legend.Left = true, true
 	p.NominalX(names...)
 	grid := plotter.NewGrid()
@@ -87,8 +88,7 @@ func plotHeadline(results []result, file string) {
 	for i, other := range others {
 		values := make(plotter.Values, len(names))
 		for k, name := range names {
-			r := results[slices.IndexFunc(results, func(r result) bool { return r.name == name })]
-			if slices.ContainsFunc(r.contestants, func(c contestant) bool { return c.name == other }) {
+			if r := rep.of(name); r.has(other) {
 				values[k] = r.against(other, "h1", wall)
 			}
 		}

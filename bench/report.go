@@ -30,7 +30,7 @@ func (m metric) text(v float64) string {
 	case allocBytes, memoryHeld:
 		return fmt.Sprintf("%.0f B", v)
 	}
-	return fmt.Sprintf("%.1f", v)
+	return fmt.Sprintf("%.1f", round(v))
 }
 
 // table prints a row: each contestant's figures, and its time against the first one's.
@@ -91,8 +91,8 @@ func (r result) meets(t target) (asked, measured string, met bool) {
 		who = "h1"
 	}
 	name := metricNames[t.what]
-	if t.who != "" {
-		name = t.who + ": " + name
+	if who != "h1" {
+		name = who + ": " + name
 	}
 	switch {
 	case t.of == "":
@@ -106,8 +106,19 @@ func (r result) meets(t target) (asked, measured string, met bool) {
 	return fmt.Sprintf("%s at most %.2f of %s", name, t.most, t.of), fmt.Sprintf("%.3f", v), v <= t.most
 }
 
+// floorMisses says so where not even the floor meets a target set by a peer.
+func (r result) floorMisses(t target) string {
+	if !r.has("floor") || r.differs || t.of == "" || t.of == "floor" {
+		return ""
+	}
+	if v := r.against("floor", t.of, t.what); v > t.most {
+		return fmt.Sprintf("; the floor itself: %.2f", v)
+	}
+	return ""
+}
+
 // round drops what the runtime adds by itself: a collection's own objects, once in a slot.
-func round(v float64) float64 { return math.Round(v*10) / 10 }
+func round(v float64) float64 { return math.Round(v*10)/10 + 0 } // + 0 makes 0 of -0
 
 // targetsTable lists all targets.
 func targetsTable(results []result) string {
@@ -118,7 +129,7 @@ func targetsTable(results []result) string {
 			asked, measured, met := r.meets(t)
 			verdict := "met"
 			if !met {
-				verdict = "**missed**"
+				verdict = "**missed**" + r.floorMisses(t)
 			}
 			fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s |\n", r.number, r.name, asked, measured, verdict)
 		}
@@ -153,42 +164,49 @@ type report struct {
 }
 
 const method = `Each contestant has a slot of %v in each of %d rounds, in turn, on the same bytes; where one
-operation takes longer, and in growth, there are a third of the rounds. A figure is the median
-over rounds, a ratio the median of the rounds' ratios. Wall time, the CPU time of
-the client's process (getrusage), heap objects and bytes, and read and write system calls are
-by operation. The server is a process of its own: one thread that counts requests and writes
-canned bytes. Rows 1, 2, 5, 11, 13, 17 and the growth of heads and bodies have client and
-server on one core, the client with GOMAXPROCS=1, because waking an idle core costs more than
-most of what is compared, and because more Ps than cores make net/http slower than it is; so
-have 6, 7 and 8, which need no server. The others have all cores. Rows 6 and 7 run h1's own
-benchmarks of its parser and encoder, which are not exported.
+operation takes longer, and in growth, there are a third of the rounds. For each slot it opens
+new connections, warms up, and closes them after: the kernel gives some connections better
+windows than others for all their life, so that a figure must be of many and not of one that
+was lucky. A figure is the median over rounds, a ratio the median of the rounds' ratios. Wall
+time, the CPU time of the client's process (getrusage), heap objects and bytes, and read and
+write system calls are by operation. The server is a process of its own: one thread that counts
+requests and writes canned bytes. Rows 1, 2, 5, 11, 13, 17, 18 and the growth of heads and bodies
+have client and server on one core, the client with GOMAXPROCS=1, because waking an idle core
+costs more than most of what is compared, and because more Ps than cores make net/http slower
+than it is; so have 6, 7 and 8, which need no server. The others have all cores. Rows 6 and 7
+run h1's own benchmarks of its parser and encoder, which are not exported.
 
 The floor is the same bytes written and read without HTTP, in one Write and as few Reads as
 there are; for uploads io.Copy of the file, which is sendfile; for a relay io.Copy between
 connections, which is splice. ClientConn and Transport are net/http's, HostClient and
 PipelineClient fasthttp's. In row 15 Transport opens no more connections than it has use for;
-the others use all in turn.
+the others use all in turn, and on one connection "h1, depth 64" has all workers share it where
+the others hand it from one to the next. In row 18 both RoundTrippers have the same settings, and send one
+request again and again, as http.RoundTripper allows once a body is closed.
 
 `
 
-// write writes the report, and its plots beside it.
-func (rep report) write(file string) {
+// write writes the report, its plots beside it, and a few of its figures into a README.
+func (rep report) write(file, readme string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Results\n\nWritten by `make bench` in %v, on: %s.\n\n", rep.took.Round(time.Second), machine())
 	fmt.Fprintf(&b, method, rep.slot, rep.rounds)
-	b.WriteString("![the peers' time by h1's](plots/headline.svg)\n\n## Targets\n\n" + targetsTable(rep.results) + "## Figures\n\n")
+	b.WriteString("![" + headlineTitle + "](plots/headline.svg)\n\n## Targets\n\n" + targetsTable(rep.results) + "## Figures\n\n")
 	for _, r := range rep.results {
 		b.WriteString(r.table())
 	}
 	b.WriteString("## Growth\n\n")
 	for _, g := range rep.grown {
-		fmt.Fprintf(&b, "%s![%s](plots/%s.svg)\n\n%s\n\n", g.table(), g.title, g.name, g.verdict())
+		fmt.Fprintf(&b, "%s%s\n\n![%s](plots/%s.svg)\n\n", g.table(), g.verdict(), g.title, g.name)
 	}
 	plots := filepath.Join(filepath.Dir(file), "plots")
 	check(os.MkdirAll(plots, 0o755))
 	check(os.WriteFile(file, []byte(strings.TrimSpace(b.String())+"\n"), 0o644))
-	plotHeadline(rep.results, filepath.Join(plots, "headline.svg"))
+	rep.plotHeadline(filepath.Join(plots, "headline.svg"))
 	for _, g := range rep.grown {
 		g.plot(filepath.Join(plots, g.name+".svg"))
+	}
+	if readme != "" {
+		rep.showIn(readme, plots)
 	}
 }

@@ -62,9 +62,7 @@ func exchangeBare(conn net.Conn) {
 
 // idle measures what n connections hold, each of which open makes and uses once.
 func idle(name string, n int, start func(e *env) (open func() any)) contestant {
-	return contestant{name: name, sample: func(shared *env) (s sample) {
-		e := &env{server: shared.server}
-		defer e.close()
+	return contestant{name: name, sample: func(e *env) (s sample) {
 		kept := make([]any, n)
 		bytes, routines := held()
 		open := start(e)

@@ -77,20 +77,38 @@ func memoryRow() row {
 func poolRows() (rows []row) {
 	const workers = 64
 	for _, conns := range []int{1, 64, 1024} {
-		rows = append(rows, row{
+		r := row{
 			number: "15", name: fmt.Sprint("pool", conns),
-			work:  fmt.Sprintf("%d workers on a pool of %d connections", workers, conns),
+			work:  fmt.Sprintf("%d workers on a pool of %s", workers, plural(conns, "connection")),
 			shows: perRequest,
 			contestants: slices.Concat(
 				pooled(hello, conns, workers, floor, h1Do, clientConn),
 				ownPool(hello, conns, workers, hostClient, transport)),
-			targets: []target{
-				{what: cpu, most: 0.6, of: "Transport"},
-				{what: cpu, most: 1, of: "HostClient"},
-			},
-		})
+			targets: poolTargets("h1"),
+		}
+		if conns == 1 { // then nothing need be handed from one to the next
+			deep := h1Client(fmt.Sprint("h1, depth ", workers), way{})
+			r.contestants = slices.Insert(r.contestants, 2, together(hello, workers, deep)...)
+			r.targets = append(r.targets, poolTargets(deep.name)...)
+		}
+		rows = append(rows, r)
 	}
 	return rows
+}
+
+func poolTargets(who string) []target {
+	return []target{
+		{who: who, what: cpu, most: 0.6, of: "Transport"},
+		{who: who, what: cpu, most: 1, of: "HostClient"},
+	}
+}
+
+// plural prints a number of things.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
 }
 
 // ownPool has workers share up to conns connections by the client's own means.
