@@ -73,20 +73,31 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 // roundTrip sends c's request and waits for the head of its response. After an error the
 // exchange is over, but c.up is left as it is: the request may be sent again.
 func (l *link) roundTrip(c *call) (*http.Response, error) {
+	if err := l.exchange(c); err != nil {
+		return nil, l.failed(c, err)
+	}
+	l.used.Store(true)
+	return l.deliver(c)
+}
+
+// exchange is h1.Conn's Do, in two steps where somebody wants to know what comes between.
+func (l *link) exchange(c *call) error {
+	if c.tr == nil {
+		return l.h.Do(c.ctx, &c.req, &c.resp)
+	}
 	x, err := l.h.Send(c.ctx, &c.req)
 	if err != nil {
-		return nil, l.failed(c, err)
+		return err
 	}
 	c.tr.wroteHead()
 	if c.up == nil || c.req.Body != c.up {
 		c.tr.wroteRequest(nil)
 	}
 	if err := x.Wait(c.ctx, &c.resp); err != nil {
-		return nil, l.failed(c, err)
+		return err
 	}
 	c.tr.firstByte()
-	l.used.Store(true)
-	return l.deliver(c)
+	return nil
 }
 
 // failed ends an exchange without a response.
