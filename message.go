@@ -85,6 +85,7 @@ func (cfg Config) withDefaults() Config {
 	or(&cfg.MaxInformational, defaultInformational)
 	or(&cfg.ReadBuffer, defaultBuffer)
 	or(&cfg.WriteBuffer, defaultBuffer)
+	cfg.ReadBuffer, cfg.WriteBuffer = 1<<class(cfg.ReadBuffer), 1<<class(cfg.WriteBuffer)
 	switch {
 	case cfg.MaxDrain == 0:
 		cfg.MaxDrain = defaultDrain

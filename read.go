@@ -91,7 +91,7 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 
 // deliver gives the response to the caller, and ends it if it has no body. mu is held.
 func (c *Conn) deliver(e *exchange, resp *Response) error {
-	e.stamp(&e.times.Head)
+	c.stamp(&e.times.Head)
 	resp.Timing = e.times
 	resp.body = body{c: c, e: e, id: e.id.Load(), resp: resp}
 	e.inUse = false
@@ -377,7 +377,7 @@ func (c *Conn) finishSwitch(e *exchange) {
 // finish ends e's response and hands the read half on. mu is held.
 func (c *Conn) finish(e *exchange) {
 	e.recv.done = true
-	e.stamp(&e.times.Done)
+	c.stamp(&e.times.Done)
 	was := c.life.w
 	c.life.few = was == wBody && c.upload == e && c.fewLeft(e)
 	c.must(evLast)
@@ -391,7 +391,7 @@ func (c *Conn) finish(e *exchange) {
 		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
 	}
 	c.queue.pop()
-	if c.br.Size() > 1<<class(c.cfg.ReadBuffer) && c.br.Buffered() <= 1<<class(c.cfg.ReadBuffer) {
+	if c.br.Size() > c.cfg.ReadBuffer && c.br.Buffered() <= c.cfg.ReadBuffer {
 		c.resize(c.cfg.ReadBuffer)
 	}
 	if next := c.queue.head; next != nil {

@@ -78,6 +78,9 @@ func (c *Conn) endRead(n int) {
 
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
+	if !c.timed && !c.spoiltR && c.werr == nil && c.cfg.HeadTimeout == 0 && c.cfg.StallTimeout == 0 && e.recv.closeBy.IsZero() {
+		return // the usual case: nothing limits a read, or has limited one before
+	}
 	until, why := c.readLimit(e)
 	same := until.Equal(e.recv.until) && !until.IsZero()
 	e.recv.until, e.recv.why = until, why

@@ -64,7 +64,7 @@ func (c *Conn) prepare(ctx context.Context, req *Request) (*exchange, error) {
 		return nil, fromDeadline("send", whyDeadline)
 	}
 	e := newExchange(ctx, c, req, q)
-	e.stamp(&e.times.Queued)
+	c.stamp(&e.times.Queued)
 	return e, nil
 }
 
@@ -97,8 +97,8 @@ func checkLength(req *Request, q *asked) *Error {
 }
 
 // stamp notes the time, if anybody asked for it.
-func (e *exchange) stamp(t *time.Time) {
-	if e.c.cfg.Timing {
+func (c *Conn) stamp(t *time.Time) {
+	if c.cfg.Timing {
 		*t = time.Now()
 	}
 }
@@ -106,7 +106,7 @@ func (e *exchange) stamp(t *time.Time) {
 // begin puts an admitted request into the queue and writes it, or has it written. mu is
 // held. An error means that it is not in the queue (any more).
 func (c *Conn) begin(e *exchange) *Error {
-	e.stamp(&e.times.Admitted)
+	c.stamp(&e.times.Admitted)
 	if c.wbuf == nil {
 		c.wbuf = getBlock(c.cfg.WriteBuffer)
 	}
@@ -370,7 +370,7 @@ func (c *Conn) mayWrite() bool { return c.werr == nil && !c.gone && c.life.r != 
 
 // keepBlock keeps a written block for the next flush, or gives it back. mu is held.
 func (c *Conn) keepBlock(out *block) {
-	if cap(out.b) > 1<<class(c.cfg.WriteBuffer) {
+	if cap(out.b) > c.cfg.WriteBuffer {
 		return // a long head made it grow; that is not kept
 	}
 	out.b = out.b[:0]
