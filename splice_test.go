@@ -143,3 +143,21 @@ func TestSpliceDeadline(t *testing.T) {
 		}
 	}
 }
+
+// TestSpliceIsCounted: what the kernel moves is read, too.
+func TestSpliceIsCounted(t *testing.T) {
+	for _, framing := range spliceFramings {
+		client, server := tcpPair(t)
+		out, sink := tcpPair(t)
+		go io.Copy(io.Discard, sink)
+		go tcpBig(server, framing, spliceBody)
+		c, resp := splicing(t, client, time.Time{}, framing)
+		hangs(framing, func() {
+			n, err := resp.Body.(io.WriterTo).WriteTo(out)
+			head := len("HTTP/1.1 200 OK\r\n\r\n") + len(framing)
+			if got := c.Stats().BytesRead; err != nil || n != spliceBody || got != int64(head+spliceBody) {
+				t.Errorf("%q: %d bytes, %v, and %d were read", framing, n, err, got)
+			}
+		})
+	}
+}
