@@ -161,3 +161,59 @@ func TestSpliceIsCounted(t *testing.T) {
 		})
 	}
 }
+
+// TestUploadSourceFails: a request's body that is a socket and fails is the body's failure,
+// and not the stream's; nor is a failure of the stream, or of its time, the body's.
+func TestUploadSourceFails(t *testing.T) {
+	reset := func(nc net.Conn) { nc.(*net.TCPConn).SetLinger(0); nc.Close() }
+	for _, k := range []struct {
+		name  string
+		after func(from, to, client net.Conn) // when some of the body has arrived
+		limit bool
+		by    time.Duration
+		kind  Kind
+		cause error
+	}{
+		{"reset", func(from, _, _ net.Conn) { reset(from) }, false, 0, BodyFailed, syscall.ECONNRESET},
+		{"reset behind a limit", func(from, _, _ net.Conn) { reset(from) }, true, 0, BodyFailed, syscall.ECONNRESET},
+		{"closed", func(_, to, _ net.Conn) { to.Close() }, false, 0, BodyFailed, net.ErrClosed},
+		{"late", func(_, to, _ net.Conn) { to.SetReadDeadline(longAgo) }, false, 0, BodyFailed, os.ErrDeadlineExceeded},
+		{"late, with a deadline", func(_, to, _ net.Conn) { to.SetReadDeadline(longAgo) }, false, time.Hour, BodyFailed, os.ErrDeadlineExceeded},
+		{"short", func(from, _, _ net.Conn) { from.Close() }, false, 0, BodyFailed, errShort},
+		{"deadline", func(_, _, _ net.Conn) {}, false, 100 * time.Millisecond, Timeout, nil},
+		{"the stream is shut", func(_, _, client net.Conn) { client.(*net.TCPConn).CloseWrite() }, false, 0, IO, syscall.EPIPE},
+	} {
+		client, server := tcpPair(t)
+		body, from := tcpPair(t)
+		go func() {
+			from.Write(tcpBytes()[:1<<20])
+			if k.kind == IO { // or the kernel would wait for the body alone
+				io.Copy(from, zeros{})
+			}
+		}()
+		go func() {
+			io.ReadFull(server, make([]byte, 1<<20))
+			k.after(from, body, client)
+			io.Copy(io.Discard, server)
+		}()
+		c := NewConn(client, nil)
+		req := &Request{Method: "PUT", Host: "h", Body: body, ContentLength: 1 << 40}
+		if k.limit {
+			req.Body = io.LimitReader(body, 1<<41)
+		}
+		if k.by > 0 {
+			req.Deadline = time.Now().Add(k.by)
+		}
+		hangs(k.name, func() {
+			err := c.Do(context.Background(), req, &Response{})
+			wantError(t, err, k.kind, SentPart)
+			if k.cause != nil && !errors.Is(err, k.cause) {
+				t.Errorf("%s: %v", k.name, err)
+			}
+		})
+		if !c.State().Closed() || !errors.Is(c.Err(), k.kind) {
+			t.Errorf("%s: the connection goes on: %v, %v", k.name, c.State(), c.Err())
+		}
+		c.Close()
+	}
+}
