@@ -160,7 +160,9 @@ func (b *body) Close() error {
 const spliceLeast = 64 << 10
 
 // WriteTo writes the rest of the body to w. From one socket to another it moves inside the
-// kernel where the system can do that.
+// kernel where the system can do that. An error of w's is returned as it is. One that ends
+// a move in the kernel ends the connection too: what was taken for w and is lost is not
+// known.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	buf := getBlock(32 << 10)
@@ -227,17 +229,31 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	if r.fr.kind == framingLength {
 		r.remain -= n
 		done = r.remain == 0
-		if err == nil && !done {
-			err = io.EOF
-		}
 	}
-	if err != nil && !done && (err == io.EOF || isTimeout(err)) {
-		return n, b.leave(e, false, c.readError(e, "read body", err))
+	switch {
+	case done:
+		return n, b.leave(e, true, nil)
+	case err == nil:
+		err = io.EOF
+	case c.failedInto(e, w, err):
+		why := *errUnread
+		why.Err = err
+		b.leave(e, false, &why)
+		return n, err
 	}
-	if out := b.leave(e, done, nil); out != nil || done {
-		return n, out
+	return n, b.leave(e, false, c.readError(e, "read body", err))
+}
+
+// failedInto reports whether a move of e's body into w failed by w, which the error does
+// not tell: w says it, asked again, or it is a deadline that is not e's. Only where the
+// stream failed is nothing lost between the two.
+func (c *Conn) failedInto(e *exchange, w io.Writer, err error) bool {
+	if broken(w) {
+		return true
 	}
-	return n, err
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return isTimeout(err) && e.err == nil && !passed(e.recv.until)
 }
 
 func isSocket(w io.Writer) bool {

@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -364,4 +366,57 @@ func faultInWrite(x *faultStep, depth int, plain bool, writes int, end func(*Con
 		return fmt.Errorf("got %w (sent=%v unprocessed=%v)", e, e.Sent, e.Unprocessed())
 	}
 	return nil
+}
+
+// A fullStream tells of an error along with the last byte that it takes.
+type fullStream struct {
+	*faultStream
+	with error
+}
+
+func (s fullStream) Write(p []byte) (int, error) {
+	n, err := s.faultStream.Write(p)
+	if err == nil {
+		err = s.with
+	}
+	return n, err
+}
+
+// TestFaultWithAllWritten: an error that comes along with a full count has cost nothing: the
+// request is out, its response is read, and the connection goes on. If it matters, the next
+// call has it again.
+func TestFaultWithAllWritten(t *testing.T) {
+	for _, with := range []error{syscall.EPIPE, os.ErrDeadlineExceeded} {
+		for _, up := range faultUploads {
+			bubble(t, faultName(fmt.Sprintf("%s, %v", up.name, with)), func() error {
+				s := newFaultStream(faultWhole)
+				c := NewConn(fullStream{s, with}, nil)
+				defer c.Close()
+				x, err := c.Send(context.Background(), up.make())
+				if err != nil {
+					return err
+				}
+				for _, p := range up.push {
+					if n, err := x.Write([]byte(p)); n != len(p) || err != nil {
+						return fmt.Errorf("Write: %d, %w", n, err)
+					}
+				}
+				if up.push != nil {
+					if err := x.CloseWrite(); err != nil {
+						return fmt.Errorf("CloseWrite: %w", err)
+					}
+				}
+				synctest.Wait()
+				s.send([]byte("HTTP/1.1 204 No Content\r\n\r\n"))
+				var got faultResult
+				if got.end(x); got.err != nil || got.resp.Status != 204 || s.written() != up.request {
+					return fmt.Errorf("%d, %w, and %q was written", got.resp.Status, got.err, s.written())
+				}
+				if c.Err() != nil || !c.State().Idle() {
+					return fmt.Errorf("the connection: %v, %w", c.State(), c.Err())
+				}
+				return nil
+			})
+		}
+	}
 }

@@ -71,6 +71,13 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
+// broken reports whether a socket cannot be written to: closed, reset, past its deadline.
+// It is asked by a write of nothing, which never waits.
+func broken(w io.Writer) bool {
+	_, err := w.Write(nil)
+	return err != nil
+}
+
 // clearDeadlines takes the deadlines back that the engine has set. mu is held.
 func (c *Conn) clearDeadlines() {
 	if c.spoiltR {

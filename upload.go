@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"runtime"
@@ -312,7 +311,8 @@ func (c *Conn) readPieces(e *exchange) error {
 const sendFilePiece = 1 << 20
 
 // sendFile lets the kernel move a file, or what comes from another socket; no more than
-// limit, if there is one. (The kernel's way is not found behind two limits.)
+// limit, if there is one. (The kernel's way is not found behind two limits.) An error does
+// not tell whose it is: it is the body's where the stream, asked again, is well.
 func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *io.LimitedReader) error {
 	c.flushAll(e)
 	for e.up.left > 0 && !c.given(e) {
@@ -334,6 +334,7 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		c.writing = true
 		c.mu.Unlock()
 		moved, err := dst.ReadFrom(&src)
+		ofBody := err != nil && !broken(c.rw)
 		c.mu.Lock()
 		c.inWrite, c.writing = false, false
 		c.written += moved
@@ -342,9 +343,8 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		if limit != nil && moved < n {
 			limit.N += n - moved
 		}
-		var ofFile *fs.PathError
 		switch {
-		case errors.As(err, &ofFile):
+		case ofBody:
 			return err
 		case err != nil:
 			c.writeFailed(e, err)

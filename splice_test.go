@@ -1,0 +1,219 @@
+package h1
+
+// splice_test.go: a body on its way from one socket to another inside the kernel, and which
+// of the two is at fault when that fails.
+//
+// Rule: the sockets are real, for no other stream is spliced; nothing sleeps for luck.
+// Not here: that it is spliced at all (early_tcp_test.go).
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const spliceBody = 2 * tcpBody
+
+// splicing asks for a response of that framing, whose body is still to be read.
+func splicing(t *testing.T, client *net.TCPConn, deadline time.Time, framing string) (*Conn, *Response) {
+	t.Helper()
+	c := NewConn(client, nil)
+	t.Cleanup(func() { c.Close() })
+	resp := &Response{}
+	req := faultNext.req(faultNone)
+	req.Deadline = deadline
+	if err := c.Do(context.Background(), req, resp); err != nil {
+		t.Fatalf("%q: %v", framing, err)
+	}
+	return c, resp
+}
+
+// spliceFramings are those of which a body is spliced.
+var spliceFramings = []string{fmt.Sprintf("Content-Length: %d\r\n", spliceBody), ""}
+
+// TestSpliceSourceResets: a stream that is reset while its body is moved by the kernel
+// fails as it would have failed a Read.
+func TestSpliceSourceResets(t *testing.T) {
+	for _, framing := range spliceFramings {
+		client, server := tcpPair(t)
+		out, sink := tcpPair(t)
+		arrived := make(chan struct{})
+		go func() {
+			io.ReadFull(server, make([]byte, len(faultNext.request)))
+			io.WriteString(server, "HTTP/1.1 200 OK\r\n"+framing+"\r\n")
+			server.Write(tcpBytes())
+			<-arrived
+			server.SetLinger(0)
+			server.Close()
+		}()
+		go func() {
+			io.ReadFull(sink, make([]byte, tcpBody))
+			close(arrived)
+			io.Copy(io.Discard, sink)
+		}()
+		c, resp := splicing(t, client, time.Time{}, framing)
+		hangs(framing, func() {
+			n, err := resp.Body.(io.WriterTo).WriteTo(out)
+			wantError(t, err, IO, SentAll)
+			if n != tcpBody || !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("%q: %d bytes, %v", framing, n, err)
+			}
+		})
+		if c.Err() == nil || framing != "" && !errors.Is(c.Err(), IO) || !c.State().Closed() {
+			t.Errorf("%q: the connection: %v, Err %v", framing, c.State(), c.Err())
+		}
+	}
+}
+
+// TestSpliceWriterFails: an error of the writer's is the writer's own. How much of the body
+// the kernel had taken for it by then is not known, so nobody reads on behind that. It may
+// fail when the stream has nothing more to give, too.
+func TestSpliceWriterFails(t *testing.T) {
+	resets := func(_, sink *net.TCPConn) { sink.SetLinger(0); sink.Close() }
+	late := func(out, _ *net.TCPConn) { out.SetWriteDeadline(longAgo) }
+	for _, framing := range spliceFramings {
+		for _, k := range []struct {
+			name string
+			do   func(out, sink *net.TCPConn) // when some of the body has arrived
+			want error
+			sent int           // of the body
+			by   time.Duration // Request.Deadline
+		}{
+			{"reset", resets, syscall.ECONNRESET, spliceBody, 0},
+			{"reset when all is sent", resets, syscall.ECONNRESET, 1 << 20, 0},
+			{"closed", func(out, _ *net.TCPConn) { out.Close() }, net.ErrClosed, spliceBody, 0},
+			{"late", late, os.ErrDeadlineExceeded, spliceBody, 0},
+			{"late, and there is a deadline", late, os.ErrDeadlineExceeded, spliceBody, time.Hour},
+		} {
+			name := fmt.Sprintf("%q, %s", framing, k.name)
+			client, server := tcpPair(t)
+			out, sink := tcpPair(t)
+			go func() {
+				tcpBig(server, framing, k.sent)
+				server.CloseWrite()
+			}()
+			go func() {
+				io.ReadFull(sink, make([]byte, tcpBuffer))
+				k.do(out, sink)
+			}()
+			var by time.Time
+			if k.by > 0 {
+				by = time.Now().Add(k.by)
+			}
+			c, resp := splicing(t, client, by, framing)
+			hangs(name, func() {
+				_, err := resp.Body.(io.WriterTo).WriteTo(out)
+				var ours *Error
+				if err == nil || errors.As(err, &ours) || !errors.Is(err, k.want) {
+					t.Errorf("%s: %v", name, err)
+				}
+				_, again := resp.Body.Read(make([]byte, 1))
+				wantError(t, again, Closed, SentAll)
+				if !errors.Is(again, err) {
+					t.Errorf("%s: a read behind %v fails with %v", name, err, again)
+				}
+			})
+			if !errors.Is(c.Err(), Closed) || !c.State().Closed() {
+				t.Errorf("%s: the connection: %v, Err %v", name, c.State(), c.Err())
+			}
+		}
+	}
+}
+
+// TestSpliceDeadline: the exchange's own deadline ends it on this way as on any.
+func TestSpliceDeadline(t *testing.T) {
+	for _, framing := range spliceFramings {
+		client, server := tcpPair(t)
+		out, sink := tcpPair(t)
+		go io.Copy(io.Discard, sink)
+		go tcpBig(server, fmt.Sprintf("Content-Length: %d\r\n", spliceBody), tcpBody)
+		c, resp := splicing(t, client, time.Now().Add(100*time.Millisecond), framing)
+		hangs(framing, func() {
+			_, err := resp.Body.(io.WriterTo).WriteTo(out)
+			wantError(t, err, Timeout, SentAll)
+		})
+		if !errors.Is(c.Err(), Timeout) || !c.State().Closed() {
+			t.Errorf("%q: the connection: %v, Err %v", framing, c.State(), c.Err())
+		}
+	}
+}
+
+// TestSpliceIsCounted: what the kernel moves is read, too.
+func TestSpliceIsCounted(t *testing.T) {
+	for _, framing := range spliceFramings {
+		client, server := tcpPair(t)
+		out, sink := tcpPair(t)
+		go io.Copy(io.Discard, sink)
+		go tcpBig(server, framing, spliceBody)
+		c, resp := splicing(t, client, time.Time{}, framing)
+		hangs(framing, func() {
+			n, err := resp.Body.(io.WriterTo).WriteTo(out)
+			head := len("HTTP/1.1 200 OK\r\n\r\n") + len(framing)
+			if got := c.Stats().BytesRead; err != nil || n != spliceBody || got != int64(head+spliceBody) {
+				t.Errorf("%q: %d bytes, %v, and %d were read", framing, n, err, got)
+			}
+		})
+	}
+}
+
+// TestUploadSourceFails: a request's body that is a socket and fails is the body's failure,
+// and not the stream's; nor is a failure of the stream, or of its time, the body's.
+func TestUploadSourceFails(t *testing.T) {
+	reset := func(nc net.Conn) { nc.(*net.TCPConn).SetLinger(0); nc.Close() }
+	for _, k := range []struct {
+		name  string
+		after func(from, to, client net.Conn) // when some of the body has arrived
+		limit bool
+		by    time.Duration
+		kind  Kind
+		cause error
+	}{
+		{"reset", func(from, _, _ net.Conn) { reset(from) }, false, 0, BodyFailed, syscall.ECONNRESET},
+		{"reset behind a limit", func(from, _, _ net.Conn) { reset(from) }, true, 0, BodyFailed, syscall.ECONNRESET},
+		{"closed", func(_, to, _ net.Conn) { to.Close() }, false, 0, BodyFailed, net.ErrClosed},
+		{"late", func(_, to, _ net.Conn) { to.SetReadDeadline(longAgo) }, false, 0, BodyFailed, os.ErrDeadlineExceeded},
+		{"late, with a deadline", func(_, to, _ net.Conn) { to.SetReadDeadline(longAgo) }, false, time.Hour, BodyFailed, os.ErrDeadlineExceeded},
+		{"short", func(from, _, _ net.Conn) { from.Close() }, false, 0, BodyFailed, errShort},
+		{"deadline", func(_, _, _ net.Conn) {}, false, 100 * time.Millisecond, Timeout, nil},
+		{"the stream is shut", func(_, _, client net.Conn) { client.(*net.TCPConn).CloseWrite() }, false, 0, IO, syscall.EPIPE},
+	} {
+		client, server := tcpPair(t)
+		body, from := tcpPair(t)
+		go func() {
+			from.Write(tcpBytes()[:1<<20])
+			if k.kind == IO { // or the kernel would wait for the body alone
+				io.Copy(from, zeros{})
+			}
+		}()
+		go func() {
+			io.ReadFull(server, make([]byte, 1<<20))
+			k.after(from, body, client)
+			io.Copy(io.Discard, server)
+		}()
+		c := NewConn(client, nil)
+		req := &Request{Method: "PUT", Host: "h", Body: body, ContentLength: 1 << 40}
+		if k.limit {
+			req.Body = io.LimitReader(body, 1<<41)
+		}
+		if k.by > 0 {
+			req.Deadline = time.Now().Add(k.by)
+		}
+		hangs(k.name, func() {
+			err := c.Do(context.Background(), req, &Response{})
+			wantError(t, err, k.kind, SentPart)
+			if k.cause != nil && !errors.Is(err, k.cause) {
+				t.Errorf("%s: %v", k.name, err)
+			}
+		})
+		if !c.State().Closed() || !errors.Is(c.Err(), k.kind) {
+			t.Errorf("%s: the connection goes on: %v, %v", k.name, c.State(), c.Err())
+		}
+		c.Close()
+	}
+}
