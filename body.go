@@ -246,13 +246,11 @@ func (b *body) splice(w io.Writer) (int64, error) {
 
 // failedInto reports whether a move of e's body into w failed by w, which the error does
 // not tell: w says it, asked again, or it is a deadline that is not e's. Only where the
-// stream failed is nothing lost between the two.
+// stream failed is nothing lost between the two. mu is held.
 func (c *Conn) failedInto(e *exchange, w io.Writer, err error) bool {
 	if broken(w) {
 		return true
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return isTimeout(err) && e.err == nil && !passed(e.recv.until)
 }
 
