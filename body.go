@@ -223,6 +223,7 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	}
 	c.mu.Unlock()
 	n, err := w.(io.ReaderFrom).ReadFrom(src)
+	ofWriter := err != nil && broken(w) // which may wait for another write of w's
 	c.mu.Lock()
 	c.endRead(int(n))
 	done := r.fr.kind == framingClose && err == nil
@@ -230,28 +231,20 @@ func (b *body) splice(w io.Writer) (int64, error) {
 		r.remain -= n
 		done = r.remain == 0
 	}
+	// The error does not tell whose it is: w says so, asked again, or it is a deadline that is
+	// not e's. Only where the stream failed is nothing lost between the two.
 	switch {
 	case done:
 		return n, b.leave(e, true, nil)
 	case err == nil:
 		err = io.EOF
-	case c.failedInto(e, w, err):
+	case ofWriter || isTimeout(err) && e.err == nil && !passed(r.until):
 		why := *errUnread
 		why.Err = err
 		b.leave(e, false, &why)
 		return n, err
 	}
 	return n, b.leave(e, false, c.readError(e, "read body", err))
-}
-
-// failedInto reports whether a move of e's body into w failed by w, which the error does
-// not tell: w says it, asked again, or it is a deadline that is not e's. Only where the
-// stream failed is nothing lost between the two. mu is held.
-func (c *Conn) failedInto(e *exchange, w io.Writer, err error) bool {
-	if broken(w) {
-		return true
-	}
-	return isTimeout(err) && e.err == nil && !passed(e.recv.until)
 }
 
 func isSocket(w io.Writer) bool {

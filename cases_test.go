@@ -1,13 +1,26 @@
 package h1
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
+
+// raceDetector reports whether it is on.
+var raceDetector = func() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}()
 
 // pieces is a stream whose server has said what it will say, in pieces, and then closed.
 type pieces struct{ left []string }
@@ -27,59 +40,99 @@ func (p *pieces) Read(b []byte) (int, error) {
 func (*pieces) Write(b []byte) (int, error) { return len(b), nil }
 func (*pieces) Close() error                { return nil }
 
-// A caseOutcome is what a caller sees of one response: verdict is R, C, E or B as the cases
-// have it.
+// A caseOutcome is what a caller sees of one response, but for what a caseClient keeps:
+// verdict is R, C, E or B as the cases have it.
 type caseOutcome struct {
 	verdict byte
 	kind    Kind
 	offset  int64
+	why     string // the error's text, which quotes the server
 	status  int
-	body    string
-	infos   int
+	minor   int
+	length  int64
+	close   bool
 }
 
-// runCase asks once and says what came of it.
-func runCase(cfg Config, wire ...string) (o caseOutcome) {
-	c := NewConn(&pieces{left: wire}, &cfg)
+// A caseClient runs cases, one after the other, in memory that it uses again.
+type caseClient struct {
+	resp  Response
+	body  []byte
+	infos []byte // the 1xx responses, printed
+}
+
+// run asks once and says what came of it.
+func (u *caseClient) run(cfg *Config, wire ...string) (o caseOutcome) {
+	c := NewConn(&pieces{left: wire}, cfg)
 	defer c.Close()
-	req := Request{Host: "x", Informational: func(int, *Header) error { o.infos++; return nil }}
-	var resp Response
-	var bad *Error
-	if err := c.Do(context.Background(), &req, &resp); err != nil {
-		bad, o.verdict = err.(*Error), 'E'
-	} else {
-		o.status = resp.Status
-		body, err := resp.AppendBody(nil, -1)
-		o.body = string(body)
-		switch {
-		case err != nil:
-			bad, o.verdict = err.(*Error), 'B'
-		case c.Err() != nil:
-			o.verdict = 'C'
-		default:
-			o.verdict = 'R'
-		}
+	u.body, u.infos = u.body[:0], u.infos[:0]
+	req := Request{Host: "x", Informational: func(status int, h *Header) error {
+		u.infos = append(strconv.AppendInt(u.infos, int64(status), 10), h.buf...)
+		return nil
+	}}
+	failed := func(verdict byte, err error) {
+		bad := err.(*Error)
+		o.verdict, o.kind, o.offset, o.why = verdict, bad.Kind, bad.Offset, bad.Error()
 	}
-	if bad != nil {
-		o.kind, o.offset = bad.Kind, bad.Offset
+	if err := c.Do(context.Background(), &req, &u.resp); err != nil {
+		failed('E', err)
+		return o
+	}
+	o.status, o.minor, o.length, o.close = u.resp.Status, u.resp.Minor, u.resp.ContentLength, u.resp.Close
+	var err error
+	switch u.body, err = u.resp.AppendBody(u.body, -1); {
+	case err != nil:
+		failed('B', err)
+	case c.Err() != nil:
+		o.verdict = 'C'
+	default:
+		o.verdict = 'R'
 	}
 	return o
 }
 
-// splits returns where to cut a response in two: at every offset; in the few that are long,
-// at every one near both ends and at a stride between.
-func splits(wire string) (at []int) {
+// saw reports whether what u keeps of its last case is what v keeps of its own.
+func (u *caseClient) saw(v *caseClient) bool {
+	same := func(a, b *Header) bool {
+		return bytes.Equal(a.buf, b.buf) && slices.Equal(a.fields, b.fields) && a.known == b.known
+	}
+	return bytes.Equal(u.body, v.body) && bytes.Equal(u.infos, v.infos) && bytes.Equal(u.resp.reason, v.resp.reason) &&
+		same(&u.resp.Header, &v.resp.Header) && same(&u.resp.Trailer, &v.resp.Trailer)
+}
+
+// everyCut calls try for each way to cut n bytes in two, on as many goroutines as may run
+// at once, each with a client of its own, and returns the first error.
+//
+// With -short, and under the race detector, which makes it ten times as slow, a long response
+// is cut at each of 200 offsets at both ends and at a stride between: what it would find at
+// one offset it finds at another, since one goroutine does all.
+func everyCut(n int, try func(u *caseClient, at int) error) error {
 	const all, ends, stride = 3000, 200, 4093
-	for i := 1; i < len(wire); i++ {
-		if len(wire) <= all || i < ends || len(wire)-i < ends || i%stride == 0 {
-			at = append(at, i)
+	var next atomic.Int64
+	failed := make(chan error, runtime.GOMAXPROCS(0))
+	for range cap(failed) {
+		go func() {
+			u, err := new(caseClient), error(nil)
+			for at := int(next.Add(1)); at < n && err == nil; at = int(next.Add(1)) {
+				if (testing.Short() || raceDetector) && n > all && at > ends && n-at > ends && at%stride != 0 {
+					continue
+				}
+				err = try(u, at)
+			}
+			failed <- err
+		}()
+	}
+	var first error
+	for range cap(failed) {
+		if err := <-failed; err != nil && first == nil {
+			first = err
 		}
 	}
-	return at
+	return first
 }
 
 // Every case has the verdict it is listed with, and the same outcome however it is cut.
 func TestCases(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a head of 200 KB is read into a new buffer each time
 	data, err := os.ReadFile("testdata/cases/responses.json")
 	if err != nil {
 		t.Fatal(err)
@@ -112,8 +165,9 @@ func TestCases(t *testing.T) {
 			if bit, ok := lenient[c.N]; ok {
 				checkCase(t, Config{Lenient: bit}, string(wire), c.Verdict[strings.LastIndex(c.Verdict, ": ")+2], false)
 			}
-			if o := runCase(Config{}, string(wire)); c.N == 52 && o.infos != 1 {
-				t.Errorf("%d informational responses were delivered", o.infos)
+			var u caseClient
+			if u.run(&Config{}, string(wire)); c.N == 52 && !strings.HasPrefix(string(u.infos), "103") {
+				t.Errorf("informational responses: %q", u.infos)
 			}
 		})
 	}
@@ -124,23 +178,28 @@ func TestCases(t *testing.T) {
 // as good as C. That no request meets them on a socket is TestPoisonBehindResponse's.
 func checkCase(t *testing.T, cfg Config, wire string, want byte, tail bool) {
 	t.Helper()
-	later := func(o caseOutcome) caseOutcome {
-		if tail && o.verdict == 'R' {
-			o.verdict = 'C'
-		}
-		return o
-	}
-	whole := runCase(cfg, wire)
+	var one caseClient
+	whole := one.run(&cfg, wire)
 	if whole.verdict != want {
 		t.Fatalf("%c, want %c: %+v", whole.verdict, want, whole)
 	}
-	if got := later(runCase(cfg, strings.Split(wire, "")...)); got != whole {
-		t.Fatalf("byte by byte %+v, whole %+v", got, whole)
-	}
-	for _, i := range splits(wire) {
-		got := later(runCase(cfg, wire[:i], wire[i:]))
-		if got != whole {
-			t.Fatalf("cut at %d %+v, whole %+v", i, got, whole)
+	compare := func(u *caseClient, name string, wire ...string) error {
+		got := u.run(&cfg, wire...)
+		if tail && got.verdict == 'R' {
+			got.verdict = 'C'
 		}
+		if got == whole && u.saw(&one) {
+			return nil
+		}
+		return fmt.Errorf("%s %+v, body %.99q; whole %+v, body %.99q", name, got, u.body, whole, one.body)
+	}
+	if err := compare(new(caseClient), "byte by byte", strings.Split(wire, "")...); err != nil {
+		t.Fatal(err)
+	}
+	err := everyCut(len(wire), func(u *caseClient, at int) error {
+		return compare(u, "cut at "+strconv.Itoa(at), wire[:at], wire[at:])
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

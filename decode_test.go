@@ -418,6 +418,7 @@ func TestFrame(t *testing.T) {
 		{head: "200/Content-Length: -0", want: "bad framing at 33", length: -1},
 		{head: "200/Content-Length: 0_2", want: "bad framing at 33", length: -1},
 		{head: "200/Content-Length: 0x5", want: "bad framing at 33", length: -1},
+		{head: "200/Accept-Charset: 6/Content-Length: 5/Accept-Charset: x", want: "length 5", length: 5}, // as long a name
 		{head: "200/Content-Length: 5,", want: "bad framing at 33", length: -1},
 		{head: "200/Content-Length: ,5", want: "bad framing at 33", length: -1},
 		{head: "200/Content-Length:", want: "bad framing at 32", length: -1},

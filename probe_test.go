@@ -527,6 +527,11 @@ func (l *layer) Read(p []byte) (n int, err error) {
 // probing returns a connection with a probe under way, which ends once goOn is called. The
 // probe's result comes through the channel.
 func probing(t *testing.T, cfg *Config) (d *dialed, goOn func(), probed chan error) {
+	return probingIn(t, cfg, (*Conn).Probe)
+}
+
+// probingIn does so with the probe that is within another call.
+func probingIn(t *testing.T, cfg *Config, call func(*Conn) error) (d *dialed, goOn func(), result chan error) {
 	client, server := ends(t, "tcp")
 	l := &layer{Conn: client, entered: make(chan struct{}), goOn: make(chan struct{})}
 	goOn = sync.OnceFunc(func() { close(l.goOn); l.armed.Store(false) })
@@ -534,15 +539,15 @@ func probing(t *testing.T, cfg *Config) (d *dialed, goOn func(), probed chan err
 	d.exchange("/warm", answer("/warm"), "/warm")
 	l.armed.Store(true)
 	d.say("a ticket")
-	probed = make(chan error, 1)
-	go func() { probed <- d.c.Probe() }()
+	result = make(chan error, 1)
+	go func() { result <- call(d.c) }()
 	t.Cleanup(func() { goOn(); d.c.Close() })
 	select {
 	case <-l.entered:
 	case <-time.After(5 * time.Second):
 		t.Fatal("the probe does not read through the layer")
 	}
-	return d, goOn, probed
+	return d, goOn, result
 }
 
 // A request that comes while a probe is under way waits for it, and then goes on.
@@ -568,6 +573,27 @@ func TestSendWhileProbing(t *testing.T) {
 	}
 	d.head()
 	d.say(answer("/a"))
+}
+
+// A request canceled while the connection is probed for it is not sent.
+func TestCanceledWhileProbing(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	d, goOn, sent := probingIn(t, nil, func(c *Conn) error {
+		_, err := c.Send(ctx, get("/a"))
+		return err
+	})
+	wrote := d.c.Stats().BytesWritten
+	canceled := make(chan struct{})
+	context.AfterFunc(ctx, func() { close(canceled) })
+	cancel()
+	<-canceled
+	time.Sleep(time.Millisecond) // the exchange's own callback runs beside that one
+	goOn()
+	wantError(t, <-sent, Canceled, SentNothing)
+	if n := d.c.Stats().BytesWritten; n != wrote {
+		t.Errorf("%d bytes were written", n-wrote)
+	}
+	d.exchange("/b", answer("/b"), "/b")
 }
 
 // So does whoever waits for Ready, and whoever watches.

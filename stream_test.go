@@ -3,6 +3,7 @@ package h1
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -64,7 +65,7 @@ func TestPartsStreamCopies(t *testing.T) {
 	if n, err := io.Copy(&out, s); n != 12 || err != nil || out.String() != "first behind" {
 		t.Errorf("copied %d, %v: %q", n, err, out.String())
 	}
-	if n, err := io.Copy(s, strings.NewReader("answer")); n != 6 || err != nil {
+	if n, err := io.Copy(s, io.LimitReader(strings.NewReader("answer"), 10)); n != 6 || err != nil {
 		t.Errorf("copied %d, %v", n, err)
 	}
 	if err := s.(closeWriter).CloseWrite(); err != nil {
@@ -74,6 +75,27 @@ func TestPartsStreamCopies(t *testing.T) {
 		t.Errorf("the other end got %q", b)
 	}
 	s.Close()
+}
+
+// The same on a stream that is no net.Conn; and what a writer did not take is still there.
+func TestPartsStreamCopiesPlain(t *testing.T) {
+	under := newWireStream(false)
+	s := Parts{IO: wirePlain{under}, Buffered: []byte("first ")}.Stream()
+	full := errors.New("full")
+	if n, err := s.(io.WriterTo).WriteTo(&limitedWriter{2, full}); n != 2 || err != full {
+		t.Errorf("copied %d, %v", n, err)
+	}
+	under.send([]byte("behind"))
+	under.fail(io.EOF)
+	if b, err := io.ReadAll(s); string(b) != "rst behind" || err != nil {
+		t.Errorf("read %q, %v", b, err)
+	}
+	if n, err := s.(io.ReaderFrom).ReadFrom(strings.NewReader("answer")); n != 6 || err != nil {
+		t.Errorf("copied %d, %v", n, err)
+	}
+	if b := under.receive(100); string(b) != "answer" {
+		t.Errorf("the other end got %q", b)
+	}
 }
 
 // A head that the socket does not take in one write is written on, and answered.

@@ -1,0 +1,363 @@
+package h1
+
+// misuse_test.go: what a caller does wrong, or too late, is said to it, and costs the
+// connection no more than it must.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A request that may not be sent, or that is too late, is refused; not a byte of it is
+// written, and the connection serves the next.
+func TestRefusedBeforeTheFirstByte(t *testing.T) {
+	over, cancel := context.WithCancelCause(context.Background())
+	why := errors.New("enough")
+	cancel(why)
+	for _, c := range []struct {
+		name string
+		ctx  func() context.Context
+		req  *Request
+		resp *Response
+		kind Kind
+		is   error
+	}{
+		{"no Response", context.Background, get("/a"), nil, BadRequest, nil},
+		{"context canceled", func() context.Context { return over }, get("/a"), &Response{}, Canceled, why},
+		{"context's deadline", func() context.Context {
+			ctx, stop := context.WithDeadline(context.Background(), time.Now())
+			stop()
+			return ctx
+		}, get("/a"), &Response{}, Timeout, context.DeadlineExceeded},
+		{"body shorter than said", context.Background,
+			&Request{Method: "PUT", Host: "x", Body: strings.NewReader("abc"), ContentLength: 4}, &Response{}, BadRequest, nil},
+		{"body longer than said", context.Background,
+			&Request{Method: "PUT", Host: "x", Body: strings.NewReader("abc"), ContentLength: 2}, &Response{}, BadRequest, nil},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			inBubble(t, Config{}, false, func(r *rig) {
+				err := r.c.Do(c.ctx(), c.req, c.resp)
+				wantError(t, err, c.kind, SentNothing)
+				if c.is != nil && !errors.Is(err, c.is) {
+					t.Errorf("%v is not %v", err, c.is)
+				}
+				if n := r.s.writes.Load(); n != 0 {
+					t.Errorf("there were %d writes", n)
+				}
+				r.alive()
+			})
+		})
+	}
+}
+
+// Wait without a Response takes nothing from the exchange: it can be waited for again.
+func TestWaitWithoutResponse(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		k := r.begin(context.Background(), get("/a"))
+		wantError(t, k.x.Wait(context.Background(), nil), BadRequest, SentNothing)
+		r.serve("/a")
+		r.await(k)
+		r.got(k, "/a")
+		r.alive()
+	})
+}
+
+// One goroutine at a time writes a pushed body, and none does after its end. Who breaks that
+// is told so, and nothing else happens.
+func TestPushOutOfTurn(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.s.setWindow(200)
+		k := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Push: true, ContentLength: 1000})
+		first := make(chan error, 1)
+		go func() {
+			_, err := k.x.Write(make([]byte, 1000)) // it waits for the window
+			first <- err
+		}()
+		synctest.Wait()
+		n, err := k.x.Write([]byte("x"))
+		wantError(t, err, BadRequest, SentNothing)
+		wantError(t, k.x.CloseWrite(), BadRequest, SentNothing)
+		if n != 0 || len(first) != 0 {
+			t.Errorf("%d bytes were taken; the first Write has returned: %v", n, len(first) == 1)
+		}
+		r.s.setWindow(wireWindow)
+		if err := <-first; err != nil {
+			t.Fatal(err)
+		}
+		if err := k.x.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		_, err = k.x.Write([]byte("x"))
+		wantError(t, err, BadRequest, SentNothing)
+		wantError(t, k.x.CloseWrite(), BadRequest, SentNothing)
+		if _, body, _ := bytes.Cut(r.s.receive(1<<20), []byte("\r\n\r\n")); len(body) != 1000 {
+			t.Errorf("the server got %d bytes", len(body))
+		}
+		r.serve("/a")
+		r.await(k)
+		r.got(k, "/a")
+		r.alive()
+	})
+}
+
+// A limitedWriter takes so many bytes, and says so, with an error or without.
+type limitedWriter struct {
+	room int
+	err  error
+}
+
+func (w *limitedWriter) Write(p []byte) (int, error) {
+	n := min(w.room, len(p))
+	w.room -= n
+	if n < len(p) {
+		return n, w.err
+	}
+	return n, nil
+}
+
+// A writer that fails ends WriteTo with its own error and what it took; the connection is
+// well, and the body may be closed.
+func TestWriteToFails(t *testing.T) {
+	full := errors.New("full")
+	for _, c := range []struct{ err, want error }{{full, full}, {nil, io.ErrShortWrite}} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.serve("0123456789")
+			var resp Response
+			if err := r.c.Do(context.Background(), get("/"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			n, err := resp.Body.(io.WriterTo).WriteTo(&limitedWriter{3, c.err})
+			if n != 3 || err != c.want {
+				t.Errorf("%d, %v, want 3, %v", n, err, c.want)
+			}
+			resp.Body.Close()
+			r.alive()
+		})
+	}
+}
+
+// A body says of itself how long it is, so that it is read at once, before anything is
+// written.
+type sizedBody struct {
+	left int
+	read func(p []byte) (int, error)
+}
+
+func (b *sizedBody) Len() int                   { return b.left }
+func (b *sizedBody) Read(p []byte) (int, error) { return b.read(p) }
+
+// A short body that fails is found out before the head goes out: nothing was sent, and the
+// connection serves the next request.
+func TestSmallBodyFails(t *testing.T) {
+	broken := errors.New("disk on fire")
+	for _, c := range []struct {
+		name string
+		read func(p []byte) (int, error)
+		want error
+	}{
+		{"error", func(p []byte) (int, error) { return 0, broken }, broken},
+		{"error after some bytes", func(p []byte) (int, error) { return copy(p, "ab"), broken }, broken},
+		{"shorter than its Len", func(p []byte) (int, error) { return copy(p, "ab"), io.EOF }, errShort},
+		{"empty in spite of its Len", func(p []byte) (int, error) { return 0, io.EOF }, errShort},
+	} {
+		for _, depth := range []int{1, 4} {
+			inBubble(t, Config{Depth: depth}, false, func(r *rig) {
+				r.warm()
+				writes, requests := r.s.writes.Load(), r.c.Stats().Requests
+				_, err := r.c.Send(context.Background(), &Request{Method: "PUT", Host: "x", Body: &sizedBody{5, c.read}})
+				wantError(t, err, BodyFailed, SentNothing)
+				if !errors.Is(err, c.want) {
+					t.Errorf("%s: the cause of %v is not %v", c.name, err, c.want)
+				}
+				if n, m := r.s.writes.Load(), r.c.Stats().Requests; n != writes || m != requests {
+					t.Errorf("%s: %d writes, %d requests counted", c.name, n-writes, m-requests)
+				}
+				r.alive()
+			})
+		}
+	}
+}
+
+// A request canceled while its short body is read is not written.
+func TestCanceledInSmallBody(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		body := &sizedBody{5, func(p []byte) (int, error) {
+			cancel()
+			synctest.Wait()
+			return copy(p, "hello"), nil
+		}}
+		err := r.c.Do(ctx, &Request{Method: "PUT", Host: "x", Body: body}, &Response{})
+		wantError(t, err, Canceled, SentNothing)
+		if n := r.s.writes.Load(); n != 0 {
+			t.Errorf("there were %d writes", n)
+		}
+	})
+}
+
+// A body of which some was just read when its exchange was canceled gives nothing more, and
+// the rest of it is not the next response.
+func TestCancelAsBytesCome(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		cancel := a.x.Cancel
+		r.s.onRead.Store(&cancel)
+		r.raw("abc")
+		_, err := a.resp.Body.Read(make([]byte, 10))
+		wantError(t, err, Canceled, SentAll)
+		_, again := a.resp.Body.Read(make([]byte, 10))
+		wantError(t, again, Canceled, SentAll)
+		r.raw("def" + answer("/b"))
+		r.await(b)
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
+// A caller may end the exchange from within its callback for informational responses.
+func TestEndedByCallback(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(c *Conn, x Exchange)
+		kind Kind
+	}{
+		"Close":  {func(c *Conn, _ Exchange) { c.Close() }, Closed},
+		"Cancel": {func(_ *Conn, x Exchange) { x.Cancel() }, Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Config{}, false, func(r *rig) {
+				req, infos := get("/a"), 0
+				var k *call
+				req.Informational = func(int, *Header) error {
+					infos++
+					c.end(r.c, k.x)
+					return nil
+				}
+				k = r.begin(context.Background(), req)
+				r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+				r.await(k)
+				r.failed(k, c.kind, SentAll)
+				if infos != 1 {
+					t.Errorf("%d calls", infos)
+				}
+				r.dead()
+			})
+		})
+	}
+}
+
+// Shutdown does not wait for a response that nobody wants any more.
+func TestShutdownBehindTheLastWanted(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.await(a)
+		b.x.Cancel()
+		down := make(chan error, 1)
+		go func() { down <- r.c.Shutdown(context.Background()) }()
+		synctest.Wait()
+		if len(down) != 0 {
+			t.Fatal("Shutdown has not waited for /a")
+		}
+		r.serve("/a") // and never anything for /b
+		r.got(a, "/a")
+		if len(down) == 0 {
+			t.Fatal("Shutdown waits for /b")
+		}
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+		r.dead()
+	})
+}
+
+// A response that says close ends an upload behind it, of which the server will not act on
+// a byte.
+func TestCloseEndsUploadBehind(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+		if _, err := b.x.Write([]byte("some")); err != nil {
+			t.Fatal(err)
+		}
+		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/a")
+		r.await(a)
+		r.got(a, "/a")
+		_, err := b.x.Write([]byte("more"))
+		wantError(t, err, Closed, SentPart)
+		if bad, ok := err.(*Error); !ok || !bad.Unprocessed() {
+			t.Errorf("%v: not unprocessed", err)
+		}
+		r.await(b)
+		r.failed(b, Closed, SentPart)
+		r.dead()
+	})
+}
+
+// A refused expectation keeps the connection also where the head had outgrown the write
+// buffer, which is gone by then: the body is ended as an empty one.
+func TestExpectRefusedAfterLongHead(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		req := &Request{Method: "POST", Host: "x", Body: io.MultiReader(strings.NewReader("body"))}
+		req.Header.Add("Expect", "100-continue")
+		req.Header.Add("Long", strings.Repeat("x", 2*defaultBuffer))
+		k := r.begin(context.Background(), req)
+		r.raw("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n")
+		r.await(k)
+		r.got(k, "")
+		if _, body, _ := bytes.Cut(r.s.receive(1<<20), []byte("\r\n\r\n")); string(body) != "0\r\n\r\n" || k.resp.Status != 417 {
+			t.Errorf("status %d; behind the head was written %q", k.resp.Status, body)
+		}
+		r.alive()
+	})
+}
+
+// Whose own deadline ends a write, of which only the bytes of others behind it were left,
+// fails alone: another goes on with the write.
+func TestDeadlineWhileWritingForOthers(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		req := get("/a")
+		req.Deadline = time.Now().Add(time.Second)
+		long := get("/b")
+		long.Header.Add("Long", strings.Repeat("x", 1000))
+		r.s.setWindow(100) // all of /a, some of /b
+		ctx := context.Background()
+		a, err := r.c.Send(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := r.c.Send(ctx, long)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ka, kb := &call{x: a}, &call{x: b}
+		r.await(ka)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if bad, ok := ka.err.(*Error); !ka.over.Load() || !ok || bad.Kind != Timeout || bad.Sent == SentNothing {
+			t.Fatalf("/a: %v", ka.err) // of a write under way it is not known how far it has come
+		}
+		r.s.setWindow(wireWindow)
+		r.serve("/a", "/b")
+		r.await(kb)
+		r.got(kb, "/b")
+		if got := r.took(); got != "GET /a;GET /b;" {
+			t.Errorf("the server got %s", got)
+		}
+		r.alive()
+	})
+}

@@ -1,0 +1,251 @@
+//go:build unix
+
+package h1
+
+// socket_test.go: sockets that break, streams with only some of what a socket has, and what
+// comes at the worst moment of a turn.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A body that ends with the stream, over TLS that was cut off, is not whole: only the layer's
+// own end is one (RFC 9112, section 9.8). crypto/tls tells only a cut inside a record from
+// an end; between two it shows in length and chunks alone.
+func TestTLSTruncation(t *testing.T) {
+	end := func(d *dialed) { d.server.Close() }
+	between := func(d *dialed) { socket(d.server).Close() }
+	inside := func(d *dialed) {
+		socket(d.server).Write([]byte{23, 3, 3, 0, 100, 1, 2, 3}) // application data, 3 of 100 bytes
+		socket(d.server).Close()
+	}
+	const close, length, chunked = "\r\n", "Content-Length: 5\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n4\r\n"
+	for _, c := range []struct {
+		name, head, tail string
+		end              func(d *dialed)
+		whole            bool
+	}{
+		{"until close, ended", close, "", end, true},
+		{"until close, cut in a record", close, "", inside, false},
+		{"length, cut in a record", length, "", inside, false},
+		{"length, cut between records", length, "", between, false},
+		{"chunked, cut in a record", chunked, "\r\n", inside, false},
+		{"chunked, cut between records", chunked, "\r\n", between, false},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			d := dialUp(t, "tls", nil)
+			go func() {
+				d.head()
+				io.WriteString(d.server, "HTTP/1.1 200 OK\r\n"+c.head+"body"+c.tail)
+				c.end(d)
+			}()
+			body, err := fetch(d.c, get("/a"))
+			switch {
+			case body != "body":
+				t.Errorf("got %q", body)
+			case !c.whole:
+				wantError(t, err, Incomplete, SentAll)
+			case err != nil:
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A server that takes a request and closes without a word: that is Incomplete, and a request
+// that may be repeated may be sent again.
+func TestClosedWithoutAnswer(t *testing.T) {
+	for _, network := range []string{"tcp", "unix", "tls"} {
+		for _, depth := range []int{1, 4} {
+			d := dialUp(t, network, &Config{Depth: depth})
+			go func() { d.head(); d.server.Close() }()
+			err := d.c.Do(context.Background(), get("/a"), &Response{})
+			wantError(t, err, Incomplete, SentAll)
+			if bad, ok := err.(*Error); ok && (!bad.Retryable("GET") || bad.Retryable("POST") || bad.Unprocessed()) {
+				t.Errorf("%s: retryable: GET %v, POST %v", network, bad.Retryable("GET"), bad.Retryable("POST"))
+			}
+		}
+	}
+}
+
+// A head so long that the socket takes it in pieces fails by what happens meanwhile, and
+// says that some of it went out.
+func TestLongHeadFails(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(d *dialed, req *Request)
+		kind Kind
+	}{
+		{"reset", func(d *dialed, _ *Request) {
+			go func() {
+				io.ReadFull(d.server, make([]byte, 64<<10))
+				d.server.(*net.TCPConn).SetLinger(0)
+				d.server.Close()
+			}()
+		}, IO},
+		{"deadline", func(_ *dialed, req *Request) { req.Deadline = time.Now().Add(500 * time.Millisecond) }, Timeout},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := dialUp(t, "tcp", nil)
+			req := get("/a")
+			req.Header.Add("Long", strings.Repeat("x", 16<<20))
+			c.do(d, req)
+			err := d.c.Do(context.Background(), req, &Response{})
+			wantError(t, err, c.kind, SentPart)
+			if !d.c.State().Closed() {
+				t.Error(d.c.State())
+			}
+		})
+	}
+}
+
+// A turnHook acts inside a turn of the socket, before or after the look at it.
+type turnHook struct {
+	syscall.RawConn
+	before, inside func()
+}
+
+func (h *turnHook) Read(f func(uintptr) bool) error {
+	h.before()
+	return h.RawConn.Read(func(fd uintptr) bool { h.inside(); return f(fd) })
+}
+
+// A request canceled at the last moment before its bytes go out is not sent, and the
+// connection serves the next.
+func TestCanceledBeforeItsTurn(t *testing.T) {
+	for name, hook := range map[string]func(h *turnHook, cancel func()){
+		"before": func(h *turnHook, cancel func()) { h.before = cancel },
+		"inside": func(h *turnHook, cancel func()) { h.inside = cancel },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := dialUp(t, "tcp", nil)
+			d.exchange("/warm", answer("/warm"), "/warm")
+			wrote := d.c.Stats()
+			h := &turnHook{d.c.sock, func() {}, func() {}}
+			ctx, cancel := context.WithCancel(context.Background())
+			hook(h, func() {
+				cancel()
+				d.settle(func() bool { d.c.mu.Lock(); defer d.c.mu.Unlock(); return d.c.queue.head == nil })
+			})
+			real := d.c.sock
+			d.c.sock = h
+			err := d.c.Do(ctx, get("/a"), &Response{})
+			d.c.sock = real
+			wantError(t, err, Canceled, SentNothing)
+			if s := d.c.Stats(); s.BytesWritten != wrote.BytesWritten || s.Requests != wrote.Requests {
+				t.Errorf("%+v, before %+v", s, wrote)
+			}
+			d.exchange("/b", answer("/b"), "/b")
+		})
+	}
+}
+
+// fakeSocket is a stream that says of itself that there is a socket under it.
+type fakeSocket struct {
+	io.ReadWriteCloser
+	raw func() (syscall.RawConn, error)
+}
+
+func (s fakeSocket) SyscallConn() (syscall.RawConn, error) { return s.raw() }
+
+// A stream that only has a socket's SyscallConn is probed like the socket. One whose
+// descriptor cannot be had, or is no socket, is used without.
+func TestStreamWithDescriptor(t *testing.T) {
+	client, server := ends(t, "tcp")
+	c := NewConn(fakeSocket{client, client.(syscall.Conn).SyscallConn}, nil)
+	defer c.Close()
+	if err := c.Probe(); err != nil {
+		t.Fatal(err)
+	}
+	server.Close()
+	for end := time.Now().Add(5 * time.Second); c.Probe() == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the end of the socket is not seen")
+		}
+	}
+	wantError(t, c.Do(context.Background(), get("/a"), &Response{}), Closed, SentNothing)
+	if n := c.Stats().BytesWritten; n != 0 {
+		t.Errorf("%d bytes were written", n)
+	}
+
+	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for name, raw := range map[string]func() (syscall.RawConn, error){
+		"no descriptor": func() (syscall.RawConn, error) { return nil, errors.New("none today") },
+		"no socket":     file.SyscallConn,
+	} {
+		c := NewConn(fakeSocket{newMirror(echo), raw}, nil)
+		defer c.Close()
+		for range 2 {
+			if body, err := fetch(c, get("/a")); body != "/a" || err != nil {
+				t.Errorf("%s: %q, %v", name, body, err)
+			}
+		}
+		if err := c.Probe(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// layerWithout is a layer over a socket that has no deadlines.
+type layerWithout struct {
+	io.ReadWriteCloser
+	under net.Conn
+}
+
+func (l layerWithout) NetConn() net.Conn { return l.under }
+
+// Through a layer without deadlines nothing can be read without waiting: bytes under it that
+// may be the layer's own end nothing, the socket's end does.
+func TestLayerWithoutDeadlines(t *testing.T) {
+	client, server := ends(t, "tcp")
+	d := &dialed{T: t, c: NewConn(layerWithout{newMirror(echo), client}, nil), client: client, server: server}
+	defer d.c.Close()
+	d.say("a ticket")
+	for range 2 {
+		if body, err := fetch(d.c, get("/a")); body != "/a" || err != nil {
+			t.Fatal(body, err)
+		}
+	}
+	if err := d.c.Probe(); err != nil {
+		t.Error(err)
+	}
+	client.Read(make([]byte, 100))
+	server.Close()
+	d.settle(d.readable)
+	wantError(t, d.c.Probe(), Closed, SentNothing)
+}
+
+// A limited reader over a file that is shorter than its limit is left where it is, and the
+// body fails.
+func TestFileShorterThanItsLimit(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(name, make([]byte, 10000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	d := dialUp(t, "tcp", nil)
+	go io.Copy(io.Discard, d.server)
+	body := &io.LimitedReader{R: file, N: 15000}
+	err = d.c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: body, ContentLength: 15000}, &Response{})
+	wantError(t, err, BodyFailed, SentPart)
+	if !errors.Is(err, errShort) || body.N != 5000 {
+		t.Errorf("%v; %d bytes are left of the limit, want 5000", err, body.N)
+	}
+}
