@@ -313,8 +313,7 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 			if c.smallChunks(d.remain, len(p)) {
 				c.resize(chunkBuffer)
 			}
-			m, err := c.readData(e, p[n:min(int64(len(p)), int64(n)+d.remain)])
-			d.took(m)
+			m, err := c.readChunk(e, p[n:])
 			if n += m; err != nil {
 				return n, false, err
 			}
@@ -337,6 +336,26 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 			}
 		}
 	}
+}
+
+// readChunk reads data of the current chunk. Where p has room for more, what follows the
+// chunk comes with the same read of the stream, and is put where framing is parsed.
+func (c *Conn) readChunk(e *exchange, p []byte) (int, *Error) {
+	d := &e.recv.chunks
+	if room := int64(len(p)); room > d.remain {
+		room = d.remain
+		if c.br.Buffered() == 0 && room >= int64(c.br.Size()) {
+			room += int64(c.br.Size())
+		}
+		p = p[:min(int64(len(p)), room)]
+	}
+	n, err := c.readData(e, p)
+	if more := int64(n) - d.remain; more > 0 {
+		n = int(d.remain)
+		c.fill(p[n : n+int(more)])
+	}
+	d.took(n)
+	return n, err
 }
 
 // chunkBuffer is the size of the buffer for a body in small chunks that is read into large

@@ -64,9 +64,9 @@ type Conn struct {
 
 	// Owned by the read half.
 	br       *bufio.Reader
-	old      *bufio.Reader // its buffered bytes come first: br while it changes size
-	rerr     error         // what a read returned along with its last bytes
-	cleanEnd bool          // the last read of data found io.EOF
+	spill    []byte // bytes of the stream that are to go into br first
+	rerr     error  // what a read returned along with its last bytes
+	cleanEnd bool   // the last read of data found io.EOF
 }
 
 // Stats counts what went over a connection since NewConn.

@@ -17,8 +17,10 @@ type source Conn
 
 func (s *source) Read(p []byte) (int, error) {
 	c := (*Conn)(s)
-	if c.old != nil && c.old.Buffered() > 0 {
-		return c.old.Read(p)
+	if len(c.spill) > 0 {
+		n := copy(p, c.spill)
+		c.spill = c.spill[n:]
+		return n, nil
 	}
 	if err := c.rerr; err != nil {
 		return 0, err
@@ -191,11 +193,16 @@ func (c *Conn) more(e *exchange, op string) *Error {
 
 // resize moves what is buffered into a buffer of another size.
 func (c *Conn) resize(size int) {
-	c.old = c.br
+	old := c.br
 	c.br = getReader(size, (*source)(c))
-	if n := c.old.Buffered(); n > 0 {
-		c.br.Peek(n)
-	}
-	putReader(c.old)
-	c.old = nil
+	b, _ := old.Peek(old.Buffered())
+	c.fill(b)
+	putReader(old)
+}
+
+// fill puts bytes that were read from the stream into br, which is empty and holds them.
+func (c *Conn) fill(b []byte) {
+	c.spill = b
+	c.br.Peek(len(b))
+	c.spill = nil
 }
