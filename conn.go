@@ -64,9 +64,8 @@ type Conn struct {
 
 	// Owned by the read half.
 	br       *bufio.Reader
-	spill    []byte // bytes of the stream that are to go into br first
-	rerr     error  // what a read returned along with its last bytes
-	cleanEnd bool   // the last read of data found io.EOF
+	rerr     error // what a read returned along with its last bytes
+	cleanEnd bool  // the last read of data found io.EOF
 }
 
 // Stats counts what went over a connection since NewConn.

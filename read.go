@@ -27,6 +27,7 @@ type reception struct {
 	infos   int          // 1xx responses before the final one
 	moved   int64        // bytes read for nobody
 	closeBy time.Time    // the end of Close's patience
+	spill   []byte       // bytes of the stream that are to go into br first: see fill
 	trailer bool         // head is at work on the trailer section
 	done    bool         // the response has ended
 }

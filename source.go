@@ -17,9 +17,9 @@ type source Conn
 
 func (s *source) Read(p []byte) (int, error) {
 	c := (*Conn)(s)
-	if len(c.spill) > 0 {
-		n := copy(p, c.spill)
-		c.spill = c.spill[n:]
+	if e := c.reader; e != nil && len(e.recv.spill) > 0 {
+		n := copy(p, e.recv.spill)
+		e.recv.spill = e.recv.spill[n:]
 		return n, nil
 	}
 	if err := c.rerr; err != nil {
@@ -202,7 +202,7 @@ func (c *Conn) resize(size int) {
 
 // fill puts bytes that were read from the stream into br, which is empty and holds them.
 func (c *Conn) fill(b []byte) {
-	c.spill = b
+	c.reader.recv.spill = b
 	c.br.Peek(len(b))
-	c.spill = nil
+	c.reader.recv.spill = nil
 }
