@@ -94,7 +94,9 @@
 // After a 101 that was asked for (with the Upgrade and Connection fields), and after any
 // 2xx to CONNECT, the connection speaks HTTP no longer. [Conn.Detach] gives the stream
 // back, with what was read beyond the response; [Parts.Stream] makes one stream of both.
-// Any other answer is an ordinary response, and HTTP goes on.
+// The request is out whole by then; a 101 that comes while some of its body is still the
+// caller's, or is held back for a 100, is an error ([NotSwitched]). Any other answer is an
+// ordinary response, and HTTP goes on.
 //
 // # Errors, and sending again
 //
@@ -125,10 +127,12 @@
 //
 // There are no time limits by default. A context ends an exchange, and so do
 // Request.Deadline, Config.HeadTimeout and Config.StallTimeout, which, other than a
-// context that can be done, allocate nothing. A request that is ended while it waits its
-// turn leaves no trace. One that was written whole and shares the connection with others
-// is abandoned: its response is drained by whoever reads next, up to MaxDrain bytes, and
-// the connection lives. Anything else ends the connection.
+// context that can be done, allocate nothing. A context's end reaches its exchange by way
+// of another goroutine ([context.AfterFunc]): calls fail soon after it, not at once. A
+// request that is ended while it waits its turn leaves no trace. One that was written
+// whole and shares the connection with others is abandoned: its response is drained by
+// whoever reads next, up to MaxDrain bytes, and the connection lives. Anything else ends
+// the connection.
 //
 // # What the stream can do
 //
