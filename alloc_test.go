@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -22,6 +21,20 @@ const (
 	chunkedReply = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nA: b\r\n\r\n"
 	emptyReply   = "HTTP/1.1 204 No Content\r\n\r\n"
 )
+
+// answerTo answers every request with the same bytes: a chunked one at its end, which looks
+// like a head of its own to a mirror, and one that expects 100 with that first.
+func answerTo(wire string) func(dst, head []byte) []byte {
+	return func(dst, head []byte) []byte {
+		switch {
+		case bytes.Contains(head, []byte("Expect: ")):
+			return append(dst, "HTTP/1.1 100 Continue\r\n\r\n"...)
+		case bytes.Contains(head, []byte("Transfer-Encoding: ")):
+			return dst
+		}
+		return append(dst, wire...)
+	}
+}
 
 // A user makes exchanges and allocates nothing itself.
 type user struct {
@@ -81,6 +94,37 @@ func (u *user) row(ctx context.Context) {
 	}
 }
 
+// apart sends without a context, and waits with one, which costs one allocation more than
+// where both are the same.
+func (u *user) apart(ctx context.Context) {
+	x, err := u.c.Send(context.Background(), &u.req)
+	if err == nil {
+		err = x.Wait(ctx, &u.resp)
+	}
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	u.readBody()
+}
+
+// whole makes one exchange, and takes its body into a slice used before.
+func (u *user) whole(ctx context.Context) {
+	if err := u.c.Do(ctx, &u.req, &u.resp); err != nil {
+		u.t.Fatal(err)
+	}
+	var err error
+	if u.buf, err = u.resp.AppendBody(u.buf[:0], -1); err != nil {
+		u.t.Fatal(err)
+	}
+	u.buf = u.buf[:cap(u.buf)]
+}
+
+// postChunked gives the request a body that is not said to be of any length.
+func (u *user) postChunked(size int) {
+	u.post(size)
+	u.req.ContentLength = -1
+}
+
 // post gives the request a body, to be read again each time.
 func (u *user) post(size int) {
 	u.req.Method = "POST"
@@ -88,18 +132,20 @@ func (u *user) post(size int) {
 	u.req.Body = u.body
 }
 
-func TestAllocExchange(t *testing.T) {
-	plain := context.Background()
-	done, cancel := context.WithCancel(plain)
-	defer cancel()
-	for _, c := range []struct {
-		name  string
-		cfg   Config
-		reply string
-		setup func(u *user)
-		run   func(u *user)
-		max   float64
-	}{
+// An allocCase is something a user does again and again, and what each time may allocate.
+type allocCase struct {
+	name  string
+	cfg   Config
+	reply string
+	setup func(u *user)
+	run   func(u *user)
+	max   float64
+}
+
+// allocCases are those without a context that may end (plain), and some with one (done).
+func allocCases(plain, done context.Context) []allocCase {
+	everyTimeout := Config{ExpectTimeout: time.Hour, HeadTimeout: time.Hour, StallTimeout: time.Hour}
+	return []allocCase{
 		{"GET, length", Config{}, lengthReply, nil, func(u *user) { u.do(plain) }, 0},
 		{"GET, chunked", Config{}, chunkedReply, nil, func(u *user) { u.do(plain) }, 0},
 		{"GET, empty", Config{}, emptyReply, nil, func(u *user) { u.do(plain) }, 0},
@@ -114,6 +160,17 @@ func TestAllocExchange(t *testing.T) {
 		{"POST, long", Config{}, lengthReply, func(u *user) { u.post(100000) }, func(u *user) { u.do(plain) }, 0},
 		{"POST, chunked reply", Config{}, chunkedReply, func(u *user) { u.post(100) }, func(u *user) { u.do(plain) }, 0},
 		{"POST, pipelining", Config{Depth: 16}, lengthReply, func(u *user) { u.post(100) }, func(u *user) { u.do(plain) }, 0},
+		{"POST, chunked", Config{}, lengthReply, func(u *user) { u.postChunked(100) }, func(u *user) { u.do(plain) }, 0},
+		{"POST, chunked and long, both ways", Config{}, chunkedReply, func(u *user) { u.postChunked(100000) }, func(u *user) { u.do(plain) }, 0},
+		{"POST, all timeouts", everyTimeout, lengthReply, func(u *user) {
+			u.post(100000)
+			u.req.Deadline = time.Now().Add(time.Hour)
+		}, func(u *user) { u.do(plain) }, 0},
+		{"ExpectTimeout", everyTimeout, lengthReply, func(u *user) {
+			u.postChunked(100)
+			u.req.Header.Add("Expect", "100-continue")
+		}, func(u *user) { u.do(plain) }, 0},
+		{"AppendBody", Config{}, chunkedReply, nil, func(u *user) { u.whole(plain) }, 0},
 		{"1xx", Config{}, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + lengthReply, func(u *user) {
 			u.req.Informational = func(int, *Header) error { return nil }
 		}, func(u *user) { u.do(plain) }, 0},
@@ -137,12 +194,20 @@ func TestAllocExchange(t *testing.T) {
 		{"Timing", Config{Timing: true}, lengthReply, nil, func(u *user) { u.do(plain) }, 0},
 		{"context", Config{}, lengthReply, nil, func(u *user) { u.do(done) }, 2},
 		{"context, POST", Config{}, chunkedReply, func(u *user) { u.post(100) }, func(u *user) { u.do(done) }, 2},
+		{"context, of Wait", Config{}, lengthReply, nil, func(u *user) { u.apart(done) }, 3},
 		{"context, in a row", Config{Depth: 16}, lengthReply, nil, func(u *user) { u.row(done) }, 16 * 2},
-	} {
+	}
+}
+
+func TestAllocExchange(t *testing.T) {
+	plain := context.Background()
+	done, cancel := context.WithCancel(plain)
+	defer cancel()
+	for _, c := range allocCases(plain, done) {
 		for name, stream := range map[string]func() io.ReadWriteCloser{
-			"memory":                   func() io.ReadWriteCloser { return newMirror(replyWith(c.reply)) },
-			"memory without deadlines": func() io.ReadWriteCloser { return wirePlain{newMirror(replyWith(c.reply))} },
-			"tcp":                      func() io.ReadWriteCloser { return dialCanned(t, c.reply) },
+			"memory":                   func() io.ReadWriteCloser { return newMirror(answerTo(c.reply)) },
+			"memory without deadlines": func() io.ReadWriteCloser { return wirePlain{newMirror(answerTo(c.reply))} },
+			"tcp":                      func() io.ReadWriteCloser { return dialServer(t, answerTo(c.reply)) },
 		} {
 			t.Run(strings.ReplaceAll(c.name+"/"+name, " ", "_"), func(t *testing.T) {
 				conn := NewConn(stream(), &c.cfg)
@@ -162,10 +227,6 @@ func TestAllocExchange(t *testing.T) {
 		}
 	}
 }
-
-// dialCanned is a server behind a socket that answers every request with the same bytes,
-// and allocates nothing for it.
-func dialCanned(t *testing.T, reply string) net.Conn { return dialServer(t, replyWith(reply)) }
 
 // A tinyStream sends one reply when a Write ends a request, and holds nothing. A body ends
 // with the byte 'e', which stands nowhere else in it.
@@ -191,82 +252,117 @@ func (s *tinyStream) Close() error                     { return nil }
 func (s *tinyStream) SetReadDeadline(time.Time) error  { return nil }
 func (s *tinyStream) SetWriteDeadline(time.Time) error { return nil }
 
+// An idleCase is what goes over a connection before it is idle.
+type idleCase struct {
+	cfg   *Config
+	plain bool // the stream has no deadlines
+	tcp   bool
+	post  int
+	timed bool
+	row   bool
+	ctx   bool
+}
+
+// stream makes the stream of one connection.
+func (k *idleCase) stream(t *testing.T) io.ReadWriteCloser {
+	switch {
+	case k.tcp:
+		nc := dialServer(t, replyWith(lengthReply))
+		io.WriteString(nc, "POST / HTTP/1.1\r\nContent-Length: 20000\r\n\r\n"+strings.Repeat("x", 20000)) // the server's memory is not h1's
+		if _, err := io.ReadFull(nc, make([]byte, len(lengthReply))); err != nil {
+			t.Fatal(err)
+		}
+		return nc
+	case k.plain:
+		return wirePlain{&tinyStream{}}
+	}
+	return &tinyStream{}
+}
+
+// use makes two or three exchanges on a connection.
+func (k *idleCase) use(u *user, c *Conn, ctx context.Context) {
+	u.c, u.req.Body, u.req.Method, u.body, u.req.Deadline = c, nil, "", nil, time.Time{}
+	u.do(context.Background())
+	if k.post > 0 {
+		u.post(k.post)
+	}
+	if k.timed {
+		u.req.Deadline = time.Now().Add(time.Hour)
+	}
+	u.do(ctx)
+	if k.row { // a tiny stream owes one reply at most
+		if u.body != nil {
+			u.body.Seek(0, io.SeekStart)
+		}
+		u.apart(ctx)
+	}
+	runtime.Gosched() // goroutines that are over are the runtime's, each a few hundred bytes
+}
+
 // An idle connection costs no goroutine and at most 512 bytes, whatever went over it.
 func TestAllocIdle(t *testing.T) {
-	const conns, most = 4000, 512
-	for name, c := range map[string]struct {
-		cfg   *Config
-		plain bool
-		post  int
-		timed bool
-		row   bool
-	}{
+	timeouts := &Config{HeadTimeout: time.Hour, StallTimeout: time.Hour, ExpectTimeout: time.Hour}
+	all := *timeouts
+	all.Depth, all.TitleCase = 16, true
+	for name, k := range map[string]idleCase{
 		"defaults":               {},
 		"Config":                 {cfg: &Config{TitleCase: true}},
 		"POST":                   {post: 10},
 		"long POST":              {post: 10000},
 		"pipelining":             {cfg: &Config{Depth: 16}, row: true},
-		"timeouts":               {cfg: &Config{HeadTimeout: time.Hour, StallTimeout: time.Hour}, timed: true},
-		"timeouts, no deadlines": {cfg: &Config{HeadTimeout: time.Hour, StallTimeout: time.Hour}, timed: true, plain: true},
+		"timeouts":               {cfg: timeouts, timed: true},
+		"timeouts, no deadlines": {cfg: timeouts, timed: true, plain: true},
+		"context":                {ctx: true},
+		"tcp":                    {tcp: true},
+		"tcp, all but timeouts":  {cfg: &Config{Depth: 16, TitleCase: true}, post: 10000, row: true, ctx: true, tcp: true}, // timers are the runtime's
+		"all at once":            {cfg: &all, timed: true, post: 10000, row: true, ctx: true, plain: true},
 	} {
-		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
-			streams := make([]tinyStream, conns)
-			rws := make([]io.ReadWriteCloser, conns)
-			for i := range rws {
-				if rws[i] = &streams[i]; c.plain {
-					rws[i] = wirePlain{&streams[i]}
-				}
-			}
-			held := make([]*Conn, conns)
-			use := func(u *user) {
-				u.do(context.Background())
-				if c.post > 0 {
-					u.post(c.post)
-				}
-				if c.timed {
-					u.req.Deadline = time.Now().Add(time.Hour)
-				}
-				u.do(context.Background())
-				if c.row { // a tiny stream owes one reply at most
-					x, err := u.c.Send(context.Background(), &u.req)
-					if err == nil {
-						err = x.Wait(context.Background(), &u.resp)
-					}
-					if err != nil {
-						t.Fatal(err)
-					}
-					u.readBody()
-				}
-			}
-			for range 200 { // the first of all fill pools, and the runtime's tables
-				use(newUser(t, NewConn(&tinyStream{}, c.cfg)))
-			}
-			u := newUser(t, nil)
-			before, goroutines := heap(), runtime.NumGoroutine()
-			for i := range held {
-				held[i] = NewConn(rws[i], c.cfg)
-				u.c, u.req.Body, u.req.Method, u.body, u.req.Deadline = held[i], nil, "", nil, time.Time{}
-				use(u)
-				runtime.Gosched() // goroutines that are over are the runtime's, each a few hundred bytes
-			}
-			u.c, u.body, u.req, u.resp = nil, nil, Request{}, Response{}
-			for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), goroutines)
-				}
-			}
-			each := (heap() - before) / conns
-			t.Logf("%d bytes", each)
-			if each > most {
-				t.Errorf("an idle connection holds %d bytes", each)
-			}
-			for _, c := range held {
-				if !c.State().Idle() {
-					t.Fatal(c.State(), c.Err())
-				}
-				c.Close()
-			}
-		})
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) { k.check(t) })
+	}
+}
+
+func (k *idleCase) check(t *testing.T) {
+	conns, most := 4000, int64(512)
+	if k.tcp {
+		conns = 400
+	}
+	ctx := context.Background()
+	if k.ctx {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+	}
+	rws, held := make([]io.ReadWriteCloser, conns), make([]*Conn, conns)
+	for i := range rws {
+		rws[i] = k.stream(t)
+	}
+	u := newUser(t, nil)
+	for range 200 { // the first of all fill pools, and the runtime's tables
+		c := NewConn(&tinyStream{}, k.cfg)
+		k.use(u, c, ctx)
+		c.Close()
+	}
+	before, goroutines := heap(), runtime.NumGoroutine()
+	for i := range held {
+		held[i] = NewConn(rws[i], k.cfg)
+		k.use(u, held[i], ctx)
+	}
+	u.c, u.body, u.req, u.resp = nil, nil, Request{}, Response{}
+	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > goroutines; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), goroutines)
+		}
+	}
+	each := (heap() - before) / int64(conns)
+	t.Logf("%d bytes", each)
+	if each > most {
+		t.Errorf("an idle connection holds %d bytes", each)
+	}
+	for _, c := range held {
+		if !c.State().Idle() {
+			t.Fatal(c.State(), c.Err())
+		}
+		c.Close()
 	}
 }
 

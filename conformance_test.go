@@ -1,8 +1,9 @@
 package h1
 
-// conformance_test.go: docs/conformance.md names only what is there, and all of it.
+// conformance_test.go: docs/conformance.md names only what is there, and all of it;
+// docs/coverage.md only what is there.
 //
-// Rule: the document is the list of what h1 promises; a promise whose test has gone, or
+// Rule: the first document is the list of what h1 promises; a promise whose test has gone, or
 // was renamed, fails here.
 
 import (
@@ -79,6 +80,29 @@ func TestConformance(t *testing.T) {
 			if !slices.Contains(held[id], name) {
 				t.Errorf("%s says that it holds %s; docs/conformance.md does not", name, id)
 			}
+		}
+	}
+}
+
+// TestCoverage: docs/coverage.md names only functions that are there, and lines of theirs.
+func TestCoverage(t *testing.T) {
+	text, err := os.ReadFile("docs/coverage.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+\\.go)` \\| `(\\w+)` \\| `(.+?)` \\| .+ \\|$").FindAllStringSubmatch(string(text), -1)
+	if len(rows) == 0 {
+		t.Fatal("docs/coverage.md names nothing")
+	}
+	for _, row := range rows {
+		src, err := os.ReadFile(row[1])
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		f := regexp.MustCompile(`(?ms)^func (\([^)]+\) )?` + row[2] + `\(.*?^}$`).Find(src)
+		if !bytes.Contains(f, []byte("\t"+row[3]+"\n")) {
+			t.Errorf("docs/coverage.md: %s of %s has no line %q", row[2], row[1], row[3])
 		}
 	}
 }

@@ -444,6 +444,10 @@ func TestFrame(t *testing.T) {
 
 		{head: "103/Content-Length: x", want: "none"},
 		{head: "204/Content-Length: 5", want: "none"},
+		{head: "103/Transfer-Encoding: chunked", want: "none"},
+		{head: "204/Transfer-Encoding: chunked", want: "none"},
+		{head: "204/Content-Length: x/Transfer-Encoding: y", want: "none"},
+		{head: "304/Content-Length: 5/Transfer-Encoding: chunked", want: "none", length: -1},
 		{head: "304/Content-Length: 5", want: "none", length: 5},
 		{head: "304", want: "none", length: -1},
 		{head: "200/Content-Length: 5", q: asked{head: true}, want: "none", length: 5},

@@ -257,6 +257,43 @@ func TestEndedByCallback(t *testing.T) {
 	}
 }
 
+// With somebody behind, canceling there costs no more than the response.
+func TestCanceledByCallback(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		req := get("/a")
+		var a *call
+		req.Informational = func(int, *Header) error { a.x.Cancel(); return nil }
+		a = r.begin(context.Background(), req)
+		b := r.begin(context.Background(), get("/b"))
+		r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+		r.await(a)
+		r.failed(a, Canceled, SentAll)
+		r.serve("/a", "/b")
+		r.await(b)
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
+// Who waits for a response when its time is over already, behind one nobody waits for, is
+// told at once, and the other gets its own.
+func TestDeadlineOverBeforeWait(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		late := get("/b")
+		late.Deadline = time.Now().Add(time.Second)
+		b := r.begin(context.Background(), late)
+		time.Sleep(2 * time.Second)
+		r.await(b)
+		r.failed(b, Timeout, SentAll)
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+	})
+}
+
 // Shutdown does not wait for a response that nobody wants any more.
 func TestShutdownBehindTheLastWanted(t *testing.T) {
 	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
