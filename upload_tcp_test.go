@@ -105,6 +105,37 @@ func TestMemoryBody(t *testing.T) {
 	}
 }
 
+// A socket that takes nothing at once gets the request when it has room again.
+func TestMemoryBodyFullSocket(t *testing.T) {
+	client, server := narrowPair(t)
+	client.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	before, err := client.Write(make([]byte, 1<<20))
+	if err == nil {
+		t.Skip("the sockets hold a megabyte")
+	}
+	client.SetWriteDeadline(time.Time{})
+	served := make(chan error, 1)
+	go func() {
+		in := bufio.NewReader(server)
+		io.CopyN(io.Discard, in, int64(before))
+		body, err := took(in)
+		if err == nil && !bytes.Equal(body, tcpBytes()[:64<<10]) {
+			err = errors.New("other bytes arrived")
+		}
+		io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		served <- err
+	}()
+	c := NewConn(client, nil)
+	defer c.Close()
+	var resp Response
+	if err := c.Do(context.Background(), post(64<<10), &resp); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A response that comes before the body was taken is delivered, and once the body is out
 // the connection goes on.
 func TestMemoryBodyAnsweredEarly(t *testing.T) {
