@@ -162,6 +162,10 @@ func allocCases(plain, done context.Context) []allocCase {
 		{"POST, pipelining", Config{Depth: 16}, lengthReply, func(u *user) { u.post(100) }, func(u *user) { u.do(plain) }, 0},
 		{"POST, chunked", Config{}, lengthReply, func(u *user) { u.postChunked(100) }, func(u *user) { u.do(plain) }, 0},
 		{"POST, chunked and long, both ways", Config{}, chunkedReply, func(u *user) { u.postChunked(100000) }, func(u *user) { u.do(plain) }, 0},
+		{"POST, any reader", Config{}, chunkedReply, func(u *user) {
+			u.post(100000)
+			u.req.Body = struct{ io.Reader }{u.body}
+		}, func(u *user) { u.do(plain) }, 0},
 		{"POST, all timeouts", everyTimeout, lengthReply, func(u *user) {
 			u.post(100000)
 			u.req.Deadline = time.Now().Add(time.Hour)
@@ -225,6 +229,28 @@ func TestAllocExchange(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Goroutines that write what a body has left in the buffer end with their exchange, also
+// where the processor is busy.
+func TestFlushersDoNotPileUp(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	c := NewConn(newMirror(answerTo(emptyReply)), nil)
+	defer c.Close()
+	before := runtime.NumGoroutine()
+	var resp Response
+	for range 1000 {
+		req := &Request{Method: "POST", Host: "x", Body: io.LimitReader(strings.NewReader("body"), 4)}
+		if err := c.Do(context.Background(), req, &resp); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := resp.AppendBody(nil, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := runtime.NumGoroutine() - before; n > 10 {
+		t.Errorf("%d goroutines after 1000 exchanges that have ended", n)
 	}
 }
 

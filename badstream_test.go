@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -89,19 +90,23 @@ func TestReadTimesOutEarly(t *testing.T) {
 // to write at once.
 func TestClosedBetweenWrites(t *testing.T) {
 	var conn *Conn
-	var last int
-	writes := 0
-	conn = NewConn(&quirk{&pieces{}, nil, func(p []byte) (int, error) {
-		if writes++; writes == 2 { // the head and a chunk's size, or the chunk
+	var writes, last atomic.Int32
+	closed := make(chan struct{})
+	conn = NewConn(&quirk{&pieces{}, func([]byte) (int, error) {
+		<-closed // nothing is answered
+		return 0, io.ErrClosedPipe
+	}, func(p []byte) (int, error) {
+		if writes.Add(1) == 2 { // the head and a chunk's size, or the chunk
 			conn.Close()
-			last = writes
+			last.Store(2)
+			close(closed)
 		}
 		return len(p), nil
 	}}, nil)
 	body := io.MultiReader(strings.NewReader(strings.Repeat("x", 2*pumpBuffer)))
 	err := conn.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: body}, &Response{})
 	wantError(t, err, Closed, SentPart)
-	if writes != last {
-		t.Errorf("%d writes, %d of them after Close", writes, writes-last)
+	if n := writes.Load(); n != last.Load() {
+		t.Errorf("%d writes, %d of them after Close", n, n-last.Load())
 	}
 }

@@ -36,7 +36,7 @@ type Conn struct {
 	timed    bool // a request has had a Deadline
 	probing  bool // the stream is being read for a probe
 	owing    bool // wbuf is to be written by the read that comes next
-	flushing bool // soon is about to run
+	flushing bool // soon runs, or is about to
 	gone     bool // rw was closed, or given back by Detach
 	writing  bool // somebody is in a write on rw, or about to be
 	inRead   bool // reader is in a read on rw

@@ -28,8 +28,7 @@ type exchange struct {
 	stop   func() bool // takes the context's callback back
 	done   func()      // that callback; made once
 	pump   func()      // writes the body; made once
-	flush  func()      // writes what pump has left; made once
-	refs   int8        // who still uses the memory: the response's side, pump, flush
+	refs   int8        // who still uses the memory: the response's side, pump, a flush in its name
 	err    *Error      // how it failed
 	inLine bool        // waiting to be admitted
 	waited bool        // somebody waits, or has waited, for the response
@@ -62,7 +61,7 @@ func newExchange(ctx context.Context, c *Conn, req *Request, q asked) *exchange 
 	e, ok := exchanges.Get().(*exchange)
 	if !ok {
 		e = &exchange{}
-		e.done, e.pump, e.flush = e.contextEnded, e.runPump, e.runFlush
+		e.done, e.pump = e.contextEnded, e.runPump
 	}
 	e.c, e.req, e.q, e.ctx = c, req, q, ctx
 	e.cond.L, e.wake.L = &c.mu, &c.mu

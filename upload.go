@@ -3,7 +3,7 @@ package h1
 // upload.go: a request's body goes out, while its response may come in.
 //
 // Rule: in wBody nobody but the exchange in Conn.upload appends to wbuf. What fits is
-// written with its head by the caller; else pump reads the body, and flush writes what a
+// written with its head by the caller; else pump reads the body, and soon writes what a
 // slow body has left in wbuf while pump waits for more.
 // Not here: whether a body is worth finishing once it was answered (keepalive.go, J1).
 
@@ -14,25 +14,23 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"time"
 )
 
 // uploading is guarded by Conn.mu.
 type uploading struct {
-	until    time.Time // the deadline of the write under way
-	why      string    // whose deadline that is
-	left     int64     // bytes of the body not yet appended; -1: unknown
-	hold     bool      // 100 (Continue) is awaited
-	holdBy   time.Time // but no longer than this
-	skip     bool      // a final response came instead: the body is not sent
-	busy     bool      // an Exchange.Write or CloseWrite is at work
-	ended    bool      // the body's end was appended
-	over     bool      // but not by CloseWrite, which has nothing left to do
-	flushing bool      // flush runs, or is about to
-	vec      [3][]byte
-	bufs     net.Buffers // vec, as it is being written
-	whole    taker       // a body in memory
+	until  time.Time // the deadline of the write under way
+	why    string    // whose deadline that is
+	left   int64     // bytes of the body not yet appended; -1: unknown
+	hold   bool      // 100 (Continue) is awaited
+	holdBy time.Time // but no longer than this
+	skip   bool      // a final response came instead: the body is not sent
+	busy   bool      // an Exchange.Write or CloseWrite is at work
+	ended  bool      // the body's end was appended
+	over   bool      // but not by CloseWrite, which has nothing left to do
+	vec    [3][]byte
+	bufs   net.Buffers // vec, as it is being written
+	whole  taker       // a body in memory
 }
 
 // fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, be
@@ -286,7 +284,7 @@ func (c *Conn) readPieces(e *exchange) error {
 		if e.up.left >= 0 && int64(len(p)) > e.up.left+1 {
 			p = p[:e.up.left+1] // one more than is due shows a body that is too long
 		}
-		c.kick(e)
+		c.kick()
 		c.mu.Unlock()
 		n, err := e.req.Body.Read(p)
 		c.mu.Lock()
@@ -462,25 +460,10 @@ func (c *Conn) writeVec(e *exchange) error {
 // kick has what waits in wbuf written while pump waits for more of the body: a goroutine
 // does it, after it has let pump run once, so that a body at hand goes out in large pieces
 // and a slow one at once. No clock is needed. mu is held.
-func (c *Conn) kick(e *exchange) {
-	if c.pending() && !c.writing && !e.up.flushing {
-		e.up.flushing = true
-		e.refs++
-		go e.flush()
+func (c *Conn) kick() {
+	if c.pending() && !c.writing {
+		c.runLater()
 	}
-}
-
-func (e *exchange) runFlush() {
-	runtime.Gosched()
-	c := e.c
-	c.mu.Lock()
-	if c.pending() && !c.writing && c.mayWrite() {
-		c.flushAll(e)
-	}
-	e.up.flushing = false
-	e.wake.Broadcast()
-	e.release()
-	c.unlock()
 }
 
 // finishBody appends the body's end and sees it out. mu is held, but not while it writes.

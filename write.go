@@ -171,6 +171,11 @@ func (c *Conn) runLater() {
 
 func (c *Conn) runSoon() {
 	c.mu.Lock()
+	if c.upload != nil {
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
 	c.flushing = false
 	if e := c.unwritten(); e != nil && c.pending() && !c.writing {
 		c.flushAll(e)
@@ -513,7 +518,10 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		c.must(evDrop)
 		x.fail(werr)
 	}
-	c.upload = nil
+	if c.upload != nil {
+		c.upload.wake.Broadcast()
+		c.upload = nil
+	}
 	if c.wbuf != nil {
 		c.wbuf.b = c.wbuf.b[:0]
 	}
