@@ -92,7 +92,9 @@
 // After a 101 that was asked for (with the Upgrade and Connection fields), and after any
 // 2xx to CONNECT, the connection speaks HTTP no longer. [Conn.Detach] gives the stream
 // back, with what was read beyond the response; [Parts.Stream] makes one stream of both.
-// Any other answer is an ordinary response, and HTTP goes on.
+// The request is out whole by then; a 101 that comes while some of its body is still the
+// caller's, or is held back for a 100, is an error ([NotSwitched]). Any other answer is an
+// ordinary response, and HTTP goes on.
 //
 // # Errors, and sending again
 //

@@ -38,7 +38,7 @@ const (
 	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted [peer]
 	BadChunk         // a chunked body that the grammar does not allow [peer]
 	IO               // the stream failed; Err is its error [stream]
-	NotSwitched      // 101 that nobody asked for; Detach without a switch [either]
+	NotSwitched      // 101 unasked, or before the request was over; Detach without a switch [either]
 	kinds
 )
 

@@ -277,16 +277,12 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	if err := c.soundHead(x); err != nil {
 		return err
 	}
+	if fr.kind == framingSwitch {
+		return c.switchOver(x)
+	}
 	c.counts.responses++
 	x.final = true
 	flush := c.expectOver(x, keeps && fr.kind != framingClose)
-	if fr.kind == framingSwitch {
-		if err := c.life.step(evSwitch); err != nil {
-			return &Error{Kind: NotSwitched, Op: "read head", Offset: -1,
-				Err: errors.New("the server switched protocols before the request was over")}
-		}
-		return nil
-	}
 	if resp.Header.has(knownKeepAlive) {
 		c.keep[0], c.keep[1] = hints(&resp.Header)
 	}
@@ -368,6 +364,36 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 		own := max(0, x.end-c.taken)
 		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
 	}
+}
+
+// switchOver gives the stream up to another protocol, if x's request is out whole: "A client
+// cannot begin using an upgraded protocol on the connection until it has completely sent
+// the request message" (RFC 9110, section 7.8). What is left may be in a write that has not
+// returned, be it over already: that is waited for. A body of which the caller or a
+// missing 100 (Continue) has kept some back is not: the server has not understood it. mu is
+// held, but not while it waits.
+func (c *Conn) switchOver(x *exchange) *Error {
+	for x.err == nil && c.writing && (x.end >= 0 || x.up.left == 0) {
+		if passed(x.by) {
+			c.cancel(x, fromDeadline(x.op(), whyDeadline))
+			break
+		}
+		c.park(x, x.by)
+	}
+	if x.err != nil {
+		return x.err
+	}
+	c.counts.responses++
+	x.final = true
+	if c.upload == x && x.up.left == 0 && !c.pending() { // pushed whole; CloseWrite may yet come
+		c.endBody(x)
+		x.up.over = true
+	}
+	if x.end < 0 || c.written < x.end || c.life.step(evSwitch) != nil {
+		return &Error{Kind: NotSwitched, Op: "read head", Offset: -1,
+			Err: errors.New("the server switched protocols before the request was over")}
+	}
+	return nil
 }
 
 // finishSwitch lets go of an exchange whose stream is HTTP's no more. mu is held.

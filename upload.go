@@ -28,6 +28,7 @@ type uploading struct {
 	skip     bool      // a final response came instead: the body is not sent
 	busy     bool      // an Exchange.Write or CloseWrite is at work
 	ended    bool      // the body's end was appended
+	over     bool      // but not by CloseWrite, which has nothing left to do
 	flushing bool      // flush runs, or is about to
 	vec      [3][]byte
 	bufs     net.Buffers // vec, as it is being written
@@ -169,6 +170,7 @@ func (e *exchange) runPump() {
 			c.fail(e, bad)
 		}
 	}
+	e.cond.Signal() // who waits for the body to be out: see switchOver
 	e.release()
 	c.unlock()
 }
@@ -504,7 +506,7 @@ func (c *Conn) finishBody(e *exchange) error {
 // time may call it, while others read the response.
 func (x Exchange) Write(p []byte) (int, error) {
 	n := 0
-	err := x.push(func(c *Conn, e *exchange) error {
+	err := x.push(false, func(c *Conn, e *exchange) error {
 		if err := c.piece(e, p); err != nil {
 			return err
 		}
@@ -525,11 +527,12 @@ func (x Exchange) Write(p []byte) (int, error) {
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
 // than ContentLength was written.
 func (x Exchange) CloseWrite() error {
-	return x.push((*Conn).finishBody)
+	return x.push(true, (*Conn).finishBody)
 }
 
-// push runs one step of a pushed body, and turns its error into the exchange's.
-func (x Exchange) push(step func(*Conn, *exchange) error) error {
+// push runs one step of a pushed body, its last or not, and turns its error into the
+// exchange's.
+func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	e, ok := x.lock()
 	if !ok {
 		return errEnded
@@ -543,6 +546,8 @@ func (x Exchange) push(step func(*Conn, *exchange) error) error {
 		return badRequest("another goroutine is in Write or CloseWrite")
 	case e.up.skip:
 		return c.pushFailed(e, errStop)
+	case last && e.up.over:
+		return nil
 	case e.up.ended && e.err == nil:
 		return badRequest("the request's body has ended")
 	}

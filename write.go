@@ -303,6 +303,9 @@ func (c *Conn) flushAll(e *exchange) {
 	}
 	c.writing = false
 	c.sentOut()
+	if c.reader != nil {
+		c.reader.cond.Signal() // it may wait for this write: see switchOver
+	}
 	if c.pending() && c.mayWrite() {
 		c.runLater()
 	}
