@@ -125,10 +125,12 @@
 //
 // There are no time limits by default. A context ends an exchange, and so do
 // Request.Deadline, Config.HeadTimeout and Config.StallTimeout, which, other than a
-// context that can be done, allocate nothing. A request that is ended while it waits its
-// turn leaves no trace. One that was written whole and shares the connection with others
-// is abandoned: its response is drained by whoever reads next, up to MaxDrain bytes, and
-// the connection lives. Anything else ends the connection.
+// context that can be done, allocate nothing. A context's end reaches its exchange by way
+// of another goroutine ([context.AfterFunc]): calls fail soon after it, not at once. A
+// request that is ended while it waits its turn leaves no trace. One that was written
+// whole and shares the connection with others is abandoned: its response is drained by
+// whoever reads next, up to MaxDrain bytes, and the connection lives. Anything else ends
+// the connection.
 //
 // # What the stream can do
 //
