@@ -414,3 +414,32 @@ func TestStats(t *testing.T) {
 		check("a request that was refused")
 	})
 }
+
+// TestDeadlineBeforeFlush: what a request that is taken back has held up goes on.
+func TestDeadlineBeforeFlush(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.c.mu.Lock()
+		r.c.flushing = true // so that the flush comes when the test says so
+		r.c.mu.Unlock()
+		k := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Deadline: time.Now().Add(time.Second)})
+		ready := r.c.Ready()
+		done := ready.Done()
+		if !k.sent.Load() || !errors.Is(ready.Err(), NotReady) {
+			t.Fatalf("sent %v, and ready %v", k.sent.Load(), ready.Err())
+		}
+		time.Sleep(time.Second)
+		r.c.runSoon()
+		select {
+		case <-done:
+		default:
+			t.Errorf("Ready waits for a request that is gone; %v", r.c.State())
+		}
+		r.await(k)
+		r.failed(k, Timeout, SentNothing)
+		if got := r.took(); got != "" {
+			t.Errorf("%s was written", got)
+		}
+		r.alive()
+	})
+}

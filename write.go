@@ -281,6 +281,7 @@ func (c *Conn) flushAll(e *exchange) {
 	}
 	if passed(e.by) && e.err == nil && c.takeBack(e) {
 		e.fail(fromDeadline("write head", whyDeadline))
+		c.changed()
 	}
 	for c.pending() && c.mayWrite() {
 		out := c.wbuf
