@@ -238,6 +238,8 @@ func (c *Conn) leave(e *exchange) {
 		if c.reader == e {
 			c.handOn()
 		}
+	case c.takeBack(e): // its time was up before the read that was to write it
+		c.changed()
 	case c.dueAlone(e) || e.recv.left(c) > c.cfg.MaxDrain:
 		c.fail(e, e.err)
 	case c.reader == e || c.reader == nil:

@@ -451,3 +451,80 @@ func TestDeadlineToldOnce(t *testing.T) {
 		t.Errorf("a request without a Deadline took %d calls, not one for each half", s.calls-3)
 	}
 }
+
+// lateBody is a body in memory that is not read before its request's time is up.
+type lateBody struct {
+	*strings.Reader
+	by time.Time
+}
+
+func (b lateBody) Read(p []byte) (int, error) {
+	time.Sleep(time.Until(b.by) + time.Millisecond)
+	return b.Reader.Read(p)
+}
+
+// TestDeadlineBeforeWrite: a request whose time is up when it is to be written is taken
+// back, by whomever it was to be written, and the connection has seen nothing of it.
+func TestDeadlineBeforeWrite(t *testing.T) {
+	for _, kind := range []streamKind{direct, opaque} {
+		for _, depth := range []int{1, 4} {
+			var rw io.ReadWriteCloser = dialServer(t, replyWith("HTTP/1.1 204 No Content\r\n\r\n"))
+			if kind == opaque {
+				rw = wirePlain{rw}
+			}
+			c := NewConn(rw, &Config{Depth: depth})
+			for i := range 4 {
+				by := time.Now().Add(5 * time.Millisecond)
+				req := &Request{Method: "PUT", Host: "x", Body: lateBody{strings.NewReader("hello"), by}, Deadline: by}
+				var resp Response
+				do := func() error { return c.Do(context.Background(), req, &resp) }
+				if i%2 == 1 {
+					do = func() error {
+						x, err := c.Send(context.Background(), req)
+						if err == nil {
+							err = x.Wait(context.Background(), &resp)
+						}
+						return err
+					}
+				}
+				wantError(t, do(), Timeout, SentNothing)
+				if err := c.Do(context.Background(), get("/"), &resp); err != nil {
+					t.Fatalf("kind %d, depth %d, round %d: the next request: %v", kind, depth, i, err)
+				}
+				if s := c.Stats(); !c.State().Idle() || s.Requests != int64(i+1) || s.InFlight != 0 {
+					t.Errorf("kind %d, depth %d, round %d: %v, %+v", kind, depth, i, c.State(), s)
+				}
+			}
+			c.Close()
+		}
+	}
+}
+
+// TestDeadlineBeforeFlush: what a request that is taken back has held up goes on.
+func TestDeadlineBeforeFlush(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.c.mu.Lock()
+		r.c.flushing = true // so that the flush comes when the test says so
+		r.c.mu.Unlock()
+		k := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Deadline: time.Now().Add(time.Second)})
+		ready := r.c.Ready()
+		done := ready.Done()
+		if !k.sent.Load() || !errors.Is(ready.Err(), NotReady) {
+			t.Fatalf("sent %v, and ready %v", k.sent.Load(), ready.Err())
+		}
+		time.Sleep(time.Second)
+		r.c.runSoon()
+		select {
+		case <-done:
+		default:
+			t.Errorf("Ready waits for a request that is gone; %v", r.c.State())
+		}
+		r.await(k)
+		r.failed(k, Timeout, SentNothing)
+		if got := r.took(); got != "" {
+			t.Errorf("%s was written", got)
+		}
+		r.alive()
+	})
+}

@@ -112,7 +112,14 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 		e.release()
 		return e.err
 	}
-	if err != nil {
+	var bad *Error
+	switch {
+	case err != nil:
+		bad = bodyFailed(err)
+	case passed(e.by):
+		bad = fromDeadline("write body", whyDeadline)
+	}
+	if bad != nil {
 		c.wbuf.b = c.wbuf.b[:e.start-c.taken]
 		c.queue.remove(e)
 		c.counts.requests--
@@ -120,7 +127,7 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 		c.must(evDrop)
 		e.start = -1
 		c.changed()
-		return bodyFailed(err)
+		return bad
 	}
 	c.wbuf.b = room
 	e.up.left = 0

@@ -311,6 +311,7 @@ func (c *Conn) flushAll(e *exchange) {
 	}
 	if c.cfg.Depth > 1 && passed(e.by) && e.err == nil && c.takeBack(e) {
 		e.fail(fromDeadline("write head", whyDeadline))
+		c.changed()
 	}
 	for c.pending() && c.mayWrite() {
 		out := c.wbuf
