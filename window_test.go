@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // Close may have read a body to its end when a cancel comes: the bytes behind are the next
@@ -43,4 +44,50 @@ func TestCancelAtTheEndOfClose(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A cancel ends a read once and for all, though a write that ends right after it, before
+// the reader has noticed, sets the deadlines of reads anew.
+func TestCancelBeforeWriteEnds(t *testing.T) {
+	inBubble(t, Config{Depth: 4, StallTimeout: time.Hour}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.await(a)
+		r.await(b)
+		time.Sleep(time.Second)
+		r.c.mu.Lock()
+		r.c.cancel(a.x.e, &Error{Kind: Canceled, Op: "read head", Offset: -1})
+		r.c.sentOut() // what the end of a write does, had it the lock next
+		r.c.unlock()
+		r.failed(a, Canceled, SentAll)
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
+// A cancel finds also who is about to read, and waits for Watch to leave the socket.
+func TestCancelWhileWatchLeaves(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		w := &watch{parked: true} // one that takes its time
+		w.left.L = &r.c.mu
+		r.c.mu.Lock()
+		r.c.watch = w
+		r.c.mu.Unlock()
+		r.await(a)
+		a.x.Cancel()
+		r.c.mu.Lock()
+		w.parked = false
+		w.left.Broadcast()
+		r.c.mu.Unlock()
+		r.failed(a, Canceled, SentAll)
+		r.await(b)
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		r.alive()
+	})
 }
