@@ -238,6 +238,7 @@ func (c *Conn) leave(e *exchange) {
 	case e.start < 0: // taken back
 		if c.reader == e {
 			c.handOn()
+			c.changed() // the connection may be idle only now
 		}
 	case c.dueAlone(e) || e.recv.left(c) > c.cfg.MaxDrain:
 		c.fail(e, e.err)

@@ -214,6 +214,9 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 	d := &x.recv.head
 	d.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
 	for {
+		if x.start < 0 {
+			return x.err // taken back while the stream was read: what came is not for x
+		}
 		b, _ := c.br.Peek(c.br.Buffered())
 		if len(b) > 0 {
 			n, done, err := d.next(b, resp)

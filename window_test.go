@@ -5,6 +5,7 @@ package h1
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -91,3 +92,112 @@ func TestCancelWhileWatchLeaves(t *testing.T) {
 		r.alive()
 	})
 }
+
+// takenBack makes a request that waits for its response while its bytes wait behind a slow
+// write: canceled, it leaves without a trace.
+func (r *rig) takenBack(target string) *call {
+	r.Helper()
+	r.warm()
+	r.s.setWindow(len(r.s.out) + 3)
+	a := r.begin(context.Background(), get("/a"))
+	r.await(a)
+	r.serve("/a") // before its request was out whole
+	r.got(a, "/a")
+	b := r.begin(context.Background(), get(target))
+	r.await(b)
+	return b
+}
+
+// Bytes may come to a reader whose request was taken back in that moment. They are not its
+// own to parse: they answer nothing, and end the connection as such bytes do.
+func TestBytesForTakenBack(t *testing.T) {
+	for _, wire := range []string{
+		answer("/x"),
+		"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\n\r\n",
+	} {
+		for _, behind := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				b, k := r.takenBack("/b"), &call{}
+				end := func() {
+					b.x.Cancel()
+					if behind {
+						k.x, k.err = r.c.Send(context.Background(), get("/k"))
+					}
+				}
+				r.s.onRead.Store(&end)
+				r.raw(wire)
+				r.failed(b, Canceled, SentNothing)
+				if !behind {
+					r.s.setWindow(wireWindow)
+					synctest.Wait()
+					k = r.begin(context.Background(), get("/k"))
+				}
+				r.await(k)
+				if behind {
+					r.failed(k, Unsolicited, SentNothing)
+				} else {
+					r.failed(k, Unsolicited, SentAll) // there is no socket to look at before
+				}
+				r.dead()
+			})
+			if t.Failed() {
+				t.Fatalf("%q, one behind: %v", wire, behind)
+			}
+		}
+	}
+}
+
+// tardy is a stream that ends a read a while after it was told to.
+type tardy struct{ *tap }
+
+func (s tardy) SetReadDeadline(t time.Time) error {
+	if t == longAgo {
+		time.AfterFunc(time.Millisecond, func() { s.tap.SetReadDeadline(t) })
+		return nil
+	}
+	return s.tap.SetReadDeadline(t)
+}
+
+// Who was taken back may be in its read for a moment yet: the stream is not given back under
+// it, and Watch does not take its deadline away.
+func TestTakenBackStillReads(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.c.dl, r.c.rw = tardy{r.s}, tardy{r.s}
+		b := r.takenBack("/b")
+		b.x.Cancel()
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if _, err := r.c.Detach(); err == nil {
+			t.Error("the stream was given back under a reader")
+		} else {
+			wantError(t, err, NotReady, SentNothing)
+		}
+		time.Sleep(time.Second)
+		r.failed(b, Canceled, SentNothing)
+		if _, err := r.c.Detach(); err != nil {
+			t.Error(err)
+		}
+	})
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.c.dl, r.c.rw = lagging{r.s}, lagging{r.s}
+		b := r.takenBack("/b")
+		r.s.setWindow(wireWindow)
+		b.x.Cancel()
+		ctx, cancel := context.WithCancel(context.Background())
+		r.c.sock = deaf{ctx}
+		go r.c.Watch(ctx)
+		time.Sleep(time.Second)
+		r.failed(b, Canceled, SentNothing)
+		cancel()
+		synctest.Wait()
+		r.alive()
+	})
+}
+
+// deaf is a socket of which nothing is heard.
+type deaf struct{ context.Context }
+
+func (s deaf) Control(func(uintptr)) error    { return nil }
+func (s deaf) Read(func(uintptr) bool) error  { <-s.Done(); return os.ErrDeadlineExceeded }
+func (s deaf) Write(func(uintptr) bool) error { return nil }
