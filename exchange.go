@@ -179,6 +179,9 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 			e.inLine = false
 		}
 		e.fail(err)
+		if c.othersWrite(e) {
+			c.interrupt(e)
+		}
 	case c.takeBack(e):
 		e.fail(err)
 	case e.end < 0 || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):

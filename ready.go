@@ -54,11 +54,11 @@ func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 
 // admit waits for e's turn to write, and takes it. mu is held.
 func (c *Conn) admit(e *exchange, wait bool) *Error {
-	if e.err != nil { // canceled already
-		return e.err
-	}
-	if e.q.body != bodyNone && c.pending() && !c.writing {
+	if e.err == nil && e.q.body != bodyNone && c.pending() && !c.writing {
 		c.flushAll(e)
+	}
+	if e.err != nil { // canceled, before or meanwhile
+		return e.err
 	}
 	turn := c.admits(&e.q)
 	if turn == admitted && c.line.head == nil {

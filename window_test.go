@@ -201,3 +201,62 @@ type deaf struct{ context.Context }
 func (s deaf) Control(func(uintptr)) error    { return nil }
 func (s deaf) Read(func(uintptr) bool) error  { <-s.Done(); return os.ErrDeadlineExceeded }
 func (s deaf) Write(func(uintptr) bool) error { return nil }
+
+// A request with a body writes what others have left in the buffer before it takes its turn.
+// When its time ends in that write, it leaves as from the line, and the others live.
+func TestTimeEndsInOthersWrite(t *testing.T) {
+	for _, way := range []string{"Deadline", "context"} {
+		for _, method := range []string{"PUT", "POST"} { // POST has to wait in line afterwards
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				r.s.setWindow(len(r.s.out) + 3)
+				r.c.flushing = true // the goroutine that writes for Send comes late
+				a := r.begin(context.Background(), get("/a"))
+				req := &Request{Method: method, Target: "/b", Host: "x", Body: strings.NewReader("hi")}
+				ctx, cancel := context.WithCancel(context.Background())
+				kind := Canceled
+				if way == "Deadline" {
+					req.Deadline, kind = time.Now().Add(time.Second), Timeout
+				}
+				b := r.begin(ctx, req)
+				if way == "context" {
+					cancel()
+				}
+				time.Sleep(time.Second)
+				r.failed(b, kind, SentNothing)
+				cancel()
+				r.c.mu.Lock()
+				r.c.flushing = false
+				r.c.mu.Unlock()
+				r.await(a)
+				r.s.setWindow(wireWindow)
+				r.serve("/a")
+				r.got(a, "/a")
+				if got := r.took(); got != "GET /a;" {
+					t.Errorf("the server received %q", got)
+				}
+				r.alive()
+			})
+		}
+	}
+}
+
+// Ready is told also of a request whose time ended before it was written.
+func TestReadyAfterLateFlush(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.c.flushing = true // the goroutine that writes for Send comes late
+		a := r.begin(context.Background(), get("/a"))
+		done := r.c.Ready().Done()
+		if is(done) {
+			t.Fatal("nothing has shown yet that the connection persists")
+		}
+		r.c.mu.Lock()
+		a.x.e.by = time.Now()
+		r.c.mu.Unlock()
+		r.await(a)
+		r.failed(a, Timeout, SentNothing)
+		if !is(done) {
+			t.Error("Ready was not told")
+		}
+	})
+}

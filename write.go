@@ -306,6 +306,7 @@ func (c *Conn) flushAll(e *exchange) {
 	}
 	if c.cfg.Depth > 1 && passed(e.by) && e.err == nil && c.takeBack(e) {
 		e.fail(fromDeadline("write head", whyDeadline))
+		c.changed()
 	}
 	for c.pending() && c.mayWrite() {
 		out := c.wbuf
@@ -347,10 +348,10 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	return e.err != nil
 }
 
-// othersWrite reports whether e is out whole, and others are in flight whose bytes its
-// write moves. mu is held.
+// othersWrite reports whether e is out whole, or not in yet, and others are in flight whose
+// bytes its write moves. mu is held.
 func (c *Conn) othersWrite(e *exchange) bool {
-	return e.end >= 0 && c.written >= e.end && c.kind != layered && c.dl != nil && !c.dueAlone(e)
+	return (e.start < 0 || e.end >= 0 && c.written >= e.end) && c.kind != layered && c.dl != nil && !c.dueAlone(e)
 }
 
 // putBack puts bytes that a write did not take in front of those appended since. mu is held.
