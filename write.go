@@ -469,7 +469,7 @@ func (c *Conn) sentOut() {
 		for e := c.queue.head; e != nil; e = e.next {
 			if e.sent.IsZero() && e.end >= 0 && c.written >= e.end {
 				e.sent = time.Now()
-				e.times.Sent = e.sent
+				c.stamp(&e.times.Sent)
 			}
 		}
 	}
