@@ -88,7 +88,11 @@ func (c *Conn) fitsNow(e *exchange) bool {
 // fitsSocket reports whether the body is in memory, and may be written by the read of the
 // response: in one call, as far as the socket takes it.
 func (c *Conn) fitsSocket(e *exchange) bool {
-	return canWritev && c.mayOwe(e) && !e.q.expect && e.q.body == bodyLength && e.q.length <= largest && inMemory(e.req.Body)
+	if !canWritev || !c.mayOwe(e) || e.q.expect || e.q.body != bodyLength || e.q.length > largest || !inMemory(e.req.Body) {
+		return false
+	}
+	// Pump refuses one whose length has changed while the request waited for its turn.
+	return int64(e.req.Body.(interface{ Len() int }).Len()) == e.q.length
 }
 
 // inMemory reports whether a body's bytes can be had without a copy.
