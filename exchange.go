@@ -295,6 +295,7 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 		stop := context.AfterFunc(ctx, func() { x.waitOver(ctx) })
 		defer stop()
 	}
+	defer x.c.unlock()
 	return x.c.receive(e, resp)
 }
 

@@ -110,9 +110,10 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	c.writing = true
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
-	c.mu.Unlock()
-	_, err := io.ReadFull(e.req.Body, room[at:])
-	c.mu.Lock()
+	err := c.outside(e, func() error {
+		_, err := io.ReadFull(e.req.Body, room[at:])
+		return err
+	})
 	c.writing = false
 	if e.err != nil {
 		e.release()

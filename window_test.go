@@ -6,6 +6,7 @@ package h1
 import (
 	"context"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -259,4 +260,38 @@ func TestReadyAfterLateFlush(t *testing.T) {
 			t.Error("Ready was not told")
 		}
 	})
+}
+
+// deserter is a body of five bytes that does not come back from being read.
+type deserter struct{ leave func() }
+
+func (deserter) Len() int                   { return 5 }
+func (d deserter) Read([]byte) (int, error) { d.leave(); return 0, nil }
+
+// The caller's code may panic, or end its goroutine: that ends the connection, and nothing
+// else of the program.
+func TestCallerDeserts(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("by the caller") }, "Goexit": runtime.Goexit} {
+		info := get("/a")
+		info.Informational = func(int, *Header) error { leave(); return nil }
+		body := &Request{Method: "PUT", Host: "x", Body: deserter{leave}}
+		calls := map[string]func(c *Conn){
+			"Informational in Do":   func(c *Conn) { c.Do(context.Background(), info, new(Response)) },
+			"Informational in Wait": func(c *Conn) { x, _ := c.Send(context.Background(), info); x.Wait(context.Background(), new(Response)) },
+			"Body in Do":            func(c *Conn) { c.Do(context.Background(), body, new(Response)) },
+			"Body in Send":          func(c *Conn) { c.Send(context.Background(), body) },
+		}
+		for call, f := range calls {
+			t.Run(call+"/"+name, func(t *testing.T) {
+				inBubble(t, Config{}, false, func(r *rig) {
+					r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+					go func() {
+						defer func() { recover() }()
+						f(r.c)
+					}()
+					r.dead()
+				})
+			})
+		}
+	}
 }
