@@ -144,7 +144,7 @@ func (b *body) Close() error {
 	err := c.drain(e, b.resp)
 	e.inUse = false
 	switch {
-	case err == nil && e.err == nil:
+	case err == nil && c.reader == e && c.life.r == rBody: // also if it was canceled meanwhile
 		c.finish(e)
 	case e.err == nil:
 		why := *errUnread

@@ -192,6 +192,9 @@ var (
 		Err: errors.New("the server sent bytes that nobody asked for")}
 )
 
+// errDeserted ends a connection whose caller did not come back from its own code.
+var errDeserted = &Error{Kind: Canceled, Op: "call back", Offset: -1, Err: errors.New("the caller's function or Body did not return")}
+
 func closedFor(why string) *Error {
 	return &Error{Kind: Closed, Op: "connection", Offset: -1, Err: errors.New(why)}
 }
@@ -289,6 +292,23 @@ func (c *Conn) unlock() {
 	}
 }
 
+// outside runs the caller's code, for e, without mu. Where that code panics, or ends its
+// goroutine, the connection ends, since nobody is left to go on with e; mu is held again in
+// any case, for those who release it on the way out.
+func (c *Conn) outside(e *exchange, f func() error) error {
+	returned := false
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		if !returned {
+			c.fail(e, errDeserted)
+		}
+	}()
+	err := f()
+	returned = true
+	return err
+}
+
 // Close ends the connection and all exchanges on it at once, with Closed, and closes the
 // stream. It may be called at any time, by any goroutine, and again.
 func (c *Conn) Close() error {
@@ -351,7 +371,7 @@ func (c *Conn) Detach() (Parts, error) {
 	switch {
 	case c.gone:
 		return Parts{}, c.refusal("detach")
-	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.probing):
+	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.probing || c.reader != nil):
 		return Parts{}, &Error{Kind: NotReady, Op: "detach", Offset: -1, Err: errors.New("exchanges are in flight")}
 	}
 	c.gone, c.err = true, errDetached
@@ -393,8 +413,8 @@ func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	}
 	e.once = true
 	c.mu.Lock()
+	defer c.unlock()
 	if err := c.start(e, true); err != nil {
-		c.unlock()
 		return err
 	}
 	return c.receive(e, resp)

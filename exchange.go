@@ -178,6 +178,9 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 			e.inLine = false
 		}
 		e.fail(err)
+		if c.othersWrite(e) {
+			c.interrupt(e)
+		}
 	case c.takeBack(e):
 		e.fail(err)
 	case e.end < 0 || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
@@ -237,6 +240,7 @@ func (c *Conn) leave(e *exchange) {
 	case e.start < 0: // taken back
 		if c.reader == e {
 			c.handOn()
+			c.changed() // the connection may be idle only now
 		}
 	case c.takeBack(e): // its time was up before the read that was to write it
 		c.changed()
@@ -292,6 +296,7 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 		stop := context.AfterFunc(ctx, func() { x.waitOver(ctx) })
 		defer stop()
 	}
+	defer x.c.unlock()
 	return x.c.receive(e, resp)
 }
 

@@ -169,6 +169,12 @@ func (f *faultCase) verdicts() (vs []faultVerdict, least, most time.Duration) {
 			// A write that had moved something was progress, and it took as long to tell.
 			return vs, faultPatience, 2 * faultPatience
 		}
+		if f.writes == 0 && !f.plain {
+			// Nothing moved: each request was taken back when its own time was up, and the
+			// connection lived until that of the next was up as well.
+			next.or = Timeout
+			return vs, faultPatience, 2 * faultPatience
+		}
 		return vs, faultPatience, faultPatience
 	}
 	from, end, after := 0, faultVerdict{}, time.Duration(0) // end: of those behind the one that ended it

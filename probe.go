@@ -164,7 +164,7 @@ func (c *Conn) Watch(ctx context.Context) error {
 		switch {
 		case c.gone || c.life.r == rShut:
 			return c.reason()
-		case c.sock == nil || c.dl == nil || w.parked || c.probing || !c.life.idle():
+		case c.sock == nil || c.dl == nil || w.parked || c.probing || c.reader != nil || !c.life.idle():
 			w.left.Wait()
 		default:
 			c.parkWatch(w)

@@ -50,10 +50,9 @@ func (r *reception) left(c *Conn) int64 {
 	return 0
 }
 
-// receive reads the head of e's response when it is e's turn. It is called with mu held,
-// and returns without.
+// receive reads the head of e's response when it is e's turn. mu is held, but not while it
+// waits.
 func (c *Conn) receive(e *exchange, resp *Response) error {
-	defer c.unlock()
 	e.waited = true
 	if c.pending() && !c.writing && c.upload == nil {
 		c.flushAll(e)
@@ -215,6 +214,9 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 	d := &x.recv.head
 	d.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
 	for {
+		if x.start < 0 {
+			return x.err // taken back while the stream was read: what came is not for x
+		}
 		b, _ := c.br.Peek(c.br.Buffered())
 		if len(b) > 0 {
 			n, done, err := d.next(b, resp)
@@ -252,10 +254,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	if info == nil {
 		return nil
 	}
-	c.mu.Unlock()
-	err := info(resp.Status, &resp.Header)
-	c.mu.Lock()
-	if err != nil {
+	if err := c.outside(x, func() error { return info(resp.Status, &resp.Header) }); err != nil {
 		return c.giveUp(x, &Error{Kind: Canceled, Op: "informational", Offset: -1, Err: err})
 	}
 	return nil

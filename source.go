@@ -54,15 +54,15 @@ func (c *Conn) readStream(e *exchange, owed bool, p []byte) (int, error) {
 
 // beginRead marks a read as under way and sets its deadline. mu is held.
 func (c *Conn) beginRead() error {
-	e := c.reader
+	for c.watch != nil && c.watch.parked {
+		c.watch.left.Wait()
+	}
+	e := c.reader // looked at after the wait, in which it may have been canceled
 	if e == nil || c.gone {
 		return errClosedByOther
 	}
 	if e.err != nil {
 		return e.err
-	}
-	for c.watch != nil && c.watch.parked {
-		c.watch.left.Wait()
 	}
 	c.limitRead(e)
 	c.inRead = true
@@ -80,6 +80,9 @@ func (c *Conn) endRead(n int) {
 
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
+	if e.left || e.start < 0 {
+		return // interrupt has ended the read, which another deadline would undo
+	}
 	if !c.timed && !c.spoiltR && c.werr == nil && c.cfg.HeadTimeout == 0 && c.cfg.StallTimeout == 0 && e.recv.closeBy.IsZero() {
 		return // the usual case: nothing limits a read, or has limited one before
 	}

@@ -365,14 +365,16 @@ func TestTiming(t *testing.T) {
 			t.Errorf("one without a body: %v, %+v", err, resp.Timing)
 		}
 	})
-	inBubble(t, Config{}, false, func(r *rig) {
-		r.serve("/a")
-		a := r.begin(context.Background(), get("/a"))
-		r.await(a)
-		if a.resp.Timing != (Timing{}) {
-			t.Errorf("times that nobody asked for: %+v", a.resp.Timing)
-		}
-	})
+	for _, cfg := range []Config{{}, {HeadTimeout: time.Hour}} {
+		inBubble(t, cfg, false, func(r *rig) {
+			r.serve("/a")
+			a := r.begin(context.Background(), get("/a"))
+			r.await(a)
+			if a.resp.Timing != (Timing{}) || a.x.e.times != (Timing{}) {
+				t.Errorf("times that nobody asked for: %+v; %+v left to the next exchange", a.resp.Timing, a.x.e.times)
+			}
+		})
+	}
 }
 
 func TestStats(t *testing.T) {

@@ -86,7 +86,11 @@ func (c *Conn) fitsNow(e *exchange) bool {
 // fitsSocket reports whether the body is in memory, and may be written by the read of the
 // response: in one call, as far as the socket takes it.
 func (c *Conn) fitsSocket(e *exchange) bool {
-	return canWritev && c.mayOwe(e) && !e.q.expect && e.q.body == bodyLength && e.q.length <= largest && inMemory(e.req.Body)
+	if !canWritev || !c.mayOwe(e) || e.q.expect || e.q.body != bodyLength || e.q.length > largest || !inMemory(e.req.Body) {
+		return false
+	}
+	// Pump refuses one whose length has changed while the request waited for its turn.
+	return int64(e.req.Body.(interface{ Len() int }).Len()) == e.q.length
 }
 
 // inMemory reports whether a body's bytes can be had without a copy.
@@ -104,9 +108,10 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	c.writing = true
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
-	c.mu.Unlock()
-	_, err := io.ReadFull(e.req.Body, room[at:])
-	c.mu.Lock()
+	err := c.outside(e, func() error {
+		_, err := io.ReadFull(e.req.Body, room[at:])
+		return err
+	})
 	c.writing = false
 	if e.err != nil {
 		e.release()

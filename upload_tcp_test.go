@@ -238,3 +238,46 @@ func TestMemoryBodyOfStaleConn(t *testing.T) {
 		c.Close()
 	}
 }
+
+// A body that another request has read meanwhile, or that has grown, does not go out under
+// the length it had when its request began to wait.
+func TestMemoryBodyChanged(t *testing.T) {
+	for name, change := range map[string]func(*bytes.Buffer){
+		"shorter": func(b *bytes.Buffer) { b.Next(1) },
+		"longer":  func(b *bytes.Buffer) { b.WriteByte('x') },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := tcpPair(t)
+			c := NewConn(client, nil)
+			defer c.Close()
+			x, err := c.Send(context.Background(), get("/"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := bytes.NewBuffer(make([]byte, 20<<10))
+			second := make(chan error, 1)
+			go func() {
+				var resp Response
+				second <- c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: body}, &resp)
+			}()
+			for waits := false; !waits; time.Sleep(time.Millisecond) {
+				c.mu.Lock()
+				if waits = c.line.head != nil; waits {
+					change(body)
+				}
+				c.mu.Unlock()
+			}
+			io.WriteString(server, answer("/"))
+			var resp Response
+			if err := x.Wait(context.Background(), &resp); err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			hangs(name, func() {
+				if err := <-second; !errors.Is(err, BodyFailed) {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}

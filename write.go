@@ -356,10 +356,10 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	return e.err != nil
 }
 
-// othersWrite reports whether e is out whole, and others are in flight whose bytes its
-// write moves. mu is held.
+// othersWrite reports whether e is out whole, or not in yet, and others are in flight whose
+// bytes its write moves. mu is held.
 func (c *Conn) othersWrite(e *exchange) bool {
-	return e.end >= 0 && c.written >= e.end && c.kind != layered && c.dl != nil && !c.dueAlone(e)
+	return (e.start < 0 || e.end >= 0 && c.written >= e.end) && c.kind != layered && c.dl != nil && !c.dueAlone(e)
 }
 
 // putBack puts bytes that a write did not take in front of those appended since. mu is held.
@@ -477,7 +477,7 @@ func (c *Conn) sentOut() {
 		for e := c.queue.head; e != nil; e = e.next {
 			if e.sent.IsZero() && e.end >= 0 && c.written >= e.end {
 				e.sent = time.Now()
-				e.times.Sent = e.sent
+				c.stamp(&e.times.Sent)
 			}
 		}
 	}

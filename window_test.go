@@ -1,0 +1,297 @@
+package h1
+
+// window_test.go: what may happen in the moments in which a call lets go of Conn.mu: while
+// it reads or writes the stream, waits for Watch to leave, or runs the caller's code.
+
+import (
+	"context"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Close may have read a body to its end when a cancel comes: the bytes behind are the next
+// exchange's.
+func TestCancelAtTheEndOfClose(t *testing.T) {
+	for _, wire := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/a",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n/a\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n/a\r\n0\r\nA: b\r\n\r\n",
+	} {
+		for split := strings.Index(wire, "\r\n\r\n") + 4; split < len(wire); split++ {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				a := r.begin(context.Background(), get("/a"))
+				b := r.begin(context.Background(), get("/b"))
+				r.raw(wire[:split])
+				if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+					t.Fatal(err)
+				}
+				r.await(b)
+				end := a.x.Cancel
+				r.s.onRead.Store(&end)
+				go a.resp.Body.Close()
+				synctest.Wait()
+				r.raw(wire[split:])
+				synctest.Wait()
+				r.serve("/b")
+				r.got(b, "/b")
+				r.alive()
+			})
+			if t.Failed() {
+				t.Fatalf("%q split at %d", wire, split)
+			}
+		}
+	}
+}
+
+// A cancel ends a read once and for all, though a write that ends right after it, before
+// the reader has noticed, sets the deadlines of reads anew.
+func TestCancelBeforeWriteEnds(t *testing.T) {
+	inBubble(t, Config{Depth: 4, StallTimeout: time.Hour}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.await(a)
+		r.await(b)
+		time.Sleep(time.Second)
+		r.c.mu.Lock()
+		r.c.cancel(a.x.e, &Error{Kind: Canceled, Op: "read head", Offset: -1})
+		r.c.sentOut() // what the end of a write does, had it the lock next
+		r.c.unlock()
+		r.failed(a, Canceled, SentAll)
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
+// A cancel finds also who is about to read, and waits for Watch to leave the socket.
+func TestCancelWhileWatchLeaves(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		w := &watch{parked: true} // one that takes its time
+		w.left.L = &r.c.mu
+		r.c.mu.Lock()
+		r.c.watch = w
+		r.c.mu.Unlock()
+		r.await(a)
+		a.x.Cancel()
+		r.c.mu.Lock()
+		w.parked = false
+		w.left.Broadcast()
+		r.c.mu.Unlock()
+		r.failed(a, Canceled, SentAll)
+		r.await(b)
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
+// takenBack makes a request that waits for its response while its bytes wait behind a slow
+// write: canceled, it leaves without a trace.
+func (r *rig) takenBack(target string) *call {
+	r.Helper()
+	r.warm()
+	r.s.setWindow(len(r.s.out) + 3)
+	a := r.begin(context.Background(), get("/a"))
+	r.await(a)
+	r.serve("/a") // before its request was out whole
+	r.got(a, "/a")
+	b := r.begin(context.Background(), get(target))
+	r.await(b)
+	return b
+}
+
+// Bytes may come to a reader whose request was taken back in that moment. They are not its
+// own to parse: they answer nothing, and end the connection as such bytes do.
+func TestBytesForTakenBack(t *testing.T) {
+	for _, wire := range []string{
+		answer("/x"),
+		"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\n\r\n",
+	} {
+		for _, behind := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				b, k := r.takenBack("/b"), &call{}
+				end := func() {
+					b.x.Cancel()
+					if behind {
+						k.x, k.err = r.c.Send(context.Background(), get("/k"))
+					}
+				}
+				r.s.onRead.Store(&end)
+				r.raw(wire)
+				r.failed(b, Canceled, SentNothing)
+				if !behind {
+					r.s.setWindow(wireWindow)
+					synctest.Wait()
+					k = r.begin(context.Background(), get("/k"))
+				}
+				r.await(k)
+				if behind {
+					r.failed(k, Unsolicited, SentNothing)
+				} else {
+					r.failed(k, Unsolicited, SentAll) // there is no socket to look at before
+				}
+				r.dead()
+			})
+			if t.Failed() {
+				t.Fatalf("%q, one behind: %v", wire, behind)
+			}
+		}
+	}
+}
+
+// tardy is a stream that ends a read a while after it was told to.
+type tardy struct{ *tap }
+
+func (s tardy) SetReadDeadline(t time.Time) error {
+	if t == longAgo {
+		time.AfterFunc(time.Millisecond, func() { s.tap.SetReadDeadline(t) })
+		return nil
+	}
+	return s.tap.SetReadDeadline(t)
+}
+
+// Who was taken back may be in its read for a moment yet: the stream is not given back under
+// it, and Watch does not take its deadline away.
+func TestTakenBackStillReads(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.c.dl, r.c.rw = tardy{r.s}, tardy{r.s}
+		b := r.takenBack("/b")
+		b.x.Cancel()
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if _, err := r.c.Detach(); err == nil {
+			t.Error("the stream was given back under a reader")
+		} else {
+			wantError(t, err, NotReady, SentNothing)
+		}
+		time.Sleep(time.Second)
+		r.failed(b, Canceled, SentNothing)
+		if _, err := r.c.Detach(); err != nil {
+			t.Error(err)
+		}
+	})
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.c.dl, r.c.rw = lagging{r.s}, lagging{r.s}
+		b := r.takenBack("/b")
+		r.s.setWindow(wireWindow)
+		b.x.Cancel()
+		ctx, cancel := context.WithCancel(context.Background())
+		r.c.sock = deaf{ctx}
+		go r.c.Watch(ctx)
+		time.Sleep(time.Second)
+		r.failed(b, Canceled, SentNothing)
+		cancel()
+		synctest.Wait()
+		r.alive()
+	})
+}
+
+// deaf is a socket of which nothing is heard.
+type deaf struct{ context.Context }
+
+func (s deaf) Control(func(uintptr)) error    { return nil }
+func (s deaf) Read(func(uintptr) bool) error  { <-s.Done(); return os.ErrDeadlineExceeded }
+func (s deaf) Write(func(uintptr) bool) error { return nil }
+
+// A request with a body writes what others have left in the buffer before it takes its turn.
+// When its time ends in that write, it leaves as from the line, and the others live.
+func TestTimeEndsInOthersWrite(t *testing.T) {
+	for _, way := range []string{"Deadline", "context"} {
+		for _, method := range []string{"PUT", "POST"} { // POST has to wait in line afterwards
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				r.s.setWindow(len(r.s.out) + 3)
+				r.c.flushing = true // the goroutine that writes for Send comes late
+				a := r.begin(context.Background(), get("/a"))
+				req := &Request{Method: method, Target: "/b", Host: "x", Body: strings.NewReader("hi")}
+				ctx, cancel := context.WithCancel(context.Background())
+				kind := Canceled
+				if way == "Deadline" {
+					req.Deadline, kind = time.Now().Add(time.Second), Timeout
+				}
+				b := r.begin(ctx, req)
+				if way == "context" {
+					cancel()
+				}
+				time.Sleep(time.Second)
+				r.failed(b, kind, SentNothing)
+				cancel()
+				r.c.mu.Lock()
+				r.c.flushing = false
+				r.c.mu.Unlock()
+				r.await(a)
+				r.s.setWindow(wireWindow)
+				r.serve("/a")
+				r.got(a, "/a")
+				if got := r.took(); got != "GET /a;" {
+					t.Errorf("the server received %q", got)
+				}
+				r.alive()
+			})
+		}
+	}
+}
+
+// Ready is told also of a request whose time ended before it was written.
+func TestReadyAfterLateFlush(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.c.flushing = true // the goroutine that writes for Send comes late
+		a := r.begin(context.Background(), get("/a"))
+		done := r.c.Ready().Done()
+		if is(done) {
+			t.Fatal("nothing has shown yet that the connection persists")
+		}
+		r.c.mu.Lock()
+		a.x.e.by = time.Now()
+		r.c.mu.Unlock()
+		r.await(a)
+		r.failed(a, Timeout, SentNothing)
+		if !is(done) {
+			t.Error("Ready was not told")
+		}
+	})
+}
+
+// deserter is a body of five bytes that does not come back from being read.
+type deserter struct{ leave func() }
+
+func (deserter) Len() int                   { return 5 }
+func (d deserter) Read([]byte) (int, error) { d.leave(); return 0, nil }
+
+// The caller's code may panic, or end its goroutine: that ends the connection, and nothing
+// else of the program.
+func TestCallerDeserts(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("by the caller") }, "Goexit": runtime.Goexit} {
+		info := get("/a")
+		info.Informational = func(int, *Header) error { leave(); return nil }
+		body := &Request{Method: "PUT", Host: "x", Body: deserter{leave}}
+		calls := map[string]func(c *Conn){
+			"Informational in Do":   func(c *Conn) { c.Do(context.Background(), info, new(Response)) },
+			"Informational in Wait": func(c *Conn) { x, _ := c.Send(context.Background(), info); x.Wait(context.Background(), new(Response)) },
+			"Body in Do":            func(c *Conn) { c.Do(context.Background(), body, new(Response)) },
+			"Body in Send":          func(c *Conn) { c.Send(context.Background(), body) },
+		}
+		for call, f := range calls {
+			t.Run(call+"/"+name, func(t *testing.T) {
+				inBubble(t, Config{}, false, func(r *rig) {
+					r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+					go func() {
+						defer func() { recover() }()
+						f(r.c)
+					}()
+					r.dead()
+				})
+			})
+		}
+	}
+}
