@@ -587,7 +587,7 @@ func TestCanceledWhileProbing(t *testing.T) {
 	context.AfterFunc(ctx, func() { close(canceled) })
 	cancel()
 	<-canceled
-	time.Sleep(time.Millisecond) // the exchange's own callback runs beside that one
+	time.Sleep(50 * time.Millisecond) // the exchange's own callback runs beside that one
 	goOn()
 	wantError(t, <-sent, Canceled, SentNothing)
 	if n := d.c.Stats().BytesWritten; n != wrote {

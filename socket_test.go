@@ -92,12 +92,12 @@ func TestLongHeadFails(t *testing.T) {
 				d.server.Close()
 			}()
 		}, IO},
-		{"deadline", func(_ *dialed, req *Request) { req.Deadline = time.Now().Add(500 * time.Millisecond) }, Timeout},
+		{"deadline", func(_ *dialed, req *Request) { req.Deadline = time.Now().Add(time.Second) }, Timeout},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := dialUp(t, "tcp", nil)
 			req := get("/a")
-			req.Header.Add("Long", strings.Repeat("x", 16<<20))
+			req.Header.Add("Long", strings.Repeat("x", 8<<20))
 			c.do(d, req)
 			err := d.c.Do(context.Background(), req, &Response{})
 			wantError(t, err, c.kind, SentPart)
