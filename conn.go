@@ -212,6 +212,10 @@ func (c *Conn) noReuse(why *Error) {
 		c.err = why
 	}
 	c.must(evNoReuse)
+	if u := c.upload; u != nil && c.life.w == wShut { // J1: the rest of it saved nothing any more
+		c.upload = nil
+		u.wake.Broadcast()
+	}
 }
 
 // changed hands on what the state of the moment allows: it is called under mu after every

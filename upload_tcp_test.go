@@ -281,3 +281,23 @@ func TestMemoryBodyChanged(t *testing.T) {
 		})
 	}
 }
+
+// The look at an idle connection is not left out where the request cannot be written by the
+// same turn of the socket, since a write for one that was answered early is not over.
+func TestGateWhileOthersWrite(t *testing.T) {
+	client, server := tcpPair(t)
+	c := NewConn(client, nil)
+	defer c.Close()
+	c.writing = true
+	io.WriteString(server, "HT")
+	client.SetReadDeadline(time.Now().Add(tcpHang))
+	awaitReadable(c.sock)
+	client.SetReadDeadline(time.Time{})
+	hangs("gate", func() {
+		var resp Response
+		var bad *Error
+		if err := c.Do(context.Background(), get("/"), &resp); !errors.As(err, &bad) || bad.Kind != Unsolicited || !bad.Unprocessed() {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -295,3 +295,25 @@ func TestCallerDeserts(t *testing.T) {
 		}
 	}
 }
+
+// A rest of a body that is still written, since that saves the connection, is let go of when
+// nothing can be saved any more: its memory is another exchange's soon.
+func TestShutdownInRestOfBody(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.s.setWindow(20)
+		a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Body: strings.NewReader(strings.Repeat("x", 10<<10))})
+		r.await(a)
+		r.serve("/a")
+		r.got(a, "/a")
+		if got := r.c.State().String(); got != "wBody rIdle reuse n=0" {
+			t.Fatal(got)
+		}
+		if err := r.c.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		r.dead()
+		if r.c.upload != nil {
+			t.Error("the connection holds on to an exchange that has ended")
+		}
+	})
+}

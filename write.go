@@ -185,9 +185,9 @@ func (c *Conn) runSoon() {
 
 // mayOwe reports whether e's request may be written by the read of its response, in one
 // turn of the socket: its caller is about to read, and nobody else can be on the
-// connection. mu is held.
+// connection, nor still writes for one that was answered early. mu is held.
 func (c *Conn) mayOwe(e *exchange) bool {
-	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
+	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1 && !c.writing
 }
 
 // takeOwed takes the bytes that are owed, to be written at once: what was appended, and a
