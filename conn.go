@@ -8,7 +8,6 @@ package h1
 // Not here: requests (write.go), responses (read.go), turns (ready.go).
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -63,7 +62,7 @@ type Conn struct {
 	alarm    *time.Timer   // wakes who is parked with a deadline
 
 	// Owned by the read half.
-	br       *bufio.Reader
+	br       *reader
 	rerr     error // what a read returned along with its last bytes
 	cleanEnd bool  // the last read of data found io.EOF
 }
@@ -237,6 +236,9 @@ func (c *Conn) changed() {
 	}
 	if c.life.n == 0 {
 		c.giveBack()
+		if c.watch != nil {
+			c.watch.left.Broadcast()
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 	}
 	c.reader, e.inUse = e, true
 	if c.br == nil {
-		c.br = getReader(c.cfg.ReadBuffer, (*source)(c))
+		c.br = getReader(c.cfg.ReadBuffer, c)
 	}
 	if c.queue.head != e {
 		if err := c.drainOthers(e, resp); err != nil {
@@ -432,20 +432,4 @@ func (c *Conn) finish(e *exchange) {
 	c.handOn()
 	c.changed()
 	e.release()
-}
-
-// giveBack returns the buffers of an idle connection. mu is held.
-func (c *Conn) giveBack() {
-	if c.br != nil && c.reader == nil && (c.br.Buffered() == 0 && !c.life.switched) {
-		putReader(c.br)
-		c.br = nil
-	}
-	if !c.writing && c.life.w != wBody && !c.pending() {
-		c.wbuf.put(c.cfg.WriteBuffer)
-		c.spare.put(c.cfg.WriteBuffer)
-		c.wbuf, c.spare = nil, nil
-	}
-	if c.watch != nil {
-		c.watch.left.Broadcast()
-	}
 }

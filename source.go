@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// source is what br reads from: the connection's stream, and what was read of it before.
-type source Conn
+// source is what br reads from: the connection's stream, and what was read of it before. It
+// returns bytes or an error, never both.
+type source struct{ c *Conn }
 
 func (s *source) Read(p []byte) (int, error) {
-	c := (*Conn)(s)
+	c := s.c
 	if e := c.reader; e != nil && len(e.recv.spill) > 0 {
 		n := copy(p, e.recv.spill)
 		e.recv.spill = e.recv.spill[n:]
@@ -197,10 +198,10 @@ func (c *Conn) more(e *exchange, op string) *Error {
 // resize moves what is buffered into a buffer of another size.
 func (c *Conn) resize(size int) {
 	old := c.br
-	c.br = getReader(size, (*source)(c))
+	c.br = getReader(size, c)
 	b, _ := old.Peek(old.Buffered())
 	c.fill(b)
-	putReader(old)
+	old.put()
 }
 
 // fill puts bytes that were read from the stream into br, which is empty and holds them.

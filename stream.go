@@ -194,20 +194,64 @@ func (b *block) put(size int) {
 	}
 }
 
-func getReader(size int, src io.Reader) *bufio.Reader {
-	k := class(size)
-	if k < classes {
-		if br, ok := readers[k].Get().(*bufio.Reader); ok {
-			br.Reset(src)
-			return br
-		}
-	}
-	return bufio.NewReaderSize(src, 1<<k)
+// A reader is a read buffer on loan, and while it waits for the next borrower also the
+// write buffer that the last one gave back with it: two loans for the price of one.
+type reader struct {
+	*bufio.Reader
+	from source
+	out  *block
 }
 
-func putReader(br *bufio.Reader) {
-	if k := class(br.Size()); k < classes {
-		br.Reset(nil)
-		readers[k].Put(br)
+func getReader(size int, c *Conn) *reader {
+	var r *reader
+	k := class(size)
+	if k < classes {
+		r, _ = readers[k].Get().(*reader)
+	}
+	if r == nil {
+		r = &reader{}
+		r.Reader = bufio.NewReaderSize(&r.from, 1<<k)
+	}
+	r.from.c = c
+	return r
+}
+
+// put gives a reader back, without the bytes it holds: they are of this connection. An error
+// is never left in it: see source.Read.
+func (r *reader) put() {
+	r.Discard(r.Buffered())
+	r.from.c = nil
+	if k := class(r.Size()); k < classes {
+		readers[k].Put(r)
+	}
+}
+
+// borrow sees to it that there are buffers to read and to write with. mu is held.
+func (c *Conn) borrow() {
+	if c.br == nil {
+		c.br = getReader(c.cfg.ReadBuffer, c)
+	}
+	if c.wbuf == nil {
+		c.wbuf, c.br.out = c.br.out, nil
+	}
+	if c.wbuf == nil || cap(c.wbuf.b) != 1<<class(c.cfg.WriteBuffer) {
+		c.wbuf = getBlock(c.cfg.WriteBuffer)
+	}
+}
+
+// giveBack returns the buffers of an idle connection. mu is held.
+func (c *Conn) giveBack() {
+	if !c.writing && c.life.w != wBody && !c.pending() {
+		c.spare.put(c.cfg.WriteBuffer)
+		if c.br != nil && c.wbuf != nil && c.br.out == nil {
+			c.br.out = c.wbuf
+		} else {
+			c.wbuf.put(c.cfg.WriteBuffer)
+		}
+		c.wbuf, c.spare = nil, nil
+	}
+	if c.br != nil && c.reader == nil && c.br.Buffered() == 0 && !c.life.switched {
+		c.br.put()
+		c.br = nil
 	}
 }

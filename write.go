@@ -107,9 +107,7 @@ func (c *Conn) stamp(t *time.Time) {
 // held. An error means that it is not in the queue (any more).
 func (c *Conn) begin(e *exchange) *Error {
 	c.stamp(&e.times.Admitted)
-	if c.wbuf == nil {
-		c.wbuf = getBlock(c.cfg.WriteBuffer)
-	}
+	c.borrow()
 	e.start, e.readAt = c.appended(), c.counts.read
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
 	if e.q.body != bodyNone && c.mayOwe(e) && !c.fitsNow(e) && !c.fitsSocket(e) { // nothing will be owed
