@@ -96,12 +96,17 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 			return d.refuse(TooLarge, b, d.line, d.line, "more fields than MaxHeaders")
 		}
 		end := d.lineEnd(b)
-		if end == 0 || end == len(b) && !isEmptyLine(rest[:end-d.line]) {
-			return 0, nil // the next line may go on with this one
+		if end == 0 {
+			return 0, nil
 		}
-		if end < len(b) && isBlank(b[end]) {
-			d.look = end
-			continue
+		if !isEmptyLine(rest[:end-d.line]) { // the next line may go on with this one
+			if end == len(b) {
+				return 0, nil
+			}
+			if isBlank(b[end]) {
+				d.look = end
+				continue
+			}
 		}
 		if err := d.mendLine(b[d.line:end], h); err != nil {
 			return 0, err
