@@ -16,8 +16,9 @@ import (
 // An env is where a contestant runs: the server it talks to, a directory for what it
 // builds, and what is to be done when it has ended.
 type env struct {
-	server string
-	dir    string
+	server  string
+	dir     string
+	profile string // see schedule
 
 	mu     sync.Mutex
 	ends   []func()

@@ -6,6 +6,7 @@ replace example.com/h1 => ../
 
 require (
 	example.com/h1 v0.0.0
+	github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
 	github.com/valyala/fasthttp v1.70.0
 	golang.org/x/sys v0.49.0
 	gonum.org/v1/plot v0.17.0

@@ -35,9 +35,9 @@ func main() {
 	if *out != "" && *readme != "" {
 		aroundFigures(*readme) // it must have a place for them, which is known before they are
 	}
-	s := schedule{*rounds, *slot}
+	s := schedule{rounds: *rounds, slot: *slot}
 	if *quick {
-		s = schedule{1, time.Millisecond}
+		s = schedule{rounds: 1, slot: time.Millisecond}
 	}
 	if *profile != "" {
 		f, err := os.Create(*profile)
@@ -45,7 +45,7 @@ func main() {
 		check(pprof.StartCPUProfile(f))
 		defer pprof.StopCPUProfile()
 	}
-	rep := suite(s, *quick, *run, *only)
+	rep := suite(s, *quick, *profile != "", *run, *only)
 	if *out != "" {
 		rep.write(*out, *readme)
 	}
@@ -55,7 +55,7 @@ func main() {
 const mostPerRow = 2 * time.Minute
 
 // suite runs the benchmarks of that name, or all, and prints their tables.
-func suite(s schedule, quick bool, run, only string) report {
+func suite(s schedule, quick, profiling bool, run, only string) report {
 	began := time.Now()
 	pinned, stopPinned := startServer(lastCore())
 	defer stopPinned()
@@ -64,23 +64,30 @@ func suite(s schedule, quick bool, run, only string) report {
 	dir, err := os.MkdirTemp("", "h1-bench")
 	check(err)
 	defer os.RemoveAll(dir)
+	serverOf := func(r row) string {
+		if r.pinned {
+			return pinned
+		}
+		return free
+	}
 	measure := func(s schedule, r row) result {
 		r.pick(only)
 		hangs := time.AfterFunc(mostPerRow, func() { fatal(r.name + " does not end") })
 		defer hangs.Stop()
-		server := free
-		if r.pinned {
-			server = pinned
-		}
-		return s.run(server, dir, r)
+		return s.run(serverOf(r), dir, r)
 	}
 
 	rep := report{schedule: s}
 	for _, r := range slices.Concat(soloRows(), pipelineRows(), codecRows(), []row{memoryRow()},
 		bodyRows(quick), []row{idleRow(quick)}, poolRows(), []row{optionsRow(), roundTripperRow()}) {
 		if run == "" || run == r.name {
-			rep.results = append(rep.results, measure(s, r))
-			fmt.Print(rep.results[len(rep.results)-1].table())
+			res := measure(s, r)
+			rep.results = append(rep.results, res)
+			fmt.Print(res.table())
+			if who := res.missed(); len(who) > 0 && !profiling {
+				rep.spent = append(rep.spent, s.spend(serverOf(r), dir, r, who))
+				fmt.Print(rep.spent[len(rep.spent)-1].table())
+			}
 		}
 	}
 	s.slot /= 2 // a curve has many points

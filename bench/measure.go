@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -48,11 +49,14 @@ type row struct {
 
 // A target is what a contestant's figure must not pass.
 type target struct {
-	who  string // "h1", or one of its ways
+	who  string // one of h1's ways; "": h1
 	what metric
 	most float64
 	of   string // of this contestant's figure; "": by itself
 }
+
+// name returns who is to meet the target.
+func (t target) name() string { return cmp.Or(t.who, "h1") }
 
 // A result holds a row's samples: by contestant, then by round.
 type result struct {
@@ -64,6 +68,8 @@ type result struct {
 type schedule struct {
 	rounds int
 	slot   time.Duration // of one contestant in one round
+	// profile is a file for the CPU profile of who measures himself; "": none is asked for.
+	profile string
 }
 
 // run measures a row, with contestants that talk to the server and build in dir.
@@ -85,7 +91,7 @@ func (s schedule) run(server, dir string, r row) result {
 	for round := range rounds {
 		for i := range r.contestants {
 			i = (i + round) % len(r.contestants) // nobody always follows the same one
-			e := &env{server: server, dir: dir}
+			e := &env{server: server, dir: dir, profile: s.profile}
 			res.samples[i] = append(res.samples[i], s.slotOf(e, r.contestants[i], &counts[i], r.batch))
 			e.close()
 		}

@@ -163,6 +163,9 @@ func own(benchmark string) contestant {
 	return contestant{name: "h1", sample: func(e *env) (s sample) {
 		run := exec.Command(ownBenchmarks(e.dir), "-test.run", "^$", "-test.benchtime", "80ms",
 			"-test.bench", "^"+benchmark+"$")
+		if e.profile != "" {
+			run.Args = append(run.Args, "-test.cpuprofile", e.profile)
+		}
 		out, err := run.CombinedOutput()
 		insist(err == nil, "%s", out)
 		fields := benchmarkLine.FindSubmatch(out)
