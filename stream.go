@@ -231,10 +231,11 @@ func (c *Conn) borrow() {
 	if c.br == nil {
 		c.br = getReader(c.cfg.ReadBuffer, c)
 	}
-	if c.wbuf == nil {
-		c.wbuf, c.br.out = c.br.out, nil
+	if c.wbuf != nil { // there may be bytes in it, and it may have grown
+		return
 	}
-	if c.wbuf == nil || cap(c.wbuf.b) != 1<<class(c.cfg.WriteBuffer) {
+	c.wbuf, c.br.out = c.br.out, nil
+	if c.wbuf == nil || cap(c.wbuf.b) != 1<<class(c.cfg.WriteBuffer) { // that of another Config
 		c.wbuf = getBlock(c.cfg.WriteBuffer)
 	}
 }

@@ -317,3 +317,31 @@ func TestShutdownInRestOfBody(t *testing.T) {
 		}
 	})
 }
+
+// Requests that are appended while another is written may be more than the buffer holds at
+// first: it grows, and all go out.
+func TestAppendedBeyondBuffer(t *testing.T) {
+	inBubble(t, Config{Depth: 16, WriteBuffer: 64}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(len(r.s.out) + 3)
+		var calls []*call
+		var targets []string
+		for i := range 12 {
+			targets = append(targets, "/"+strings.Repeat("x", 30)+string(rune('a'+i)))
+			calls = append(calls, r.begin(context.Background(), get(targets[i])))
+			r.await(calls[i])
+		}
+		r.s.setWindow(1 << 20)
+		synctest.Wait()
+		for _, target := range targets {
+			if !strings.Contains(string(r.s.out), "GET "+target+" ") {
+				t.Errorf("%s was not sent", target)
+			}
+		}
+		r.serve(targets...)
+		for i, target := range targets {
+			r.got(calls[i], target)
+		}
+		r.alive()
+	})
+}
