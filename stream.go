@@ -233,9 +233,9 @@ func (c *Conn) borrow() {
 	}
 	if c.wbuf == nil {
 		c.wbuf, c.br.out = c.br.out, nil
-	}
-	if c.wbuf == nil || cap(c.wbuf.b) != 1<<class(c.cfg.WriteBuffer) {
-		c.wbuf = getBlock(c.cfg.WriteBuffer)
+		if c.wbuf == nil || cap(c.wbuf.b) != 1<<class(c.cfg.WriteBuffer) { // of another size, or none
+			c.wbuf = getBlock(c.cfg.WriteBuffer)
+		}
 	}
 }
 

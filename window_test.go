@@ -317,3 +317,30 @@ func TestShutdownInRestOfBody(t *testing.T) {
 		}
 	})
 }
+
+// A long head makes the write buffer grow. What then waits in it is not lost when the next
+// request is appended.
+func TestAppendBehindLongHead(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a) // it is in its write
+		long := get("/b")
+		long.Header.Add("X", strings.Repeat("x", 5000))
+		b := r.begin(context.Background(), long)
+		c := r.begin(context.Background(), get("/c"))
+		r.await(b)
+		r.await(c)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;GET /b;GET /c;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.serve("/a", "/b", "/c")
+		r.got(a, "/a")
+		r.got(b, "/b")
+		r.got(c, "/c")
+		r.alive()
+	})
+}
