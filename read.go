@@ -54,7 +54,7 @@ func (r *reception) left(c *Conn) int64 {
 // waits.
 func (c *Conn) receive(e *exchange, resp *Response) error {
 	e.waited = true
-	if c.pending() && !c.writing && c.upload == nil {
+	if e.err == nil && c.pending() && !c.writing && c.upload == nil {
 		c.flushAll(e)
 	}
 	for e.err == nil && (!c.turn(e) || c.untaken(e)) {

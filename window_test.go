@@ -344,3 +344,33 @@ func TestAppendBehindLongHead(t *testing.T) {
 		r.alive()
 	})
 }
+
+// Wait on a request that was taken back leaves to others what they have in the buffer: that
+// write would keep it, or its time, which is over, would end theirs.
+func TestWaitAfterEnd(t *testing.T) {
+	for _, kind := range []streamKind{opaque, layered} {
+		for _, limit := range []time.Duration{0, time.Second} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				r.c.kind = kind
+				r.s.setWindow(3)
+				r.c.flushing = true // the goroutine that writes for Send comes late
+				a := r.begin(context.Background(), get("/a"))
+				req := get("/b")
+				if limit > 0 {
+					req.Deadline = time.Now().Add(limit)
+				}
+				b := r.begin(context.Background(), req)
+				b.x.Cancel()
+				time.Sleep(limit)
+				r.await(b)
+				r.failed(b, Canceled, SentNothing)
+				r.s.setWindow(wireWindow)
+				r.await(a)
+				r.serve("/a")
+				r.got(a, "/a")
+				r.alive()
+			})
+		}
+	}
+}
