@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -371,6 +372,44 @@ func TestWaitAfterEnd(t *testing.T) {
 				r.got(a, "/a")
 				r.alive()
 			})
+		}
+	}
+}
+
+// Who lets others run before it writes may be canceled in that moment: it leaves, and what
+// they have in the buffer is written without it.
+func TestCancelBeforeFlush(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for range 100 {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			r.s.setWindow(3)
+			r.c.flushing = true // the goroutine that writes for Send comes late
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), get("/b"))
+			r.c.flushing = false
+			var waits atomic.Bool
+			go func() {
+				waits.Store(true)
+				b.err = b.x.Wait(context.Background(), &b.resp)
+				b.over.Store(true)
+			}()
+			for !waits.Load() {
+				runtime.Gosched()
+			}
+			b.x.Cancel()
+			if synctest.Wait(); b.over.Load() && r.c.Err() != nil {
+				return // it was in its write already, which ends the connection
+			}
+			r.failed(b, Canceled, SentNothing)
+			r.await(a)
+			r.s.setWindow(wireWindow)
+			r.serve("/a")
+			r.got(a, "/a")
+			r.alive()
+		})
+		if t.Failed() {
+			return
 		}
 	}
 }
