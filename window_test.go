@@ -413,3 +413,35 @@ func TestCancelBeforeFlush(t *testing.T) {
 		}
 	}
 }
+
+// A write may go on in the name of a request that has left, its time being over: that is
+// not the time of those behind it.
+func TestWriteOfOneWhoLeft(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		a := r.begin(ctx, get("/a"))
+		r.await(a) // it is in its write
+		req := get("/b")
+		req.Deadline = time.Now().Add(time.Second)
+		b := r.begin(context.Background(), req)
+		k := r.begin(context.Background(), get("/k"))
+		r.await(b)
+		r.await(k)
+		r.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + 10)
+		time.Sleep(2 * time.Second) // a writes for b and k
+		r.failed(b, Timeout, SentPart)
+		cancel()
+		r.failed(a, Canceled, SentAll)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;GET /b;GET /k;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.serve("/a", "/b", "/k")
+		r.got(k, "/k")
+		r.alive()
+	})
+}

@@ -420,6 +420,9 @@ func (c *Conn) beginWrite(e *exchange) bool {
 		return false
 	}
 	until, why := e.by, whyDeadline
+	if e.err != nil {
+		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
+	}
 	if s := c.cfg.StallTimeout; s > 0 {
 		if t := time.Now().Add(s); until.IsZero() || t.Before(until) {
 			until, why = t, whyStall
