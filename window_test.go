@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -444,4 +445,37 @@ func TestWriteOfOneWhoLeft(t *testing.T) {
 		r.got(k, "/k")
 		r.alive()
 	})
+}
+
+// A switch may be answered before the write that ends a pushed body has returned: that is
+// waited for, and CloseWrite is not.
+func TestSwitchDuringWrite(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.s.setWindow(100)
+			req := &Request{Target: "/a", Host: "x", Push: true, ContentLength: 10 << 10}
+			req.Header.Add("Connection", "upgrade")
+			req.Header.Add("Upgrade", "any")
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			go a.x.Write(make([]byte, 10<<10))
+			synctest.Wait()
+			r.raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: any\r\n\r\n")
+			synctest.Wait()
+			if broken {
+				r.s.failWrites(0, syscall.EPIPE)
+				r.failed(a, NotSwitched, SentPart)
+				r.dead()
+				return
+			}
+			r.s.setWindow(wireWindow)
+			r.got(a, "")
+			if err := a.x.CloseWrite(); err != nil {
+				t.Error(err)
+			}
+			if !r.c.State().Switched() {
+				t.Error(r.c.State())
+			}
+		})
+	}
 }
