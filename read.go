@@ -356,6 +356,10 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 		own := max(0, x.end-c.taken)
 		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
 	}
+	if c.inWrite && c.dl != nil && c.writer != x && c.unwritten() == nil { // and what is being written is cut off
+		c.spoiltW = true
+		c.dl.SetWriteDeadline(longAgo)
+	}
 }
 
 // switchOver gives the stream up to another protocol, if x's request is out whole: "A client

@@ -479,3 +479,39 @@ func TestSwitchDuringWrite(t *testing.T) {
 		})
 	}
 }
+
+// What stands behind a response that says close is not written to its end: who writes it is
+// let go at once, and the response lives.
+func TestWriteBehindClose(t *testing.T) {
+	big := strings.Repeat("x", 10<<10)
+	for _, way := range []string{"head", "body", "body with Deadline"} {
+		for _, kind := range []streamKind{opaque, layered} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				r.c.kind = kind
+				a := r.begin(context.Background(), get("/a"))
+				r.await(a)
+				r.took()
+				r.s.setWindow(10)
+				req := get("/b")
+				if way != "head" {
+					req.Method, req.Body = "PUT", strings.NewReader(big)
+				}
+				if way == "body with Deadline" {
+					req.Deadline = time.Now().Add(time.Second)
+				}
+				b := r.begin(context.Background(), req)
+				r.await(b)
+				r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/a")
+				r.failed(b, Closed, SentPart)
+				time.Sleep(2 * time.Second)
+				r.raw("/a")
+				r.got(a, "/a/a")
+				r.dead()
+			})
+			if t.Failed() {
+				t.Fatal(way, kind)
+			}
+		}
+	}
+}

@@ -508,6 +508,9 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		return
 	}
 	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
+	if isTimeout(err) && e.err != nil && c.err != nil && c.upload == nil && c.unwritten() == nil {
+		return // it was for requests behind one that says close: see lastHead
+	}
 	if isTimeout(err) {
 		c.fail(c.stalled(e), fromDeadline("write", e.up.why))
 		return
