@@ -106,6 +106,8 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 		c.finish(e)
 		resp.Timing.Done = resp.Timing.Head
 		resp.body.err = io.EOF
+	default:
+		c.stepOut(e)
 	}
 	return nil
 }

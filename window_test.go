@@ -515,3 +515,51 @@ func TestWriteBehindClose(t *testing.T) {
 		}
 	}
 }
+
+// Who waits behind a request is woken by its Deadline also where the caller of that was in
+// Wait, or in a Read, when the wait began, and does not come back for the body.
+func TestDeadlineOfOneWhoStaysAway(t *testing.T) {
+	for _, depth := range []int{1, 4} {
+		for _, reads := range []bool{false, true} {
+			inBubble(t, Config{Depth: depth}, false, func(r *rig) {
+				r.warm()
+				req := get("/a")
+				req.Deadline = time.Now().Add(time.Second)
+				a, b := r.begin(context.Background(), req), &call{}
+				if reads {
+					r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+				}
+				go func() {
+					if a.err = a.x.Wait(context.Background(), &a.resp); a.err == nil && reads {
+						_, a.err = a.resp.Body.Read(make([]byte, 9))
+					}
+				}()
+				synctest.Wait()
+				go func() {
+					b.err = r.c.Do(context.Background(), get("/b"), &b.resp)
+					b.over.Store(true)
+				}()
+				synctest.Wait()
+				if reads {
+					r.raw("/a")
+				} else {
+					r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n/a")
+				}
+				time.Sleep(2 * time.Second)
+				if depth == 1 {
+					r.failed(b, Closed, SentNothing) // a was the only one in flight
+					return
+				}
+				r.raw("/a")
+				r.serve("/b")
+				synctest.Wait()
+				if !b.over.Load() || b.err != nil {
+					t.Errorf("over: %v, %v; %v", b.over.Load(), b.err, r.c.State())
+				}
+			})
+			if t.Failed() {
+				t.Fatal(depth, reads)
+			}
+		}
+	}
+}
