@@ -94,6 +94,8 @@ func (b *body) leave(e *exchange, done bool, err *Error) error {
 		}
 	case done:
 		b.end(e)
+	default:
+		c.stepOut(e)
 	}
 	return b.err
 }

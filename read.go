@@ -54,7 +54,7 @@ func (r *reception) left(c *Conn) int64 {
 // waits.
 func (c *Conn) receive(e *exchange, resp *Response) error {
 	e.waited = true
-	if c.pending() && !c.writing && c.upload == nil {
+	if e.err == nil && c.pending() && !c.writing && c.upload == nil {
 		c.flushAll(e)
 	}
 	for e.err == nil && (!c.turn(e) || c.untaken(e)) {
@@ -106,6 +106,8 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 		c.finish(e)
 		resp.Timing.Done = resp.Timing.Head
 		resp.body.err = io.EOF
+	default:
+		c.stepOut(e)
 	}
 	return nil
 }
@@ -355,6 +357,10 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	if c.pending() && x.end >= 0 { // what was appended for those behind is not written
 		own := max(0, x.end-c.taken)
 		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
+	}
+	if c.inWrite && c.dl != nil && c.writer != x && c.unwritten() == nil { // and what is being written is cut off
+		c.spoiltW = true
+		c.dl.SetWriteDeadline(longAgo)
 	}
 }
 

@@ -113,6 +113,14 @@ func (c *Conn) wakeBy(t time.Time) {
 	}
 }
 
+// stepOut sees to e's deadline where its caller may not come back, and others wait behind it:
+// the alarm was not set for it while they found it in a call. mu is held.
+func (c *Conn) stepOut(e *exchange) {
+	if !e.by.IsZero() && (e.next != nil || c.line.head != nil) {
+		c.wakeBy(e.by)
+	}
+}
+
 // earliest returns the earliest deadline that ring has to see to, t among them. mu is held.
 func (c *Conn) earliest(t time.Time) time.Time {
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {

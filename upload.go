@@ -566,6 +566,7 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 		err = step(c, e)
 	}
 	e.up.busy = false
+	e.cond.Signal() // who waits for the body to be out: see switchOver
 	if err != nil {
 		err = c.pushFailed(e, err)
 	}

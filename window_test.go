@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -344,4 +346,248 @@ func TestAppendedBeyondBuffer(t *testing.T) {
 		}
 		r.alive()
 	})
+}
+
+// A long head makes the write buffer grow. What then waits in it is not lost when the next
+// request is appended.
+func TestAppendBehindLongHead(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a) // it is in its write
+		long := get("/b")
+		long.Header.Add("X", strings.Repeat("x", 5000))
+		b := r.begin(context.Background(), long)
+		c := r.begin(context.Background(), get("/c"))
+		r.await(b)
+		r.await(c)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;GET /b;GET /c;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.serve("/a", "/b", "/c")
+		r.got(a, "/a")
+		r.got(b, "/b")
+		r.got(c, "/c")
+		r.alive()
+	})
+}
+
+// Wait on a request that was taken back leaves to others what they have in the buffer: that
+// write would keep it, or its time, which is over, would end theirs.
+func TestWaitAfterEnd(t *testing.T) {
+	for _, kind := range []streamKind{opaque, layered} {
+		for _, limit := range []time.Duration{0, time.Second} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				r.c.kind = kind
+				r.s.setWindow(3)
+				r.c.flushing = true // the goroutine that writes for Send comes late
+				a := r.begin(context.Background(), get("/a"))
+				req := get("/b")
+				if limit > 0 {
+					req.Deadline = time.Now().Add(limit)
+				}
+				b := r.begin(context.Background(), req)
+				b.x.Cancel()
+				time.Sleep(limit)
+				r.await(b)
+				r.failed(b, Canceled, SentNothing)
+				r.s.setWindow(wireWindow)
+				r.await(a)
+				r.serve("/a")
+				r.got(a, "/a")
+				r.alive()
+			})
+		}
+	}
+}
+
+// Who lets others run before it writes may be canceled in that moment: it leaves, and what
+// they have in the buffer is written without it.
+func TestCancelBeforeFlush(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for range 100 {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			r.s.setWindow(3)
+			r.c.flushing = true // the goroutine that writes for Send comes late
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), get("/b"))
+			r.c.flushing = false
+			var waits atomic.Bool
+			go func() {
+				waits.Store(true)
+				b.err = b.x.Wait(context.Background(), &b.resp)
+				b.over.Store(true)
+			}()
+			for !waits.Load() {
+				runtime.Gosched()
+			}
+			b.x.Cancel()
+			if synctest.Wait(); b.over.Load() && r.c.Err() != nil {
+				return // it was in its write already, which ends the connection
+			}
+			r.failed(b, Canceled, SentNothing)
+			r.await(a)
+			r.s.setWindow(wireWindow)
+			r.serve("/a")
+			r.got(a, "/a")
+			r.alive()
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// A write may go on in the name of a request that has left, its time being over: that is
+// not the time of those behind it.
+func TestWriteOfOneWhoLeft(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		a := r.begin(ctx, get("/a"))
+		r.await(a) // it is in its write
+		req := get("/b")
+		req.Deadline = time.Now().Add(time.Second)
+		b := r.begin(context.Background(), req)
+		k := r.begin(context.Background(), get("/k"))
+		r.await(b)
+		r.await(k)
+		r.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + 10)
+		time.Sleep(2 * time.Second) // a writes for b and k
+		r.failed(b, Timeout, SentPart)
+		cancel()
+		r.failed(a, Canceled, SentAll)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;GET /b;GET /k;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.serve("/a", "/b", "/k")
+		r.got(k, "/k")
+		r.alive()
+	})
+}
+
+// A switch may be answered before the write that ends a pushed body has returned: that is
+// waited for, and CloseWrite is not.
+func TestSwitchDuringWrite(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.s.setWindow(100)
+			req := &Request{Target: "/a", Host: "x", Push: true, ContentLength: 10 << 10}
+			req.Header.Add("Connection", "upgrade")
+			req.Header.Add("Upgrade", "any")
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			go a.x.Write(make([]byte, 10<<10))
+			synctest.Wait()
+			r.raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: any\r\n\r\n")
+			synctest.Wait()
+			if broken {
+				r.s.failWrites(0, syscall.EPIPE)
+				r.failed(a, NotSwitched, SentPart)
+				r.dead()
+				return
+			}
+			r.s.setWindow(wireWindow)
+			r.got(a, "")
+			if err := a.x.CloseWrite(); err != nil {
+				t.Error(err)
+			}
+			if !r.c.State().Switched() {
+				t.Error(r.c.State())
+			}
+		})
+	}
+}
+
+// What stands behind a response that says close is not written to its end: who writes it is
+// let go at once, and the response lives.
+func TestWriteBehindClose(t *testing.T) {
+	big := strings.Repeat("x", 10<<10)
+	for _, way := range []string{"head", "body", "body with Deadline"} {
+		for _, kind := range []streamKind{opaque, layered} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				r.c.kind = kind
+				a := r.begin(context.Background(), get("/a"))
+				r.await(a)
+				r.took()
+				r.s.setWindow(10)
+				req := get("/b")
+				if way != "head" {
+					req.Method, req.Body = "PUT", strings.NewReader(big)
+				}
+				if way == "body with Deadline" {
+					req.Deadline = time.Now().Add(time.Second)
+				}
+				b := r.begin(context.Background(), req)
+				r.await(b)
+				r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/a")
+				r.failed(b, Closed, SentPart)
+				time.Sleep(2 * time.Second)
+				r.raw("/a")
+				r.got(a, "/a/a")
+				r.dead()
+			})
+			if t.Failed() {
+				t.Fatal(way, kind)
+			}
+		}
+	}
+}
+
+// Who waits behind a request is woken by its Deadline also where the caller of that was in
+// Wait, or in a Read, when the wait began, and does not come back for the body.
+func TestDeadlineOfOneWhoStaysAway(t *testing.T) {
+	for _, depth := range []int{1, 4} {
+		for _, reads := range []bool{false, true} {
+			inBubble(t, Config{Depth: depth}, false, func(r *rig) {
+				r.warm()
+				req := get("/a")
+				req.Deadline = time.Now().Add(time.Second)
+				a, b := r.begin(context.Background(), req), &call{}
+				if reads {
+					r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+				}
+				go func() {
+					if a.err = a.x.Wait(context.Background(), &a.resp); a.err == nil && reads {
+						_, a.err = a.resp.Body.Read(make([]byte, 9))
+					}
+				}()
+				synctest.Wait()
+				go func() {
+					b.err = r.c.Do(context.Background(), get("/b"), &b.resp)
+					b.over.Store(true)
+				}()
+				synctest.Wait()
+				if reads {
+					r.raw("/a")
+				} else {
+					r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n/a")
+				}
+				time.Sleep(2 * time.Second)
+				if depth == 1 {
+					r.failed(b, Closed, SentNothing) // a was the only one in flight
+					return
+				}
+				r.raw("/a")
+				r.serve("/b")
+				synctest.Wait()
+				if !b.over.Load() || b.err != nil {
+					t.Errorf("over: %v, %v; %v", b.over.Load(), b.err, r.c.State())
+				}
+			})
+			if t.Failed() {
+				t.Fatal(depth, reads)
+			}
+		}
+	}
 }

@@ -297,9 +297,11 @@ func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 
 // flushAll takes and writes what was appended, until there is nothing more, in the name
 // of e. mu is held, but not while it writes. Where others are in flight it lets them run
-// once first, so that their requests go out in the same write.
+// once first, so that their requests go out in the same write. Where e ends meanwhile, the
+// rest is left to another: its caller is not kept.
 func (c *Conn) flushAll(e *exchange) {
 	c.writing = true
+	before := e.err
 	e.refs++ // a response may end before the write that it answers has returned
 	defer e.release()
 	if c.life.n > 1 && c.cfg.Depth > 1 && e.next == nil {
@@ -311,7 +313,7 @@ func (c *Conn) flushAll(e *exchange) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
-	for c.pending() && c.mayWrite() {
+	for c.pending() && c.mayWrite() && e.err == before {
 		out := c.wbuf
 		c.taken += int64(len(out.b))
 		c.tookHead()
@@ -418,6 +420,9 @@ func (c *Conn) beginWrite(e *exchange) bool {
 		return false
 	}
 	until, why := e.by, whyDeadline
+	if e.err != nil {
+		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
+	}
 	if s := c.cfg.StallTimeout; s > 0 {
 		if t := time.Now().Add(s); until.IsZero() || t.Before(until) {
 			until, why = t, whyStall
@@ -503,6 +508,9 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		return
 	}
 	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
+	if isTimeout(err) && e.err != nil && c.err != nil && c.upload == nil && c.unwritten() == nil {
+		return // it was for requests behind one that says close: see lastHead
+	}
 	if isTimeout(err) {
 		c.fail(c.stalled(e), fromDeadline("write", e.up.why))
 		return
