@@ -401,3 +401,32 @@ func heap() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
+
+// Buffers go from one connection to another also where one writes with larger ones than the
+// other, and one that grew for a long head is not kept.
+func TestAllocBuffersOfTwoSizes(t *testing.T) {
+	var users []*user
+	for _, size := range []int{4 << 10, 8 << 10} {
+		c := NewConn(newMirror(answerTo(lengthReply)), &Config{WriteBuffer: size})
+		defer c.Close()
+		users = append(users, newUser(t, c))
+	}
+	both := func() {
+		for _, u := range users {
+			u.do(context.Background())
+		}
+	}
+	both()
+	if n := testing.AllocsPerRun(200, both); n > 0 {
+		t.Errorf("%v allocations where two connections take turns", n)
+	}
+	long := newUser(t, NewConn(dialServer(t, answerTo(lengthReply)), nil))
+	defer long.c.Close()
+	long.req.Header.Add("X", strings.Repeat("x", 100<<10))
+	long.do(context.Background())
+	r := getReader(long.c.cfg.ReadBuffer, long.c)
+	if r.out != nil && cap(r.out.b) > 8<<10 {
+		t.Errorf("a buffer of %d bytes is kept", cap(r.out.b))
+	}
+	r.put()
+}

@@ -68,9 +68,6 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 		return e.err
 	}
 	c.reader, e.inUse = e, true
-	if c.br == nil {
-		c.br = getReader(c.cfg.ReadBuffer, c)
-	}
 	if c.queue.head != e {
 		if err := c.drainOthers(e, resp); err != nil {
 			resp.discard()

@@ -188,11 +188,14 @@ func getBlock(size int) *block {
 }
 
 func (b *block) put(size int) {
-	if k := class(size); b != nil && k < classes && cap(b.b) == 1<<k {
+	if k := class(size); k < classes && b.is(size) {
 		b.b = b.b[:0]
 		blocks[k].Put(b)
 	}
 }
+
+// is reports whether b is there, and as large as a block of that size is lent.
+func (b *block) is(size int) bool { return b != nil && cap(b.b) == 1<<class(size) }
 
 // A reader is a read buffer on loan, and while it waits for the next borrower also the
 // write buffer that the last one gave back with it: two loans for the price of one.
@@ -235,7 +238,10 @@ func (c *Conn) borrow() {
 		return
 	}
 	c.wbuf, c.br.out = c.br.out, nil
-	if c.wbuf == nil || cap(c.wbuf.b) != 1<<class(c.cfg.WriteBuffer) { // that of another Config
+	if other := c.wbuf; !other.is(c.cfg.WriteBuffer) {
+		if other != nil { // of another Config
+			other.put(cap(other.b))
+		}
 		c.wbuf = getBlock(c.cfg.WriteBuffer)
 	}
 }
@@ -244,7 +250,7 @@ func (c *Conn) borrow() {
 func (c *Conn) giveBack() {
 	if !c.writing && c.life.w != wBody && !c.pending() {
 		c.spare.put(c.cfg.WriteBuffer)
-		if c.br != nil && c.wbuf != nil && c.br.out == nil {
+		if c.br != nil && c.br.out == nil && c.wbuf.is(c.cfg.WriteBuffer) {
 			c.br.out = c.wbuf
 		} else {
 			c.wbuf.put(c.cfg.WriteBuffer)

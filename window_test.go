@@ -591,3 +591,22 @@ func TestDeadlineOfOneWhoStaysAway(t *testing.T) {
 		}
 	}
 }
+
+// A connection that is idle before the write of its last request has returned gives its
+// buffers back when that does.
+func TestIdleBeforeWriteEnds(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		r.serve("/a") // before its request was out whole
+		r.got(a, "/a")
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if c := r.c; !c.State().Idle() || c.br != nil || c.wbuf != nil || c.spare != nil {
+			t.Errorf("%v, and it holds buffers: %v, %v, %v", c.State(), c.br, c.wbuf, c.spare)
+		}
+		r.alive()
+	})
+}

@@ -490,7 +490,8 @@ func (c *Conn) sentOut() {
 	if u := c.upload; u != nil {
 		u.wake.Broadcast()
 	}
-	if c.line.head != nil { // a request with a body waits for the write half
+	// A request with a body waits for the write half; so do the buffers of who is idle already.
+	if c.line.head != nil || c.life.n == 0 {
 		c.changed()
 	}
 }
