@@ -184,11 +184,11 @@ request again and again, as http.RoundTripper allows once a body is closed.
 `
 
 const aboutSpending = `Of the rows that miss a target, from a CPU profile of each contestant alone: CPU time by
-operation, which is not wall time where others work or all wait. What the floor spends, all do;
-where "the floor itself" misses, no client can meet the target with these system calls.
+operation, which is not wall time where others work or all wait. Where "the floor itself" misses
+a target, a client would have to be faster than a bare write and read to meet it.
 
 Before a request goes to an idle connection, h1 looks whether bytes or an end have come, which
-would be taken for the response. On a socket that costs nothing, since it takes the place of a
+would be taken for the response. On a socket that is no system call more: it takes the place of a
 read that finds nothing. Under TLS (row 2) it is a system call and a Read with a deadline that
 has passed, for what the layer has read ahead. fasthttp does not look. On a shared connection
 (rows 3 and 4) each request is a goroutine's, which waits and is woken, where the floor is one
