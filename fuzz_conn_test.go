@@ -201,7 +201,8 @@ func fieldsAs(h *Header) (fields []string) {
 // it is read from and nothing else is left to say.
 type seqServer struct {
 	conn    *Conn
-	size    int // the most that conn's buffer may hold
+	size    int // the most that conn's buffer may hold for a head
+	peak    int // the most that it has held: what came behind a body in small chunks needs room
 	mu      sync.Mutex
 	in      []byte // written, and not yet a whole request
 	asked   []*seqAsked
@@ -379,7 +380,7 @@ func (s *seqServer) say(text string, end error) {
 }
 
 func (s *seqServer) Read(p []byte) (int, error) {
-	most := s.size
+	most := max(s.size, 1<<class(s.peak))
 	if s.conn.reader.recv.fr.kind == framingChunked { // chunks smaller than the buffer, read into much more
 		most = max(most, chunkBuffer)
 	}
@@ -389,6 +390,7 @@ func (s *seqServer) Read(p []byte) (int, error) {
 	for try := 0; ; try++ {
 		synctest.Wait() // who writes does it first
 		if n, err := s.take(p); n > 0 || err != nil || len(p) == 0 {
+			s.peak = max(s.peak, s.conn.br.Buffered()+n)
 			return n, err
 		}
 		s.mu.Lock()

@@ -420,8 +420,10 @@ func (c *Conn) finish(e *exchange) {
 		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
 	}
 	c.queue.pop()
-	if c.br.Size() > c.cfg.ReadBuffer && c.br.Buffered() <= c.cfg.ReadBuffer {
-		c.resize(c.cfg.ReadBuffer)
+	if c.br.Size() > c.cfg.ReadBuffer { // it grew, for this response
+		if needed := max(c.cfg.ReadBuffer, c.br.Buffered()); class(needed) < class(c.br.Size()) {
+			c.resize(needed)
+		}
 	}
 	if next := c.queue.head; next != nil {
 		next.seen = c.br.Buffered() > 0
