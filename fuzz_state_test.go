@@ -227,9 +227,12 @@ func (r *stateRun) check() {
 	defer c.mu.Unlock()
 	l := c.life
 	l.few = false
-	inFlight := 0
+	inFlight, at := 0, int64(0)
 	for e := c.queue.head; e != nil; e = e.next {
-		inFlight++
+		if inFlight++; e.start < at || max(e.start, e.end) > c.appended() {
+			r.Fatalf("bytes %d to %d are a request's, after %d and of %d in %v", e.start, e.end, at, c.appended(), l)
+		}
+		at = max(e.start, e.end)
 	}
 	switch {
 	case l.n <= most && !stateReachable[l]:
@@ -284,6 +287,8 @@ func FuzzState(f *testing.F) {
 		f.Add(uint16(40), seed)
 		f.Add(uint16(997), seed)
 	}
+	// More than the write buffer holds, while a write waits.
+	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
 		if len(plan) > 100 {
 			return
