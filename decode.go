@@ -130,7 +130,7 @@ func (d *headDecoder) statusLine(b []byte, r *Response) (int, *Error) {
 	}
 	i := reason - 1
 	if b[i] == ' ' {
-		i = fieldEnd(b, max(reason, d.look))
+		i = valueEnd(b, max(reason, d.look))
 	}
 	if i == len(b) {
 		d.look = i
@@ -199,19 +199,14 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 			if len(h.fields) >= d.maxFields && !isBlank(c) {
 				return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders")
 			}
-			for i < len(b) && octets[b[i]]&tchar != 0 {
-				i++
+			if c == ':' {
+				return d.refuse(BadField, b, line, line, whyNoName(c, 0))
 			}
-			if i == len(b) {
-				break
-			}
-			if b[i] != ':' || i == line {
-				return d.refuse(BadField, b, line, i, whyNoName(b[i], i-line))
-			}
-			colon = i
-			i++
 		}
-		i = fieldEnd(b, i)
+		colon, i = scanLine(b, colon, i)
+		if colon == 0 && i < len(b) {
+			return d.refuse(BadField, b, line, i, whyNoName(b[i], i-line))
+		}
 		if i+1 >= len(b) && (i == len(b) || b[i] == '\r') {
 			break
 		}
@@ -262,12 +257,41 @@ const (
 	tops = 0x80 * ones
 )
 
-// fieldEnd returns the index of the first byte of b, from i on, that may not stand in a
-// field value (or a reason phrase), len(b) where there is none.
+// scanLine goes on with a field line at i: colon is where its colon is, or 0. It returns
+// both again: the colon if that was met, and the index of the first byte that may not stand
+// in the name, or behind the colon in the value; len(b) where there is none.
 //
-// A byte's top bit in m is set where the byte is less than SP or is DEL. A borrow can only
-// set bits above a byte that is such a one itself, so that the lowest is always true.
-func fieldEnd(b []byte, i int) int {
+// Most names are letters and "-": a byte's top bit in m is set where it is neither. Up to the
+// first byte above 0x7f, which is one, no sum carries into the next byte. What stops there
+// may still be a tchar; the table knows.
+//
+// In a value, a byte's top bit in m is set where the byte is less than SP or is DEL. A borrow
+// can only set bits above a byte that is such a one itself, so that the lowest is always true.
+//
+// It is one function because two calls a line take longer than the line.
+func scanLine(b []byte, colon, i int) (int, int) {
+	if colon == 0 {
+		for i >= 0 && i < len(b)-7 {
+			x := binary.LittleEndian.Uint64(b[i:])
+			y := x | 0x20*ones
+			letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
+			other := (x ^ '-'*ones) + 0x7f*ones
+			m := (other&^letter | x) & tops
+			if m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
+		}
+		for i >= 0 && i < len(b) && octets[b[i]]&tchar != 0 {
+			i++
+		}
+		if i >= len(b) || b[i] != ':' {
+			return 0, i
+		}
+		colon = i
+		i++
+	}
 	for i >= 0 && i < len(b)-7 {
 		x := binary.LittleEndian.Uint64(b[i:])
 		m := ((x - ' '*ones) | ((x ^ 0x7f*ones) - ones)) &^ x & tops
@@ -277,13 +301,21 @@ func fieldEnd(b []byte, i int) int {
 		}
 		i += bits.TrailingZeros64(m) / 8
 		if b[i] != '\t' {
-			return i
+			return colon, i
 		}
 		i++
 	}
 	for i < len(b) && octets[b[i]]&fieldChar != 0 {
 		i++
 	}
+	return colon, i
+}
+
+// valueEnd returns the index of the first byte of b, from i on, that may not stand in a
+// field value, nor in a reason phrase; len(b) where there is none.
+func valueEnd(b []byte, i int) int {
+	const seen = 1 // any colon will do
+	_, i = scanLine(b, seen, i)
 	return i
 }
 

@@ -566,7 +566,7 @@ func TestFieldEndFindsEveryOctet(t *testing.T) {
 				want = len(b)
 			}
 			for from := range at + 1 {
-				if got := fieldEnd(b, from); got != want {
+				if got := valueEnd(b, from); got != want {
 					t.Fatalf("octet %#x at %d, from %d: %d", c, at, from, got)
 				}
 			}
