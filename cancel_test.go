@@ -307,7 +307,9 @@ func TestCancelBeforeTheLine(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		req := get("/b")
 		q, _ := req.check()
-		e := newExchange(ctx, r.c, req, q) // as send does, which is then overtaken
+		r.c.mu.Lock()
+		e := r.c.newExchange(ctx, req, q) // as send does, which is then overtaken
+		r.c.mu.Unlock()
 		cancel()
 		synctest.Wait()
 		r.c.mu.Lock()

@@ -413,13 +413,14 @@ func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err
 	}
-	e, err := c.prepare(ctx, req)
+	q, err := prepare(ctx, req)
 	if err != nil {
 		return err
 	}
-	e.once = true
 	c.mu.Lock()
 	defer c.unlock()
+	e := c.newExchange(ctx, req, q)
+	e.once = true
 	if err := c.start(e, true); err != nil {
 		return err
 	}

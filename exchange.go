@@ -56,16 +56,26 @@ type exchange struct {
 
 var exchanges sync.Pool
 
-// newExchange makes the exchange of a request that has passed its check.
-func newExchange(ctx context.Context, c *Conn, req *Request, q asked) *exchange {
-	e, ok := exchanges.Get().(*exchange)
-	if !ok {
+// newExchange makes the exchange of a request that has passed its check. mu is held.
+func (c *Conn) newExchange(ctx context.Context, req *Request, q asked) *exchange {
+	if c.br == nil && c.err == nil {
+		c.borrow() // where there is an exchange as well
+	}
+	var e *exchange
+	if c.br != nil {
+		e, c.br.spare = c.br.spare, nil
+	}
+	if e == nil {
+		e, _ = exchanges.Get().(*exchange)
+	}
+	if e == nil {
 		e = &exchange{}
 		e.done, e.pump = e.contextEnded, e.runPump
 	}
 	e.c, e.req, e.q, e.ctx = c, req, q, ctx
 	e.cond.L, e.wake.L = &c.mu, &c.mu
 	e.refs, e.start, e.end, e.by = 1, -1, -1, req.Deadline
+	c.stamp(&e.times.Queued)
 	if ctx.Done() != nil {
 		e.stop = context.AfterFunc(ctx, e.done)
 	}
@@ -87,6 +97,7 @@ func (e *exchange) release() {
 	if e.err != nil || e.left {
 		return
 	}
+	c := e.c
 	e.id.Add(1)
 	e.c, e.req, e.ctx, e.stop, e.next = nil, nil, nil, nil, nil
 	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once = false, false, false, false, false, false, false
@@ -100,7 +111,11 @@ func (e *exchange) release() {
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}
 	}
-	exchanges.Put(e)
+	if c.br != nil && c.br.spare == nil {
+		c.br.spare = e
+	} else {
+		exchanges.Put(e)
+	}
 }
 
 // fail gives the exchange its error, once, with what the bytes say. mu is held. Whoever

@@ -18,4 +18,6 @@ func peek(syscall.RawConn) (first [peeked]byte, n int, err error) { return first
 
 func awaitReadable(syscall.RawConn) (broken, err error) { return nil, errors.ErrUnsupported }
 
+type turn struct{}
+
 func (c *Conn) takeTurn(*exchange, []byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -18,23 +18,16 @@ type asking struct {
 	n     int
 	err   error
 	peek  func(fd uintptr)
-
-	// Of a turn.
-	c     *Conn
-	e     *exchange
-	in    []byte
-	wrote bool
-	turn  func(fd uintptr) bool
 }
 
 var askings = sync.Pool{New: func() any {
 	a := &asking{}
-	a.peek, a.turn = a.runPeek, a.runTurn
+	a.peek = a.runPeek
 	return a
 }}
 
 func (a *asking) put() {
-	a.c, a.e, a.in, a.err, a.n, a.wrote = nil, nil, nil, nil, 0, false
+	a.err, a.n = nil, 0
 	askings.Put(a)
 }
 
@@ -74,25 +67,38 @@ func peek(s syscall.RawConn) (first [peeked]byte, n int, err error) {
 	return first, n, err
 }
 
+// A turn is what takeTurn has under way. It lies in the reader, which is lent to one
+// connection at a time.
+type turn struct {
+	asking
+	e     *exchange
+	in    []byte
+	wrote bool
+	run   func(fd uintptr) bool // made once
+}
+
 // takeTurn does in one call what a request to an idle socket needs: it looks whether the
 // connection is still good, writes what is owed, and reads the first bytes of the response
 // into p. The look takes the place of the read that a write is otherwise followed by, and
 // that finds nothing: so the gate against stale connections costs no system call.
 func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
-	a := askings.Get().(*asking)
-	a.c, a.e, a.in = c, e, p
-	refused := c.sock.Read(a.turn) // by a deadline, or by Close
-	n, err, wrote, first := a.n, a.err, a.wrote, a.first
-	a.put()
+	r := c.br // it stays while it is filled
+	t := &r.turn
+	if t.run == nil {
+		t.run = r.runTurn
+	}
+	t.e, t.in, t.wrote = e, p, false
+	refused := c.sock.Read(t.run) // by a deadline, or by Close
+	t.e, t.in = nil, nil
 	switch {
 	case refused != nil:
 		return 0, refused
-	case wrote && err == nil && n == 0:
+	case t.wrote && t.err == nil && t.n == 0:
 		return 0, io.EOF
-	case wrote:
-		return max(n, 0), err
+	case t.wrote:
+		return max(t.n, 0), t.err
 	}
-	if why := unfit(first[:], n, err); why != nil {
+	if why := unfit(t.first[:], t.n, t.err); why != nil {
 		return 0, why
 	}
 	return 0, c.payOwed(e)
@@ -100,26 +106,26 @@ func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
 
 // runTurn is called with the right to read the socket: first at once, then whenever the
 // socket has become readable. It returns false to wait for that.
-func (a *asking) runTurn(fd uintptr) bool {
-	c := a.c
-	if !a.wrote {
-		if a.runPeek(fd); a.n > 0 || a.err != nil {
+func (r *reader) runTurn(fd uintptr) bool {
+	c, t := r.from.c, &r.turn
+	if !t.wrote {
+		if t.runPeek(fd); t.n > 0 || t.err != nil {
 			return true
 		}
 		c.mu.Lock()
-		head, body := c.takeOwed(a.e)
+		head, body := c.takeOwed(t.e)
 		c.mu.Unlock()
 		if head == nil {
 			return true
 		}
 		n, err := retried(func() (int, error) { return writev(fd, head, body) })
 		c.mu.Lock()
-		a.wrote = c.paidOwed(a.e, max(n, 0), err)
+		t.wrote = c.paidOwed(t.e, max(n, 0), err)
 		c.mu.Unlock()
-		return !a.wrote
+		return !t.wrote
 	}
-	a.n, a.err = retried(func() (int, error) { return syscall.Read(int(fd), a.in) })
-	return a.err != syscall.EAGAIN && a.err != syscall.EWOULDBLOCK
+	t.n, t.err = retried(func() (int, error) { return syscall.Read(int(fd), t.in) })
+	return t.err != syscall.EAGAIN && t.err != syscall.EWOULDBLOCK
 }
 
 // awaitReadable blocks until a read would return at once, and returns the socket's error,

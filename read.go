@@ -435,6 +435,6 @@ func (c *Conn) finish(e *exchange) {
 		}
 	}
 	c.handOn()
+	e.release() // before the buffers are given back, with which it goes
 	c.changed()
-	e.release()
 }

@@ -36,36 +36,35 @@ func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 
 // send prepares and starts a request.
 func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, error) {
-	e, err := c.prepare(ctx, req)
+	q, err := prepare(ctx, req)
 	if err != nil {
 		return Exchange{}, err
 	}
 	c.mu.Lock()
 	defer c.unlock()
+	e := c.newExchange(ctx, req, q)
 	if err := c.start(e, wait); err != nil {
 		return Exchange{}, err
 	}
 	return Exchange{e, c, e.id.Load()}, nil
 }
 
-// prepare checks a request and makes its exchange.
-func (c *Conn) prepare(ctx context.Context, req *Request) (*exchange, error) {
+// prepare checks a request, and that its time is not over.
+func prepare(ctx context.Context, req *Request) (asked, error) {
 	q, bad := req.check()
 	if bad == nil {
 		bad = checkLength(req, &q)
 	}
 	if bad != nil {
-		return nil, bad
+		return q, bad
 	}
 	if ctx.Err() != nil {
-		return nil, fromContext(ctx, "send")
+		return q, fromContext(ctx, "send")
 	}
 	if passed(req.Deadline) {
-		return nil, fromDeadline("send", whyDeadline)
+		return q, fromDeadline("send", whyDeadline)
 	}
-	e := newExchange(ctx, c, req, q)
-	c.stamp(&e.times.Queued)
-	return e, nil
+	return q, nil
 }
 
 // start waits for the exchange's turn to write, and takes it. mu is held.
@@ -83,6 +82,9 @@ func (c *Conn) start(e *exchange, wait bool) error {
 	}
 	if err != nil {
 		e.fail(err)
+		if c.life.n == 0 {
+			c.giveBack()
+		}
 		return e.err
 	}
 	return nil
