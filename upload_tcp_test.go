@@ -302,3 +302,32 @@ func TestGateWhileOthersWrite(t *testing.T) {
 		}
 	})
 }
+
+// TestWriteHappensBefore: what the caller did before a request has happened for the server that
+// reads it, as with any write to a net.Conn, also in the race detector's eyes.
+func TestWriteHappensBefore(t *testing.T) {
+	client, server := tcpPair(t)
+	sent, seen := 0, make(chan int, 1)
+	go func() {
+		in := bufio.NewReader(server)
+		for {
+			if _, err := took(in); err != nil {
+				return
+			}
+			seen <- sent
+			io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	}()
+	c := NewConn(client, nil)
+	defer c.Close()
+	var resp Response
+	for _, n := range []int{10, 10 << 10, 10 << 10} { // in the buffer; by one writev
+		sent++
+		if err := c.Do(context.Background(), post(n), &resp); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-seen; got != sent {
+			t.Errorf("the server saw %d, want %d", got, sent)
+		}
+	}
+}

@@ -1,3 +1,5 @@
+//go:build !race
+
 package h1
 
 // writev_linux.go: a request's head and its body from memory, in one system call that does
