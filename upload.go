@@ -340,6 +340,7 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 			return errStop
 		}
 		e.up.left -= n // before the write: its answer may be here before its return
+		c.taken += n
 		if limit != nil {
 			limit.N -= n
 		}
@@ -350,7 +351,7 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		c.mu.Lock()
 		c.inWrite, c.writing = false, false
 		c.written += moved
-		c.taken += moved
+		c.taken -= n - moved
 		e.up.left += n - moved
 		if limit != nil && moved < n {
 			limit.N += n - moved
