@@ -515,22 +515,17 @@ func (c *Conn) finishBody(e *exchange) error {
 // the connection), with that Kind; Wait may still return the response. One goroutine at a
 // time may call it, while others read the response.
 func (x Exchange) Write(p []byte) (int, error) {
-	n := 0
 	err := x.push(false, func(c *Conn, e *exchange) error {
-		if err := c.piece(e, p); err != nil {
-			return err
-		}
-		n = len(p)
-		if c.pending() && !c.writing {
+		err := c.piece(e, p)
+		if err == nil && c.pending() && !c.writing {
 			c.flushAll(e)
 		}
-		if c.werr != nil || e.err != nil {
-			n = 0
-			return errStop
-		}
-		return nil
+		return err
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
@@ -565,6 +560,9 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	var err error = errStop
 	if c.awaitGo(e) {
 		err = step(c, e)
+	}
+	if err == nil && (e.err != nil || c.werr != nil && e.sentSoFar() != SentAll) {
+		err = errStop
 	}
 	e.up.busy = false
 	e.cond.Signal() // who waits for the body to be out: see switchOver
