@@ -458,6 +458,7 @@ func (c *Conn) alone(e *exchange) bool {
 func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	c.inWrite = false
 	if n < 0 || n > want {
+		c.written += int64(want) // whether any of it went out is not known: none of it may be sent again
 		return errors.New("the stream's Write returned an impossible count")
 	}
 	c.written += int64(n)
