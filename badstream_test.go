@@ -4,11 +4,14 @@ package h1
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -108,6 +111,35 @@ func TestClosedBetweenWrites(t *testing.T) {
 	wantError(t, err, Closed, SentPart)
 	if n := writes.Load(); n != last.Load() {
 		t.Errorf("%d writes, %d of them after Close", n, n-last.Load())
+	}
+}
+
+// A write may fail with an error that calls itself a timeout, and be none of the engine's:
+// TCP gives up (ETIMEDOUT). It says what it is, and a response that was on its way is not lost.
+func TestWriteTimesOutByItself(t *testing.T) {
+	for _, answered := range []bool{false, true} {
+		for _, plain := range []bool{false, true} {
+			inBubble(t, Config{}, plain, func(r *rig) {
+				k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+				r.await(k)
+				r.s.failWrites(3, syscall.ETIMEDOUT)
+				_, err := k.x.Write([]byte("some"))
+				if bad, ok := err.(*Error); !ok || !errors.Is(bad, syscall.ETIMEDOUT) {
+					t.Errorf("Write: %v", err)
+				}
+				if answered {
+					r.serve("/a")
+					r.got(k, "/a")
+				} else {
+					time.Sleep(time.Second)
+					synctest.Wait()
+					if !k.over.Load() || !errors.Is(k.err, syscall.ETIMEDOUT) {
+						t.Errorf("Wait: %v", k.err)
+					}
+				}
+				r.dead()
+			})
+		}
 	}
 }
 

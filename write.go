@@ -510,12 +510,15 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		return
 	}
 	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
-	if isTimeout(err) && c.err != nil && c.upload == nil && c.unwritten() == nil {
-		return // it was for requests behind one that says close: see lastHead
-	}
 	if isTimeout(err) {
-		c.fail(c.stalled(e), fromDeadline("write", e.up.why))
-		return
+		if c.err != nil && c.upload == nil && c.unwritten() == nil {
+			return // it was for requests behind one that says close: see lastHead
+		}
+		if e.err != nil || passed(e.up.until) {
+			c.fail(c.stalled(e), fromDeadline("write", e.up.why))
+			return
+		}
+		werr.Kind = Timeout // the stream's own: TCP gives up, say
 	}
 	c.werr = werr
 	if c.err == nil {
