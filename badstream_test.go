@@ -4,11 +4,14 @@ package h1
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -49,8 +52,8 @@ func TestStreamBreaksItsContract(t *testing.T) {
 		{"Read returns more than it was given room for", func(p []byte) (int, error) { return len(p) + 1, nil }, nil, IO, SentAll, "impossible count"},
 		{"Read returns less than nothing", func(p []byte) (int, error) { return -1, nil }, nil, IO, SentAll, "impossible count"},
 		{"Read times out without a deadline", func(p []byte) (int, error) { return 0, os.ErrDeadlineExceeded }, nil, Timeout, SentAll, "i/o timeout"},
-		{"Write returns more than it was given", nil, func(p []byte) (int, error) { return len(p) + 1, nil }, IO, SentNothing, "impossible count"},
-		{"Write returns less than nothing", nil, func(p []byte) (int, error) { return -1, nil }, IO, SentNothing, "impossible count"},
+		{"Write returns more than it was given", nil, func(p []byte) (int, error) { return len(p) + 1, nil }, IO, SentAll, "impossible count"},
+		{"Write returns less than nothing", nil, func(p []byte) (int, error) { return -1, nil }, IO, SentAll, "impossible count"},
 		{"Write is short and says nothing", nil, func(p []byte) (int, error) { return len(p) - 1, nil }, IO, SentPart, io.ErrShortWrite.Error()},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
@@ -108,5 +111,47 @@ func TestClosedBetweenWrites(t *testing.T) {
 	wantError(t, err, Closed, SentPart)
 	if n := writes.Load(); n != last.Load() {
 		t.Errorf("%d writes, %d of them after Close", n, n-last.Load())
+	}
+}
+
+// A write may fail with an error that calls itself a timeout, and be none of the engine's:
+// TCP gives up (ETIMEDOUT). It says what it is, and a response that was on its way is not lost.
+func TestWriteTimesOutByItself(t *testing.T) {
+	for _, answered := range []bool{false, true} {
+		for _, plain := range []bool{false, true} {
+			inBubble(t, Config{}, plain, func(r *rig) {
+				k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+				r.await(k)
+				r.s.failWrites(3, syscall.ETIMEDOUT)
+				_, err := k.x.Write([]byte("some"))
+				if bad, ok := err.(*Error); !ok || !errors.Is(bad, syscall.ETIMEDOUT) {
+					t.Errorf("Write: %v", err)
+				}
+				if answered {
+					r.serve("/a")
+					r.got(k, "/a")
+				} else {
+					time.Sleep(time.Second)
+					synctest.Wait()
+					if !k.over.Load() || !errors.Is(k.err, syscall.ETIMEDOUT) {
+						t.Errorf("Wait: %v", k.err)
+					}
+				}
+				r.dead()
+			})
+		}
+	}
+}
+
+// What went out in a write with an impossible count is not known: nothing in it is
+// Unprocessed.
+func TestImpossibleCountIsNoVerdict(t *testing.T) {
+	for _, n := range []int{-1, 1 << 20} {
+		conn := NewConn(&quirk{&pieces{}, nil, func(p []byte) (int, error) { return n, nil }}, nil)
+		err := conn.Do(context.Background(), &Request{Method: "POST", Host: "x"}, &Response{})
+		if bad, ok := err.(*Error); !ok || bad.Kind != IO || bad.Unprocessed() || bad.Retryable("POST") {
+			t.Errorf("%d: %v, sent %v", n, err, bad.Sent)
+		}
+		conn.Close()
 	}
 }

@@ -227,7 +227,7 @@ func (c *Conn) changed() {
 		for e := c.line.pop(); e != nil; e = c.line.pop() {
 			e.fail(c.refusal("send"))
 		}
-	} else if e := c.line.head; e != nil && c.admits(&e.q) == admitted {
+	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.deserted()) {
 		e.cond.Signal()
 	}
 	if c.ready != nil && (c.err != nil || c.line.head == nil && c.admits(&plain) == admitted) {
@@ -248,13 +248,12 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	if c.err == nil {
 		c.err = err
 	}
+	if e != nil {
+		e.fail(err) // it may be in line, or out of the queue
+	}
 	c.must(evFail)
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
-		if x == e {
-			x.fail(err)
-		} else {
-			x.fail(neighbour(err))
-		}
+		x.fail(neighbour(err))
 	}
 	if c.upload != nil {
 		c.upload.wake.Broadcast()

@@ -131,8 +131,8 @@
 // of another goroutine ([context.AfterFunc]): calls fail soon after it, not at once. A
 // request that is ended while it waits its turn leaves no trace. One that was written
 // whole and shares the connection with others is abandoned: its response is drained by
-// whoever reads next, up to MaxDrain bytes, and the connection lives. Anything else ends
-// the connection.
+// whoever reads next, or waits in Send where nobody does, up to MaxDrain bytes, and the
+// connection lives. Anything else ends the connection.
 //
 // # What the stream can do
 //

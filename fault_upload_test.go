@@ -420,3 +420,15 @@ func TestFaultWithAllWritten(t *testing.T) {
 		}
 	}
 }
+
+// CloseWrite fails as Write does if its own write fails.
+func TestCloseWriteFails(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+		if _, err := k.x.Write([]byte("some")); err != nil {
+			t.Fatal(err)
+		}
+		r.s.failWrites(0, syscall.EPIPE)
+		wantError(t, k.x.CloseWrite(), IO, SentPart)
+	})
+}

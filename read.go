@@ -121,12 +121,26 @@ func (c *Conn) readFailed(e *exchange, err *Error) error {
 	return e.err
 }
 
+// drainFor reads the responses that nobody wants for e, which is in line until they are out
+// of the way: none is in flight whose caller would read them. mu is held, but not while the
+// stream is read.
+func (c *Conn) drainFor(e *exchange) {
+	c.reader, e.inUse = e, true
+	if err := c.drainOthers(e, &Response{}); err != nil {
+		c.readFailed(e, err)
+		return
+	}
+	e.inUse = false
+	c.handOn()
+	c.changed()
+}
+
 // drainOthers reads, in order, the responses in front of e that nobody wants. mu is held,
 // but not while the stream is read.
 func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 	for {
 		x := c.queue.head
-		if e.err != nil || x == e {
+		if e.err != nil || x == e || x == nil {
 			return e.err
 		}
 		if !x.final {

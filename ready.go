@@ -73,12 +73,17 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	e.inLine = true
 	c.line.push(e)
 	for e.err == nil && !passed(e.by) && (c.line.head != e || c.admits(&e.q) != admitted) {
+		if c.line.head == e && c.deserted() {
+			c.drainFor(e)
+			continue
+		}
 		c.park(e, e.by)
 	}
-	if e.inLine = false; e.err != nil {
+	e.inLine = false
+	if c.line.remove(e); e.err != nil {
+		c.changed() // its own deadline may have ended it
 		return e.err
 	}
-	c.line.remove(e)
 	if passed(e.by) {
 		c.changed()
 		return fromDeadline("send", whyDeadline)
@@ -222,6 +227,11 @@ func (c *Conn) handOn() {
 	if e := c.nextReader(); e != nil {
 		e.cond.Signal()
 	}
+}
+
+// deserted reports whether responses are due, and nobody is left who reads them. mu is held.
+func (c *Conn) deserted() bool {
+	return c.queue.head != nil && c.reader == nil && c.nextReader() == nil
 }
 
 // A Ready is a future: it says when a request would be admitted. It is a value, and

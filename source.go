@@ -81,7 +81,7 @@ func (c *Conn) endRead(n int) {
 
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
-	if e.left || e.start < 0 {
+	if e.left || e.start < 0 && !e.inLine {
 		return // interrupt has ended the read, which another deadline would undo
 	}
 	if !c.timed && !c.spoiltR && c.werr == nil && c.cfg.HeadTimeout == 0 && c.cfg.StallTimeout == 0 && e.recv.closeBy.IsZero() {
@@ -115,7 +115,7 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
 		limit(e.sent.Add(t), "HeadTimeout")
 	}
-	if t := c.cfg.StallTimeout; t > 0 && e.end >= 0 && c.written >= e.end {
+	if t := c.cfg.StallTimeout; t > 0 && (e.inLine || e.end >= 0 && c.written >= e.end) {
 		limit(time.Now().Add(t), whyStall)
 	}
 	if c.werr != nil {

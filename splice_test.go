@@ -217,3 +217,35 @@ func TestUploadSourceFails(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestFileLeftIsKnown: what the kernel was given of a file and has not moved yet is left, too:
+// past MaxDrain it is not moved for nothing.
+func TestFileLeftIsKnown(t *testing.T) {
+	file, err := os.Open(tcpFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	client, server := tcpPair(t)
+	c := NewConn(client, nil)
+	defer c.Close()
+	req := &Request{Method: "POST", Host: "h", Body: file, ContentLength: sendFilePiece + largest}
+	x, err := c.Send(context.Background(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := make([]byte, len(fmt.Sprintf("%sContent-Length: %d\r\n\r\n", tcpHead, req.ContentLength))+1)
+	if _, err := io.ReadFull(server, begin); err != nil { // so that the kernel is at it
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(server, "HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	var resp Response
+	if err := x.Wait(context.Background(), &resp); err != nil || resp.Status != 413 {
+		t.Fatalf("got %d, %v", resp.Status, err)
+	}
+	if c.Err() == nil {
+		t.Errorf("a mebibyte is moved for nothing: %v", c.State())
+	}
+}

@@ -37,7 +37,7 @@ type uploading struct {
 // it with the caller or on their way to the stream; or none with the caller: the last write
 // may be over and not yet counted, when its answer is. mu is held.
 func (c *Conn) fewLeft(e *exchange) bool {
-	return e.up.left == 0 || e.up.left > 0 && e.up.left+c.appended()-c.written <= c.cfg.MaxDrain
+	return e.up.left == 0 || e.up.left > 0 && e.up.left <= c.cfg.MaxDrain-(c.appended()-c.written)
 }
 
 // pumpBuffer is how much of a body is read at once: a few times what a socket takes in one
@@ -80,7 +80,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 func (c *Conn) fitsNow(e *exchange) bool {
 	_, inMemory := e.req.Body.(interface{ Len() int })
 	return inMemory && !e.q.expect && e.q.body == bodyLength &&
-		int64(len(c.wbuf.b))+e.q.length <= int64(cap(c.wbuf.b))
+		e.q.length <= int64(cap(c.wbuf.b)-len(c.wbuf.b))
 }
 
 // fitsSocket reports whether the body is in memory, and may be written by the read of the
@@ -108,10 +108,7 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	c.writing = true
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
-	err := c.outside(e, func() error {
-		_, err := io.ReadFull(e.req.Body, room[at:])
-		return err
-	})
+	err := c.outside(e, func() error { return readWhole(e.req.Body, room[at:]) })
 	c.writing = false
 	if e.err != nil {
 		e.release()
@@ -143,14 +140,46 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	return e.ifUnsent()
 }
 
-func bodyFailed(err error) *Error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = errShort
+// readWhole fills p with a body.
+func readWhole(body io.Reader, p []byte) error {
+	for len(p) > 0 {
+		n, err := readSome(body, p)
+		if p = p[n:]; len(p) == 0 || err == nil {
+			continue
+		}
+		if err == io.EOF {
+			err = errShort
+		}
+		return err
 	}
+	return nil
+}
+
+// emptyReads is how often in a row a body may be read for nothing: as often as package bufio
+// asks a Reader.
+const emptyReads = 100
+
+// readSome reads a body until it gives something, be it an error, and takes from it only
+// what a Reader may return.
+func readSome(body io.Reader, p []byte) (int, error) {
+	for range emptyReads {
+		n, err := body.Read(p)
+		if n < 0 || n > len(p) {
+			return 0, errCount
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+func bodyFailed(err error) *Error {
 	return &Error{Kind: BodyFailed, Op: "write body", Offset: -1, Err: err}
 }
 
 var (
+	errCount = errors.New("the body's Read returned an impossible count")
 	errShort = errors.New("the body is shorter than its ContentLength")
 	errLong  = errors.New("the body is longer than its ContentLength")
 	errStop  = errors.New("the body is not wanted any more")
@@ -186,6 +215,11 @@ func (c *Conn) given(e *exchange) bool {
 func (e *exchange) runPump() {
 	c := e.c
 	c.mu.Lock()
+	defer func() { // also where Body's Read has ended this goroutine
+		e.cond.Signal() // who waits for the body to be out: see switchOver
+		e.release()
+		c.unlock()
+	}()
 	if c.awaitGo(e) {
 		err := c.pumpBody(e)
 		if err == nil {
@@ -199,9 +233,6 @@ func (e *exchange) runPump() {
 			c.fail(e, bad)
 		}
 	}
-	e.cond.Signal() // who waits for the body to be out: see switchOver
-	e.release()
-	c.unlock()
 }
 
 // awaitGo waits until the body may be sent, and reports whether it may. mu is held.
@@ -293,13 +324,15 @@ func (c *Conn) readPieces(e *exchange) error {
 	defer buf.put(pumpBuffer)
 	for e.up.left != 0 || e.q.body == bodyChunked {
 		p := buf.b[:cap(buf.b)]
-		if e.up.left >= 0 && int64(len(p)) > e.up.left+1 {
+		if e.up.left >= 0 && int64(len(p)-1) > e.up.left {
 			p = p[:e.up.left+1] // one more than is due shows a body that is too long
 		}
 		c.kick()
-		c.mu.Unlock()
-		n, err := e.req.Body.Read(p)
-		c.mu.Lock()
+		n := 0
+		err := c.outside(e, func() (err error) {
+			n, err = readSome(e.req.Body, p)
+			return err
+		})
 		if c.given(e) {
 			return errStop
 		}
@@ -341,6 +374,7 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 			return errStop
 		}
 		e.up.left -= n // before the write: its answer may be here before its return
+		c.taken += n
 		if limit != nil {
 			limit.N -= n
 		}
@@ -351,7 +385,7 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		c.mu.Lock()
 		c.inWrite, c.writing = false, false
 		c.written += moved
-		c.taken += moved
+		c.taken -= n - moved
 		e.up.left += n - moved
 		if limit != nil && moved < n {
 			limit.N += n - moved
@@ -515,22 +549,17 @@ func (c *Conn) finishBody(e *exchange) error {
 // the connection), with that Kind; Wait may still return the response. One goroutine at a
 // time may call it, while others read the response.
 func (x Exchange) Write(p []byte) (int, error) {
-	n := 0
 	err := x.push(false, func(c *Conn, e *exchange) error {
-		if err := c.piece(e, p); err != nil {
-			return err
-		}
-		n = len(p)
-		if c.pending() && !c.writing {
+		err := c.piece(e, p)
+		if err == nil && c.pending() && !c.writing {
 			c.flushAll(e)
 		}
-		if c.werr != nil || e.err != nil {
-			n = 0
-			return errStop
-		}
-		return nil
+		return err
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
@@ -565,6 +594,9 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	var err error = errStop
 	if c.awaitGo(e) {
 		err = step(c, e)
+	}
+	if err == nil && (e.err != nil || c.werr != nil && e.sentSoFar() != SentAll) {
+		err = errStop
 	}
 	e.up.busy = false
 	e.cond.Signal() // who waits for the body to be out: see switchOver

@@ -460,6 +460,7 @@ func (c *Conn) alone(e *exchange) bool {
 func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	c.inWrite = false
 	if n < 0 || n > want {
+		c.written += int64(want) // whether any of it went out is not known: none of it may be sent again
 		return errors.New("the stream's Write returned an impossible count")
 	}
 	c.written += int64(n)
@@ -511,12 +512,15 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		return
 	}
 	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
-	if isTimeout(err) && e.err != nil && c.err != nil && c.upload == nil && c.unwritten() == nil {
-		return // it was for requests behind one that says close: see lastHead
-	}
 	if isTimeout(err) {
-		c.fail(c.stalled(e), fromDeadline("write", e.up.why))
-		return
+		if c.err != nil && c.upload == nil && c.unwritten() == nil {
+			return // it was for requests behind one that says close: see lastHead
+		}
+		if e.err != nil || passed(e.up.until) {
+			c.fail(c.stalled(e), fromDeadline("write", e.up.why))
+			return
+		}
+		werr.Kind = Timeout // the stream's own: TCP gives up, say
 	}
 	c.werr = werr
 	if c.err == nil {

@@ -1,0 +1,98 @@
+package h1
+
+// badbody_test.go: what a request's body does wrong is an error of its exchange, and no more.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// readerFunc is a body without a known length.
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A body whose Read returns an impossible count fails, as the stream's does.
+func TestBodyImpossibleCount(t *testing.T) {
+	for name, n := range map[string]int{"too many": pumpBuffer + 1, "negative": -1} {
+		for _, req := range []*Request{
+			{Method: "PUT", Host: "x", Body: readerFunc(func(p []byte) (int, error) { return n, nil })},
+			{Method: "PUT", Host: "x", ContentLength: 1 << 20, Body: readerFunc(func(p []byte) (int, error) { return n, nil })},
+			{Method: "PUT", Host: "x", Body: &sizedBody{5, func(p []byte) (int, error) { return n, nil }}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				inBubble(t, Config{}, false, func(r *rig) {
+					k := r.begin(context.Background(), req)
+					r.await(k)
+					synctest.Wait()
+					if !k.over.Load() || !errors.Is(k.err, BodyFailed) {
+						t.Errorf("over %v, %v; on the wire %q", k.over.Load(), k.err, r.s.out)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A body that gives nothing, for ever, fails, and does not keep its caller.
+func TestBodyWithoutProgress(t *testing.T) {
+	empty := func([]byte) (int, error) { return 0, nil }
+	for _, body := range []io.Reader{readerFunc(empty), &sizedBody{5, empty}} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Body: body})
+			r.await(k)
+			if !k.over.Load() || !errors.Is(k.err, BodyFailed) || !errors.Is(k.err, io.ErrNoProgress) {
+				t.Errorf("over %v, %v", k.over.Load(), k.err)
+			}
+		})
+	}
+}
+
+// An error of the body's is the cause, be it one that says the body was cut off itself.
+func TestBodyWasCutOff(t *testing.T) {
+	cut := func() io.Reader {
+		return io.MultiReader(strings.NewReader("some"), readerFunc(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }))
+	}
+	for _, body := range []io.Reader{cut(), &sizedBody{5, cut().Read}} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Body: body})
+			r.await(k)
+			if !k.over.Load() || !errors.Is(k.err, BodyFailed) || !errors.Is(k.err, io.ErrUnexpectedEOF) {
+				t.Errorf("over %v, %v", k.over.Load(), k.err)
+			}
+		})
+	}
+}
+
+// No length is too long to be declared.
+func TestBodyOfAnyLength(t *testing.T) {
+	for _, left := range []int64{0, 1} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			body := io.MultiReader(strings.NewReader("some"))
+			k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", ContentLength: math.MaxInt64 - left, Body: body})
+			r.await(k)
+			if !k.over.Load() || !errors.Is(k.err, BodyFailed) || !errors.Is(k.err, errShort) {
+				t.Errorf("over %v, %v", k.over.Load(), k.err)
+			}
+		})
+	}
+}
+
+// A body that ends the goroutine that reads it ends the connection.
+func TestBodyDesertsPump(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		body := readerFunc(func(p []byte) (int, error) { runtime.Goexit(); return 0, nil })
+		k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Body: body})
+		r.await(k)
+		if !k.over.Load() || !errors.Is(k.err, errDeserted.Err) {
+			t.Errorf("over %v, %v", k.over.Load(), k.err)
+		}
+		r.dead()
+	})
+}

@@ -1,0 +1,148 @@
+package h1
+
+// left_test.go: responses that nobody wants any more, and none in flight is left to read.
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// deserted makes a connection on which the response of /b alone is due, and nobody wants it.
+func (r *rig) deserted() {
+	r.Helper()
+	r.warm()
+	a := r.begin(context.Background(), get("/a"))
+	b := r.begin(context.Background(), get("/b"))
+	r.await(a)
+	b.x.Cancel()
+	r.serve("/a")
+	r.got(a, "/a")
+	r.took()
+	if got := r.c.State().String(); got != "wIdle rHead reuse n=1" {
+		r.Fatal(got)
+	}
+}
+
+func posting(target string) *Request {
+	return &Request{Method: "POST", Target: target, Host: "x", Body: strings.NewReader("hello")}
+}
+
+// A request that is not to be pipelined reads in line what nobody wants; its turn would
+// never come otherwise.
+func TestDesertedResponse(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, already := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4, StallTimeout: time.Hour}, plain, func(r *rig) {
+				var k *call
+				if already { // in line before the last that was wanted has ended
+					r.warm()
+					a := r.begin(context.Background(), get("/a"))
+					b := r.begin(context.Background(), get("/b"))
+					k = r.begin(context.Background(), posting("/k"))
+					r.await(a)
+					b.x.Cancel()
+					r.serve("/a")
+					r.got(a, "/a")
+					r.took()
+				} else {
+					r.deserted()
+					k = r.begin(context.Background(), posting("/k"))
+				}
+				l := r.begin(context.Background(), posting("/l"))
+				if got := r.took(); got != "" {
+					t.Errorf("sent too early: %q", got)
+				}
+				r.serve("/b")
+				synctest.Wait()
+				if got := r.took(); got != "POST /k;" {
+					t.Fatalf("sent: %q; %v", got, r.c.State())
+				}
+				r.await(k)
+				r.serve("/k")
+				r.got(k, "/k")
+				r.await(l)
+				r.serve("/l")
+				r.got(l, "/l")
+				r.alive()
+			})
+		}
+	}
+}
+
+// Who reads so in line may end by its own time or cause, and the next in line goes on.
+func TestDesertedAgain(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, way := range []string{"cancel", "Deadline"} {
+			inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+				r.deserted()
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				req, kind := posting("/k"), Canceled
+				if way == "Deadline" {
+					req.Deadline, kind = time.Now().Add(time.Second), Timeout
+				}
+				k := r.begin(ctx, req)
+				l := r.begin(context.Background(), posting("/l"))
+				if way == "cancel" {
+					cancel()
+				}
+				time.Sleep(2 * time.Second)
+				r.failed(k, kind, SentNothing)
+				if plain { // a read without deadlines ends with the stream
+					r.failed(l, Closed, SentNothing)
+					r.dead()
+					return
+				}
+				r.serve("/b")
+				synctest.Wait()
+				r.await(l)
+				r.serve("/l")
+				r.got(l, "/l")
+				r.alive()
+			})
+			if t.Failed() {
+				t.Fatal(plain, way)
+			}
+		}
+	}
+}
+
+// What ends the connection meanwhile is told to those in line: nothing of them was sent.
+func TestDesertedForGood(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(r *rig)
+		kind Kind
+	}{
+		{"cut off", func(r *rig) { r.s.reset() }, IO},
+		{"close", func(r *rig) { r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n") }, Closed},
+		{"too long", func(r *rig) { r.raw("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n") }, Closed},
+		{"bad", func(r *rig) { r.raw("nonsense") }, Closed},
+		{"two", func(r *rig) { r.raw(answer("/b") + answer("/b")) }, Closed},
+		{"Close", func(r *rig) { r.c.Close() }, Closed},
+		{"Shutdown", func(r *rig) { r.c.Shutdown(context.Background()) }, Closed},
+		{"stall", func(r *rig) { time.Sleep(time.Hour) }, Timeout},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, Config{Depth: 4, StallTimeout: time.Minute}, false, func(r *rig) {
+				r.deserted()
+				k := r.begin(context.Background(), posting("/k"))
+				l := r.begin(context.Background(), posting("/l"))
+				c.end(r)
+				synctest.Wait()
+				for _, k := range []*call{k, l} {
+					if bad, ok := k.err.(*Error); !k.over.Load() || !ok || !bad.Unprocessed() {
+						t.Errorf("over %v: %v", k.over.Load(), k.err)
+					}
+				}
+				if bad, ok := k.err.(*Error); ok && bad.Kind != c.kind {
+					t.Errorf("%v is of kind %v", bad, bad.Kind)
+				}
+				r.dead()
+			})
+		})
+	}
+}
