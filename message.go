@@ -214,8 +214,8 @@ func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 			dst = append(dst, make([]byte, least)...)[:len(dst)]
 		}
 		room := dst[len(dst):cap(dst)]
-		if left := max - int64(len(dst)-start); max >= 0 && int64(len(room)) > left+1 {
-			room = room[:left+1]
+		if left := max - int64(len(dst)-start); max >= 0 && int64(len(room)) > left {
+			room = room[:left+1] // the one more shows that it is longer
 		}
 		n, err := r.Body.Read(room)
 		dst = dst[:len(dst)+n]

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -394,6 +395,21 @@ func TestDeadlineWhileWritingForOthers(t *testing.T) {
 		r.got(kb, "/b")
 		if got := r.took(); got != "GET /a;GET /b;" {
 			t.Errorf("the server got %s", got)
+		}
+		r.alive()
+	})
+}
+
+// The largest limit there is limits nothing.
+func TestBodyLimitOfMaxInt(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.serve("/a")
+		var resp Response
+		if err := r.c.Do(context.Background(), get("/a"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := resp.AppendBody([]byte("at "), math.MaxInt64); string(body) != "at /a" || err != nil {
+			t.Errorf("%q, %v", body, err)
 		}
 		r.alive()
 	})
