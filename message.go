@@ -20,7 +20,7 @@ const (
 	BareLF           Lenient = 1 << iota // a head's line may end with LF alone (RFC 9112, section 2.2)
 	SpaceBeforeColon                     // white space may stand between name and colon; it is dropped
 	SkipInvalidField                     // a field line the grammar does not allow is left out
-	HTTP09                               // what is no status line is the body of an HTTP/0.9 response
+	HTTP09                               // what is no status line is the body of an HTTP/0.9 response, if it is a connection's first
 )
 
 // A Config sets limits and habits of a connection. The zero value is the default. It is

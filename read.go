@@ -166,6 +166,7 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	if left := x.recv.left(c); left > c.cfg.MaxDrain-x.recv.moved {
 		return tooMuch
 	}
+	x.recv.trailer = false // what x has parsed of one is in its own Response: it is parsed again
 	sink := getBlock(c.cfg.ReadBuffer)
 	defer sink.put(c.cfg.ReadBuffer)
 	for {
@@ -212,6 +213,9 @@ func (c *Conn) readHead(x *exchange, info func(int, *Header) error, resp *Respon
 func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 	d := &x.recv.head
 	d.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
+	if c.counts.responses+c.counts.informational > 0 || x.q.connect {
+		d.lenient &^= HTTP09 // who speaks that says nothing else before, and opens no tunnel
+	}
 	for {
 		if x.start < 0 {
 			return x.err // taken back while the stream was read: what came is not for x
