@@ -277,16 +277,23 @@ func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool
 	return 0, true, nil
 }
 
+// maxEmptyReads limits the reads, one after the other, that bring neither bytes nor an error.
+// It is what bufio allows where a head is read.
+const maxEmptyReads = 100
+
 // readData reads once from the stream, or from what is buffered of it.
 func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	c.cleanEnd = false
-	for {
+	for empty := 1; ; empty++ {
 		n, err := c.br.Read(p)
 		if n > 0 {
 			return n, nil
+		}
+		if err == nil && empty == maxEmptyReads {
+			err = io.ErrNoProgress
 		}
 		if err == io.EOF {
 			c.cleanEnd = true
