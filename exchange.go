@@ -40,7 +40,7 @@ type exchange struct {
 	late   bool        // its context ended too late to matter
 	start  int64       // position of its first byte in the stream; -1: not admitted
 	end    int64       // position after its last byte; -1: not known yet
-	readAt int64       // bytes that had been read when it was appended: none of them answers it
+	readAt int64       // bytes that had been read when it was appended, or taken: none of them answers it
 	by     time.Time   // Request.Deadline
 	sent   time.Time   // when its last byte had gone out, where a timeout asks for it
 	wakeAt time.Time   // when to wake cond

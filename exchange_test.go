@@ -9,6 +9,33 @@ import (
 	"time"
 )
 
+// What had been read before a request was handed to the stream does not answer it, though the
+// request was appended by then, and has gone out when it is looked at.
+func TestAnsweredBeforeItWasTaken(t *testing.T) {
+	inBubble(t, Config{Depth: 4, WriteBuffer: 64}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		r.s.setWindow(0)
+		first := r.begin(context.Background(), get("/first")) // its write waits
+		second := r.begin(context.Background(), get("/second"))
+		r.raw("/a" + answer("/first") + answer("/evil")) // one packet
+		if body, err := a.resp.AppendBody(nil, -1); string(body) != "/a" || err != nil {
+			t.Fatal(body, err)
+		}
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		r.await(first)
+		r.got(first, "/first") // some of it may have been out: that is not known
+		r.await(second)
+		r.failed(second, Unsolicited, SentAll)
+		r.dead()
+	})
+}
+
 // What is read for nobody leaves nothing behind in the Response it was read with.
 func TestNothingOfAnother(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {

@@ -305,8 +305,8 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 }
 
 // soundHead refuses a head for which nothing can have been asked: no writer has taken a
-// byte of the request, or the head had been read when the request was appended; or the
-// connection ended meanwhile. mu is held.
+// byte of the request, or the head had been read before one did; or the connection ended
+// meanwhile. mu is held.
 func (c *Conn) soundHead(x *exchange) *Error {
 	switch {
 	case c.life.r != rHead:
