@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -109,6 +111,28 @@ func TestReadTimesOutWithBytes(t *testing.T) {
 			}
 		})
 		conn.Close()
+	}
+}
+
+// A peer that was not heard of for too long ends the stream, and so breaks off a response
+// that its end would complete. It is no deadline of ours, which could be moved on.
+func TestPeerTimesOut(t *testing.T) {
+	for name, cfg := range map[string]*Config{"unlimited": nil, "limited": {StallTimeout: time.Hour}} {
+		for _, wire := range []string{"", "HTTP/1.1 200 OK\r\n\r\nhalf"} {
+			end, lost := &pieces{left: []string{wire}}, false
+			conn := NewConn(&quirk{end, func(p []byte) (int, error) {
+				n, err := end.Read(p)
+				if err == io.EOF && !lost { // a socket says it once, and then is at its end
+					lost, err = true, &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}
+				}
+				return n, err
+			}, nil}, cfg)
+			body, err := fetch(conn, get("/a"))
+			if wantError(t, err, IO, SentAll); !errors.Is(err, syscall.ETIMEDOUT) {
+				t.Errorf("%s, %q: %q, %v", name, wire, body, err)
+			}
+			conn.Close()
+		}
 	}
 }
 
