@@ -182,6 +182,9 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 		n, err := b.Read(buf.b[:cap(buf.b)])
 		if n > 0 {
 			m, werr := w.Write(buf.b[:n])
+			if m < 0 || m > n {
+				m, werr = 0, errors.New("the writer's Write returned an impossible count")
+			}
 			total += int64(m)
 			if werr == nil && m < n {
 				werr = io.ErrShortWrite

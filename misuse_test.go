@@ -400,6 +400,23 @@ func TestDeadlineWhileWritingForOthers(t *testing.T) {
 	})
 }
 
+// A writer that says it took more than it was given is not believed.
+func TestWriteToCounts(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.serve("/a")
+		var resp Response
+		if err := r.c.Do(context.Background(), get("/a"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		boast := &quirk{write: func(p []byte) (int, error) { return len(p) + 1, nil }}
+		n, err := resp.Body.(io.WriterTo).WriteTo(boast)
+		if n != 0 || err == nil || !strings.Contains(err.Error(), "impossible count") {
+			t.Errorf("%d, %v", n, err)
+		}
+		r.alive()
+	})
+}
+
 // The largest limit there is limits nothing.
 func TestBodyLimitOfMaxInt(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {

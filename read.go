@@ -163,7 +163,7 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	if x.recv.fr.kind == framingNone || x.recv.done {
 		return nil
 	}
-	if left := x.recv.left(c); left > c.cfg.MaxDrain-x.recv.moved {
+	if left := x.recv.left(c); left > c.cfg.MaxDrain-x.recv.moved || c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 {
 		return tooMuch
 	}
 	x.recv.trailer = false // what x has parsed of one is in its own Response: it is parsed again
