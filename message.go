@@ -204,8 +204,8 @@ type Timing struct {
 func (r *Response) Reason() []byte { return r.reason }
 
 // AppendBody appends the whole body to dst, closes it, and returns the extended slice. A
-// body of more than max bytes fails with TooLarge, and what had been read of it is
-// returned with that error; max < 0 means no limit.
+// body of more than max bytes fails with TooLarge, Offset then being max, and the first max
+// bytes of it are returned with that error; max < 0 means no limit.
 func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 	const least = 512 // as io.ReadAll: small bodies take one read
 	start := len(dst)
