@@ -22,7 +22,8 @@ type body struct {
 }
 
 var (
-	errNoBody = &Error{Kind: Closed, Op: "read body", Offset: -1, Err: errors.New("no response was read")}
+	errNoBody = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
+		Err: errors.New("no response was read")} // why not is what the call before it said
 	errClosed = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
 		Err: errors.New("the body was closed")}
 )
@@ -61,7 +62,8 @@ func (b *body) enter() (*exchange, error) {
 		b.err = b.e.err
 		return nil, b.err
 	case b.e.inUse:
-		return nil, &Error{Kind: NotReady, Op: "read body", Offset: -1, Err: errors.New("another goroutine reads the body")}
+		return nil, &Error{Kind: NotReady, Op: "read body", Offset: -1, Sent: b.e.sentSoFar(), seen: true,
+			Err: errors.New("another goroutine reads the body")}
 	}
 	b.e.inUse = true
 	return b.e, nil

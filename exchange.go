@@ -289,8 +289,9 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 	case !ok:
 		return errEnded
 	case e.waited && e.err == nil:
-		x.c.mu.Unlock()
-		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Err: errors.New("Wait was called before")}
+		defer x.c.mu.Unlock()
+		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Sent: e.sentSoFar(), seen: e.seen,
+			Err: errors.New("Wait was called before")}
 	}
 	if ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
 		stop := context.AfterFunc(ctx, func() { x.waitOver(ctx) })

@@ -431,3 +431,17 @@ func TestBodyLimitOfMaxInt(t *testing.T) {
 		r.alive()
 	})
 }
+
+// The body of a response that did not come says nothing of its request that could be taken
+// for leave to send it again.
+func TestBodyOfNoResponse(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.raw("junk")
+		var resp Response
+		wantError(t, r.c.Do(context.Background(), get("/a"), &resp), BadVersion, SentAll)
+		_, err := resp.Body.Read(make([]byte, 1))
+		if wantError(t, err, Closed, SentAll); err.(*Error).Retryable("GET") {
+			t.Errorf("%v: that may be sent again", err)
+		}
+	})
+}
