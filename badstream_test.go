@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -86,6 +87,81 @@ func TestReadTimesOutEarly(t *testing.T) {
 	defer conn.Close()
 	if body, err := fetch(conn, get("/a")); body != "/a" || err != nil || early < 4 {
 		t.Errorf("%q, %v, after %d reads", body, err, early)
+	}
+}
+
+// A read that gives bytes, and says that its time was up, did not give them in vain, nor is
+// it the last: where the time goes on, so does the read.
+func TestReadTimesOutWithBytes(t *testing.T) {
+	for name, cfg := range map[string]*Config{"unlimited": nil, "limited": {StallTimeout: time.Hour}} {
+		reads := 0
+		end := &pieces{left: []string{answer("/a")}}
+		conn := NewConn(&quirk{end, func(p []byte) (int, error) {
+			if reads++; reads > 100 {
+				panic("it spins")
+			}
+			n, err := end.Read(p[:min(len(p), 10)])
+			if err == nil {
+				err = os.ErrDeadlineExceeded
+			}
+			return n, err
+		}, nil}, cfg)
+		hangs(name, func() {
+			if body, err := fetch(conn, get("/a")); body != "/a" || err != nil {
+				t.Errorf("%s: %q, %v", name, body, err)
+			}
+		})
+		conn.Close()
+	}
+}
+
+// A peer that was not heard of for too long ends the stream, and so breaks off a response
+// that its end would complete. It is no deadline of ours, which could be moved on.
+func TestPeerTimesOut(t *testing.T) {
+	for name, cfg := range map[string]*Config{"unlimited": nil, "limited": {StallTimeout: time.Hour}} {
+		for _, wire := range []string{"", "HTTP/1.1 200 OK\r\n\r\nhalf"} {
+			end, lost := &pieces{left: []string{wire}}, false
+			conn := NewConn(&quirk{end, func(p []byte) (int, error) {
+				n, err := end.Read(p)
+				if err == io.EOF && !lost { // a socket says it once, and then is at its end
+					lost, err = true, &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}
+				}
+				return n, err
+			}, nil}, cfg)
+			body, err := fetch(conn, get("/a"))
+			if wantError(t, err, IO, SentAll); !errors.Is(err, syscall.ETIMEDOUT) {
+				t.Errorf("%s, %q: %q, %v", name, wire, body, err)
+			}
+			conn.Close()
+		}
+	}
+}
+
+// A stream that gives neither bytes nor an error is not asked for ever.
+func TestReadMakesNoProgress(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\n"
+	for _, wire := range []string{
+		"", head,
+		head + "Content-Length: 10000\r\n\r\nx",
+		head + "Content-Length: 10\r\n\r\nx",
+		head + "Transfer-Encoding: chunked\r\n\r\n5\r\nx",
+		head + "Transfer-Encoding: chunked\r\n\r\n0\r\n",
+		head + "\r\nx",
+	} {
+		reads, left := 0, wire
+		conn := NewConn(&quirk{&pieces{}, func(p []byte) (int, error) {
+			n := copy(p, left)
+			left = left[n:]
+			if reads++; reads > 1000 {
+				return 0, errors.New("read a thousand times")
+			}
+			return n, nil
+		}, nil}, nil)
+		_, err := fetch(conn, get("/a"))
+		if wantError(t, err, IO, SentAll); !errors.Is(err, io.ErrNoProgress) {
+			t.Errorf("%q: %v", wire, err)
+		}
+		conn.Close()
 	}
 }
 

@@ -22,7 +22,8 @@ type body struct {
 }
 
 var (
-	errNoBody = &Error{Kind: Closed, Op: "read body", Offset: -1, Err: errors.New("no response was read")}
+	errNoBody = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
+		Err: errors.New("no response was read")} // why not is what the call before it said
 	errClosed = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
 		Err: errors.New("the body was closed")}
 )
@@ -61,7 +62,8 @@ func (b *body) enter() (*exchange, error) {
 		b.err = b.e.err
 		return nil, b.err
 	case b.e.inUse:
-		return nil, &Error{Kind: NotReady, Op: "read body", Offset: -1, Err: errors.New("another goroutine reads the body")}
+		return nil, &Error{Kind: NotReady, Op: "read body", Offset: -1, Sent: b.e.sentSoFar(), seen: true,
+			Err: errors.New("another goroutine reads the body")}
 	}
 	b.e.inUse = true
 	return b.e, nil
@@ -182,6 +184,9 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 		n, err := b.Read(buf.b[:cap(buf.b)])
 		if n > 0 {
 			m, werr := w.Write(buf.b[:n])
+			if m < 0 || m > n {
+				m, werr = 0, errors.New("the writer's Write returned an impossible count")
+			}
 			total += int64(m)
 			if werr == nil && m < n {
 				werr = io.ErrShortWrite
@@ -277,16 +282,23 @@ func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool
 	return 0, true, nil
 }
 
+// maxEmptyReads limits the reads, one after the other, that bring neither bytes nor an error.
+// It is what bufio allows where a head is read.
+const maxEmptyReads = 100
+
 // readData reads once from the stream, or from what is buffered of it.
 func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	c.cleanEnd = false
-	for {
+	for empty := 1; ; empty++ {
 		n, err := c.br.Read(p)
 		if n > 0 {
 			return n, nil
+		}
+		if err == nil && empty == maxEmptyReads {
+			err = io.ErrNoProgress
 		}
 		if err == io.EOF {
 			c.cleanEnd = true

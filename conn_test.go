@@ -509,7 +509,7 @@ func TestTwoWaits(t *testing.T) {
 		a := r.begin(context.Background(), get("/a"))
 		r.await(a)
 		var resp Response
-		wantError(t, a.x.Wait(context.Background(), &resp), BadRequest, SentNothing)
+		wantError(t, a.x.Wait(context.Background(), &resp), BadRequest, SentAll)
 		r.serve("/a")
 		r.got(a, "/a")
 		r.alive()

@@ -32,6 +32,10 @@ func headOutcome(wire string, lenient Lenient, maxBytes, maxFields int, cuts ...
 		switch {
 		case err != nil:
 			return fmt.Sprintf("%v at %d", err.Kind, err.Offset)
+		case done && (n > maxBytes || r.Header.Len() > maxFields || lenient&BareLF == 0 && n > 0 && n != strings.Index(wire, "\r\n\r\n")+4):
+			return fmt.Sprintf("%s %d bytes, %d fields", faulty, n, r.Header.Len())
+		case done && faults(&r.Header) != "":
+			return faulty + faults(&r.Header)
 		case done:
 			return fmt.Sprintf("%d: HTTP/1.%d %d %q %s dropped %d", n, r.Minor, r.Status, r.Reason(), show(&r.Header), d.dropped)
 		}
@@ -39,12 +43,23 @@ func headOutcome(wire string, lenient Lenient, maxBytes, maxFields int, cuts ...
 	return "needs more"
 }
 
-// show returns a header's fields as text, and checks what must hold of every Header.
+// show returns a header's fields as text, and what is wrong with it.
 func show(h *Header) string {
+	var s strings.Builder
+	for name, value := range h.All() {
+		fmt.Fprintf(&s, "[%s|%s]", name, value)
+	}
+	return s.String() + faults(h)
+}
+
+// faulty begins an outcome that no head may have.
+const faulty = "FAULTY:"
+
+// faults says what does not hold of a header that must of every one.
+func faults(h *Header) string {
 	var s strings.Builder
 	var seen known
 	for name, value := range h.All() {
-		fmt.Fprintf(&s, "[%s|%s]", name, value)
 		seen |= lookup(name)
 		if !isToken(name) || !isFieldValue(value) || string(trimOWS(value)) != string(value) {
 			s.WriteString(" NOT A FIELD")
@@ -189,6 +204,9 @@ func TestHead(t *testing.T) {
 		{lenient: SkipInvalidField, wire: ok + "A: 1\r\n\rX\r\n\r\n", want: "bad field at 24"},
 		{lenient: SkipInvalidField, wire: ok + "A: 1\r\n\n\r\n", want: "bad field at 23"},
 		{lenient: SkipInvalidField, wire: ok + " \r\n\r\n", want: "bad field at 17"},
+		{lenient: SkipInvalidField, wire: ok + "b c\nA: 1\r\n\r\n", want: "bad field at 18"}, // where it ends is not sure
+		{lenient: SkipInvalidField, wire: ok + "A: 1\n\r\n", want: "bad field at 21"},
+		{lenient: SkipInvalidField | BareLF, wire: ok + "b c\nA: 1\r\n\r\n", want: `29: HTTP/1.1 200 "OK" [A|1] dropped 1`},
 		{lenient: SkipInvalidField, wire: "HTTP/1.1 200 O\x00K\r\n\r\n", want: "bad status at 14"},
 		{lenient: anyLenient, wire: "HTTP/1.1 200 OK\nA : 1\n 2\nb c\n\n", want: `30: HTTP/1.1 200 "OK" [A|1 2] dropped 1`},
 		{lenient: HTTP09, wire: "hello", want: `0: HTTP/1.0 200 ""  dropped 0`},

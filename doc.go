@@ -136,7 +136,8 @@
 //
 // # What the stream can do
 //
-// Read, Write and Close are enough. More is used where the stream has it:
+// Read, Write and Close are enough; they return, and do not panic, or the program ends. More
+// is used where the stream has it:
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
 //     interrupt a read or write. Without them the stream is closed, from another

@@ -40,7 +40,7 @@ type exchange struct {
 	late   bool        // its context ended too late to matter
 	start  int64       // position of its first byte in the stream; -1: not admitted
 	end    int64       // position after its last byte; -1: not known yet
-	readAt int64       // bytes that had been read when it was appended: none of them answers it
+	readAt int64       // bytes that had been read when it was appended, or taken: none of them answers it
 	by     time.Time   // Request.Deadline
 	sent   time.Time   // when its last byte had gone out, where a timeout asks for it
 	wakeAt time.Time   // when to wake cond
@@ -307,8 +307,9 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 	case !ok:
 		return errEnded
 	case e.waited && e.err == nil:
-		x.c.mu.Unlock()
-		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Err: errors.New("Wait was called before")}
+		defer x.c.mu.Unlock()
+		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Sent: e.sentSoFar(), seen: e.seen,
+			Err: errors.New("Wait was called before")}
 	}
 	if ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
 		stop := context.AfterFunc(ctx, func() { x.waitOver(ctx) })

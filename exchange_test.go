@@ -2,10 +2,39 @@ package h1
 
 import (
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
+
+// What had been read before a request was handed to the stream does not answer it, though the
+// request was appended by then, and has gone out when it is looked at.
+func TestAnsweredBeforeItWasTaken(t *testing.T) {
+	inBubble(t, Config{Depth: 4, WriteBuffer: 64}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		r.s.setWindow(0)
+		first := r.begin(context.Background(), get("/first")) // its write waits
+		second := r.begin(context.Background(), get("/second"))
+		r.raw("/a" + answer("/first") + answer("/evil")) // one packet
+		if body, err := a.resp.AppendBody(nil, -1); string(body) != "/a" || err != nil {
+			t.Fatal(body, err)
+		}
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		r.await(first)
+		r.got(first, "/first") // some of it may have been out: that is not known
+		r.await(second)
+		r.failed(second, Unsolicited, SentAll)
+		r.dead()
+	})
+}
 
 // What is read for nobody leaves nothing behind in the Response it was read with.
 func TestNothingOfAnother(t *testing.T) {
@@ -81,4 +110,75 @@ func TestAnsweredBeforeItWasSent(t *testing.T) {
 		r.failed(b, Unsolicited, SentAll)
 		r.dead()
 	})
+}
+
+// A trailer that one caller has read half of when it was canceled is read again by the one
+// behind, into a Response in which another was left half read.
+func TestTrailerOfAnother(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+	var resp Response
+	inBubble(t, Config{}, false, func(r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		r.raw(head + "A: " + strings.Repeat("1", 50) + "\r\nB: 2\r\nC: 3\r\n")
+		if err := r.c.Do(ctx, get("/"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, cancel)
+		_, err := resp.AppendBody(nil, -1)
+		wantError(t, err, Canceled, SentAll)
+	})
+	inBubble(t, Config{Depth: 2, MaxHeaders: 2}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.raw(head + "A: b\r\n")
+		r.await(a)
+		a.x.Cancel()
+		synctest.Wait()
+		r.failed(a, Canceled, SentAll)
+		r.raw("Host: x\r\n\r\n" + answer("/b"))
+		if err := b.x.Wait(context.Background(), &resp); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := resp.AppendBody(nil, -1); string(body) != "/b" || err != nil || resp.Trailer.Len() != 0 {
+			t.Errorf("%q, %v, trailer %q", body, err, resp.Trailer.buf)
+		}
+		if n := r.c.Stats().DroppedTrailers; n != 1 {
+			t.Errorf("%d fields were dropped", n)
+		}
+		r.alive()
+	})
+}
+
+// HTTP/0.9 is what a server speaks that knows nothing else: what is no status line is not a
+// response behind one that has any, final or not, nor the way into a tunnel.
+func TestOldestVersionComesFirst(t *testing.T) {
+	const junk = "junk behind a body"
+	for _, c := range []struct {
+		name string
+		req  Request
+		wire []string // what is said to each request
+	}{
+		{"behind a response", Request{Host: "x"}, []string{answer("/a"), junk}},
+		{"behind an informational one", Request{Host: "x"}, []string{"HTTP/1.1 103 Early Hints\r\n\r\n" + junk}},
+		{"to CONNECT", Request{Method: "CONNECT", Target: "x:1"}, []string{junk}},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			inBubble(t, Config{Lenient: HTTP09}, false, func(r *rig) {
+				for i, wire := range c.wire {
+					k := r.begin(context.Background(), &c.req)
+					r.raw(wire)
+					if i < len(c.wire)-1 {
+						r.await(k)
+						r.got(k, "/a")
+						continue
+					}
+					r.s.fail(io.EOF)
+					r.await(k)
+					r.failed(k, BadVersion, SentAll)
+				}
+				r.dead()
+			})
+		})
+	}
 }

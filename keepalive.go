@@ -220,7 +220,7 @@ func hints(h *Header) (timeout, max int32) {
 
 // parameter reads "name=number"; numbers past the limit count as the limit.
 func parameter(e []byte, name string) (n int32, ok bool) {
-	const limit = 1 << 30 // 34 years: as good as for ever, and far from overflow
+	const limit = 1 << 30 / 10 // seconds: 3 years are as good as for ever, and ten times that is no overflow
 	if len(e) <= len(name)+1 || !equalFold(e[:len(name)], name) || e[len(name)] != '=' {
 		return 0, false
 	}
@@ -228,8 +228,8 @@ func parameter(e []byte, name string) (n int32, ok bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		if n = n*10 + int32(c-'0'); n > limit/10 {
-			n = limit / 10
+		if n = n*10 + int32(c-'0'); n > limit {
+			n = limit
 		}
 	}
 	return n, true

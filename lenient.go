@@ -131,7 +131,7 @@ func (d *headDecoder) mendLine(raw []byte, h *Header) *Error {
 	_, err := strict.fields(line, &field)
 	if fold > 0 && isFraming(raw) && (err == nil || err.Offset > int64(fold)) {
 		_, err = strict.refuse(BadField, raw, 0, fold, "folded line in a field that frames the body")
-	} else if err != nil && d.lenient&SkipInvalidField != 0 && !isFraming(raw) {
+	} else if err != nil && d.skippable(raw) {
 		d.dropped++
 		return nil
 	}
@@ -179,6 +179,13 @@ func (d *headDecoder) unfold(line []byte) (first int) {
 		}
 	}
 	return first
+}
+
+// skippable reports whether a line that is no field may be left out: where it ends must be
+// sure, and it must not be one that frames.
+func (d *headDecoder) skippable(raw []byte) bool {
+	ends := d.lenient&BareLF != 0 || len(raw) > 1 && raw[len(raw)-2] == '\r'
+	return d.lenient&SkipInvalidField != 0 && ends && !isFraming(raw)
 }
 
 // isFraming reports whether a line, blanks before it aside, begins with the name of a

@@ -20,7 +20,7 @@ const (
 	BareLF           Lenient = 1 << iota // a head's line may end with LF alone (RFC 9112, section 2.2)
 	SpaceBeforeColon                     // white space may stand between name and colon; it is dropped
 	SkipInvalidField                     // a field line the grammar does not allow is left out
-	HTTP09                               // what is no status line is the body of an HTTP/0.9 response
+	HTTP09                               // what is no status line is the body of an HTTP/0.9 response, if it is a connection's first
 )
 
 // A Config sets limits and habits of a connection. The zero value is the default. It is
@@ -204,8 +204,8 @@ type Timing struct {
 func (r *Response) Reason() []byte { return r.reason }
 
 // AppendBody appends the whole body to dst, closes it, and returns the extended slice. A
-// body of more than max bytes fails with TooLarge, and what had been read of it is
-// returned with that error; max < 0 means no limit.
+// body of more than max bytes fails with TooLarge, Offset then being max, and the first max
+// bytes of it are returned with that error; max < 0 means no limit.
 func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 	const least = 512 // as io.ReadAll: small bodies take one read
 	start := len(dst)
@@ -214,8 +214,8 @@ func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 			dst = append(dst, make([]byte, least)...)[:len(dst)]
 		}
 		room := dst[len(dst):cap(dst)]
-		if left := max - int64(len(dst)-start); max >= 0 && int64(len(room)) > left+1 {
-			room = room[:left+1]
+		if left := max - int64(len(dst)-start); max >= 0 && int64(len(room)) > left {
+			room = room[:left+1] // the one more shows that it is longer
 		}
 		n, err := r.Body.Read(room)
 		dst = dst[:len(dst)+n]

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -396,5 +397,51 @@ func TestDeadlineWhileWritingForOthers(t *testing.T) {
 			t.Errorf("the server got %s", got)
 		}
 		r.alive()
+	})
+}
+
+// A writer that says it took more than it was given is not believed.
+func TestWriteToCounts(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.serve("/a")
+		var resp Response
+		if err := r.c.Do(context.Background(), get("/a"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		boast := &quirk{write: func(p []byte) (int, error) { return len(p) + 1, nil }}
+		n, err := resp.Body.(io.WriterTo).WriteTo(boast)
+		if n != 0 || err == nil || !strings.Contains(err.Error(), "impossible count") {
+			t.Errorf("%d, %v", n, err)
+		}
+		r.alive()
+	})
+}
+
+// The largest limit there is limits nothing.
+func TestBodyLimitOfMaxInt(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.serve("/a")
+		var resp Response
+		if err := r.c.Do(context.Background(), get("/a"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := resp.AppendBody([]byte("at "), math.MaxInt64); string(body) != "at /a" || err != nil {
+			t.Errorf("%q, %v", body, err)
+		}
+		r.alive()
+	})
+}
+
+// The body of a response that did not come says nothing of its request that could be taken
+// for leave to send it again.
+func TestBodyOfNoResponse(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.raw("junk")
+		var resp Response
+		wantError(t, r.c.Do(context.Background(), get("/a"), &resp), BadVersion, SentAll)
+		_, err := resp.Body.Read(make([]byte, 1))
+		if wantError(t, err, Closed, SentAll); err.(*Error).Retryable("GET") {
+			t.Errorf("%v: that may be sent again", err)
+		}
 	})
 }

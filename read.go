@@ -177,9 +177,10 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	if x.recv.fr.kind == framingNone || x.recv.done {
 		return nil
 	}
-	if left := x.recv.left(c); left > c.cfg.MaxDrain-x.recv.moved {
+	if left := x.recv.left(c); left > c.cfg.MaxDrain-x.recv.moved || c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 {
 		return tooMuch
 	}
+	x.recv.trailer = false // what x has parsed of one is in its own Response: it is parsed again
 	sink := getBlock(c.cfg.ReadBuffer)
 	defer sink.put(c.cfg.ReadBuffer)
 	for {
@@ -226,6 +227,9 @@ func (c *Conn) readHead(x *exchange, info func(int, *Header) error, resp *Respon
 func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 	d := &x.recv.head
 	d.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
+	if c.counts.responses+c.counts.informational > 0 || x.q.connect {
+		d.lenient &^= HTTP09 // who speaks that says nothing else before, and opens no tunnel
+	}
 	for {
 		if x.start < 0 {
 			return x.err // taken back while the stream was read: what came is not for x
@@ -315,8 +319,8 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 }
 
 // soundHead refuses a head for which nothing can have been asked: no writer has taken a
-// byte of the request, or the head had been read when the request was appended; or the
-// connection ended meanwhile. mu is held.
+// byte of the request, or the head had been read before one did; or the connection ended
+// meanwhile. mu is held.
 func (c *Conn) soundHead(x *exchange) *Error {
 	switch {
 	case c.life.r != rHead:

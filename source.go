@@ -37,8 +37,11 @@ func (s *source) Read(p []byte) (int, error) {
 		n, err = 0, errors.New("the stream's Read returned an impossible count")
 	}
 	c.endRead(n)
-	if n > 0 && err != nil {
-		c.rerr, err = err, nil // the bytes first
+	if n > 0 && err != nil { // the bytes first
+		if !isTimeout(err) { // that may be over by the next read
+			c.rerr = err
+		}
+		err = nil
 	}
 	return n, err
 }

@@ -8,6 +8,7 @@ package h1
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"math/bits"
 	"net"
@@ -65,10 +66,11 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 	return raw, kind
 }
 
-// isTimeout reports whether an error of a stream is that of a deadline.
+// isTimeout reports whether an error of a stream is that of a deadline. That of a peer who was
+// not heard of for too long calls itself a timeout as well, and is the stream's end.
 func isTimeout(err error) bool {
 	t, ok := err.(interface{ Timeout() bool })
-	return ok && t.Timeout()
+	return ok && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
 }
 
 // broken reports whether a socket cannot be written to: closed, reset, past its deadline.

@@ -463,8 +463,7 @@ func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
 	if chunked {
 		v[2] = crlf
 	}
-	c.taken += int64(len(v[0]) + len(v[1]) + len(v[2]))
-	c.tookHead()
+	c.take(len(v[0]) + len(v[1]) + len(v[2]))
 	c.writing = true
 	err := c.writeVec(e)
 	c.writing = false

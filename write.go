@@ -317,8 +317,7 @@ func (c *Conn) flushAll(e *exchange) {
 	}
 	for c.pending() && c.mayWrite() && e.err == before {
 		out := c.wbuf
-		c.taken += int64(len(out.b))
-		c.tookHead()
+		c.take(len(out.b))
 		if c.wbuf, c.spare = c.spare, nil; c.wbuf == nil && c.life.n > 1 {
 			c.wbuf = getBlock(c.cfg.WriteBuffer)
 		}
@@ -342,6 +341,21 @@ func (c *Conn) flushAll(e *exchange) {
 	if c.pending() && c.mayWrite() {
 		c.runLater()
 	}
+}
+
+// take counts n bytes that a writer takes, and notes what had been read by then: it answers
+// none of the requests that begin among them. The first one's note will do, for responses
+// come in order. mu is held.
+func (c *Conn) take(n int) {
+	e := c.queue.head
+	for e != nil && e.start < c.taken {
+		e = e.next
+	}
+	if e != nil {
+		e.readAt = c.counts.read
+	}
+	c.taken += int64(n)
+	c.tookHead()
 }
 
 // resumable reports whether a write ended only because e's own time did, while e wrote what
