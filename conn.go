@@ -227,8 +227,12 @@ func (c *Conn) changed() {
 		for e := c.line.pop(); e != nil; e = c.line.pop() {
 			e.fail(c.refusal("send"))
 		}
-	} else if e := c.line.head; e != nil && c.admits(&e.q) == admitted {
-		e.cond.Signal()
+	} else if e := c.line.head; e != nil {
+		if c.admits(&e.q) == admitted {
+			e.cond.Signal()
+		} else if c.deserted() {
+			c.fail(nil, errUnread)
+		}
 	}
 	if c.ready != nil && (c.err != nil || c.line.head == nil && c.admits(&plain) == admitted) {
 		close(c.ready)

@@ -64,6 +64,10 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	if turn == admitted && c.line.head == nil {
 		return nil
 	}
+	if turn == later && c.line.head == nil && c.deserted() {
+		c.fail(nil, errUnread)
+		turn = never
+	}
 	if turn == never {
 		return c.refusal("send")
 	}
@@ -214,6 +218,12 @@ func (c *Conn) nextReader() *exchange {
 		e = e.next
 	}
 	return e
+}
+
+// deserted reports whether responses are due that nobody is going to read, unless a request
+// comes that may be written behind them. One that may not would wait for ever. mu is held.
+func (c *Conn) deserted() bool {
+	return c.queue.head != nil && c.reader == nil && c.nextReader() == nil
 }
 
 // handOn gives the right to read to the next in order. mu is held.
