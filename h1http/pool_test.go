@@ -555,3 +555,145 @@ func TestStreamError(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// TestStaleUnused: the same for a connection that was dialed for a request that went another
+// way, and that the server closed before anything was sent on it.
+func TestStaleUnused(t *testing.T) {
+	r := newRig(t, false, echo)
+	dial := r.tr.DialContext
+	gate := make(chan struct{})
+	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		<-gate
+		return dial(ctx, network, addr)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	close(gate)
+	eventually(t, "idle", func() bool { idle, _ := r.tr.counts(""); return idle == 1 })
+	time.Sleep(2 * time.Millisecond) // the server accepts
+	r.CloseClientConnections()
+	time.Sleep(2 * time.Millisecond)
+	if got := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); got != "POST / 1 x" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestDepthFair: requests that share a connection do not keep one waiting for ever that
+// needs it for itself.
+func TestDepthFair(t *testing.T) {
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Millisecond)
+		echo(w, r)
+	})
+	r.tr.Depth, r.tr.MaxConnsPerHost = 4, 1
+	get(t, r.tr, r.URL)
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for !stop.Load() {
+				get(t, r.tr, r.URL)
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for range 3 {
+		resp, err := r.tr.RoundTrip(newRequest(t, "POST", r.URL, strings.NewReader("x")).WithContext(ctx))
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		slurp(t, resp)
+	}
+	stop.Store(true)
+	wg.Wait()
+}
+
+// TestDepthAbandoned: a connection that owes the response of a request that was canceled
+// behind another is not kept: the next request would wait for that response.
+func TestDepthAbandoned(t *testing.T) {
+	canceled := make(chan struct{})
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		for i := 0; ; i++ {
+			req, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			if req.URL.Path == "/first" {
+				<-canceled
+			}
+			if req.URL.Path == "/canceled" {
+				io.Copy(io.Discard, br) // until the client hangs up
+				return
+			}
+			fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(req.URL.Path), req.URL.Path)
+		}
+	})
+	tr.Depth, tr.MaxConnsPerHost = 4, 1
+	get(t, tr, url+"/")
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if got := get(t, tr, url+"/first"); got != "/first" {
+			t.Errorf("got %q", got)
+		}
+	})
+	inFlight := func(n int) func() bool {
+		return func() bool {
+			tr.pool.mu.Lock()
+			defer tr.pool.mu.Unlock()
+			for _, h := range tr.pool.hosts {
+				return len(h.open) == 1 && h.open[0].h.State().InFlight() == n
+			}
+			return false
+		}
+	}
+	eventually(t, "one in flight", inFlight(1))
+	ctx, cancel := context.WithCancel(context.Background())
+	wg.Go(func() {
+		if _, err := tr.RoundTrip(newRequest(t, "GET", url+"/canceled", nil).WithContext(ctx)); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		close(canceled)
+	})
+	eventually(t, "two in flight", inFlight(2))
+	cancel()
+	wg.Wait()
+	for _, method := range []string{"GET", "POST"} {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if got := do(t, tr, newRequest(t, method, url+"/next", nil).WithContext(ctx)); got != "/next" {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+// TestDisableKeepAlives: a request that asks for an upgrade does not say close; its connection
+// is not for another all the same.
+func TestDisableKeepAlives(t *testing.T) {
+	r := newRig(t, false, remote)
+	r.tr.DisableKeepAlives, r.tr.MaxConnsPerHost = true, 1
+	req := newRequest(t, "GET", r.URL, nil)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "x")
+	resp, err := r.tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := make(chan string)
+	go func() { next <- get(t, r.tr, r.URL) }()
+	eventually(t, "the next waits", func() bool {
+		r.tr.pool.mu.Lock()
+		defer r.tr.pool.mu.Unlock()
+		for _, h := range r.tr.pool.hosts {
+			return len(h.waiting) == 1
+		}
+		return false
+	})
+	if first := slurp(t, resp); <-next == first {
+		t.Error("used again")
+	}
+}
