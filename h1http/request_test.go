@@ -87,6 +87,8 @@ func TestWire(t *testing.T) {
 		"international": {func(r *http.Request) { r.Host = "Bücher.example:81" }, "GET /p?q HTTP/1.1\r\nHost: xn--bcher-kva.example:81" + rest},
 		"own agent": {func(r *http.Request) { r.Header.Set("User-Agent", "me") },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: me\r\nAccept-Encoding: gzip\r\n\r\n"},
+		"agent by hand": {func(r *http.Request) { r.Header["user-agent"] = []string{"me"} },
+			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nuser-agent: me\r\nAccept-Encoding: gzip\r\n\r\n"},
 		"no agent": {func(r *http.Request) { r.Header.Set("User-Agent", "") },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nAccept-Encoding: gzip\r\n\r\n"},
 		"framing by hand": {func(r *http.Request) {
@@ -101,6 +103,9 @@ func TestWire(t *testing.T) {
 			"POST /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"},
 		"expect without body": {func(r *http.Request) { r.Header.Set("Expect", "100-continue") }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
 		"empty body of GET":   {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("")) }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"empty body of GET, chunked by hand": {func(r *http.Request) {
+			r.Body, r.TransferEncoding = io.NopCloser(strings.NewReader("")), []string{"chunked"}
+		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		"body of GET": {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	} {

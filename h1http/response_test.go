@@ -102,6 +102,9 @@ func TestConversion(t *testing.T) {
 		{"HEAD chunked", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n"},
 		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"},
+		{"304 to HEAD", "HEAD", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"},
+		{"204 chunked", "GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"1.2", "GET", "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"},
 		{"304 chunked", "GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"1.0", "GET", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nX: close\r\n\r\na"},
 		{"1.0 keep-alive", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na"},
@@ -468,8 +471,10 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%q %v", buf, err)
 		}
 	}
-	pw.Close()
 	resp.Body.Close()
+	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
+		t.Errorf("the body is still open: %v", err)
+	}
 	body := &closeCounter{Reader: strings.NewReader("x")}
 	req = newRequest(t, "CONNECT", url, nil)
 	req.Body = body

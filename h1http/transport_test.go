@@ -409,3 +409,21 @@ func TestErrorIsH1(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestRegisteredWebSocket: a request for a WebSocket is not for a protocol that was registered
+// for https, which is HTTP/2 as a rule.
+func TestRegisteredWebSocket(t *testing.T) {
+	r := newRig(t, true, echo)
+	r.tr.RegisterProtocol("https", roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{Status: "made up", Body: http.NoBody}, nil
+	}))
+	req := newRequest(t, "GET", r.URL, nil)
+	if resp, err := r.tr.RoundTrip(req); err != nil || resp.Status != "made up" {
+		t.Errorf("%v %v", resp, err)
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "websocket")
+	if got := do(t, r.tr, req); got != "GET / 0 " {
+		t.Errorf("got %q", got)
+	}
+}
