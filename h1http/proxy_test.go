@@ -297,3 +297,30 @@ func TestSOCKS5(t *testing.T) {
 		}
 	}
 }
+
+// lastRead is a stream on which a context ends during the last read.
+type lastRead struct {
+	net.Conn
+	have   *strings.Reader
+	cancel func()
+}
+
+func (c *lastRead) Write(p []byte) (int, error) { return len(p), nil }
+func (c *lastRead) SetDeadline(time.Time) error { return nil }
+func (c *lastRead) Read(p []byte) (n int, err error) {
+	n, err = c.have.Read(p)
+	if c.have.Len() == 0 {
+		c.cancel()
+	}
+	return n, err
+}
+
+// TestSOCKS5Late: a dial that was ended at the last moment is not handed out, for it may have
+// been given a deadline that has passed.
+func TestSOCKS5Late(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	nc := &lastRead{have: strings.NewReader("\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50"), cancel: cancel}
+	if err := socks5(ctx, nc, nil, "x.example:80"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
