@@ -126,14 +126,21 @@ func TestClientTimeout(t *testing.T) {
 	eventually(t, "no connection", func() bool { _, n := tr.counts(""); return n == 0 })
 }
 
-// TestCancelAfter: the end of a context does nothing to a request that is over.
+// TestCancelAfter: the end of a context does nothing to a request that is over, and nothing
+// to the next on its connection.
 func TestCancelAfter(t *testing.T) {
-	r := newRig(t, false, remote)
+	end := func() {}
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		end() // of the request before
+		remote(w, r)
+	})
 	var last string
 	for i := range 50 {
 		ctx, cancel := context.WithCancel(context.Background())
 		got := do(t, r.tr, newRequest(t, "GET", r.URL, nil).WithContext(ctx))
-		cancel()
+		if end = cancel; i%2 == 0 {
+			cancel()
+		}
 		if i > 0 && got != last {
 			t.Fatal("another connection")
 		}

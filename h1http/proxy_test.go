@@ -163,6 +163,8 @@ func TestProxyErrors(t *testing.T) {
 		switch req.Host {
 		case "refused.example:443":
 			io.WriteString(nc, "HTTP/1.1 407 Own Words\r\nContent-Length: 3\r\n\r\nno!")
+		case "curt.example:443":
+			io.WriteString(nc, "HTTP/1.1 400\r\nContent-Length: 0\r\n\r\n")
 		case "long.example:443":
 			io.WriteString(nc, "HTTP/1.1 200 OK\r\n"+long+"\r\n")
 		case "stuck.example:443":
@@ -174,7 +176,7 @@ func TestProxyErrors(t *testing.T) {
 	if _, err := tr.RoundTrip(newRequest(t, "GET", "https://refused.example/", nil)); err == nil || err.Error() != "Own Words" {
 		t.Errorf("%v", err)
 	}
-	for _, host := range []string{"long.example", "hangup.example"} {
+	for _, host := range []string{"curt.example", "long.example", "hangup.example"} {
 		if _, err := tr.RoundTrip(newRequest(t, "GET", "https://"+host+"/", nil)); err == nil {
 			t.Errorf("%s: no error", host)
 		}

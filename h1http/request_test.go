@@ -269,6 +269,9 @@ func TestEarlyAnswerUnblocks(t *testing.T) {
 	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
 		t.Errorf("the body is still open: %v", err)
 	}
+	if _, conns := tr.counts(""); conns != 0 {
+		t.Error("the connection is kept")
+	}
 }
 
 // TestBothWays: a response streams while its request does.

@@ -222,6 +222,9 @@ func zips(long string) http.HandlerFunc {
 			w.Header().Set("Content-Encoding", map[bool]string{true: "GZip", false: "gzip"}[r.URL.Path == "/case"])
 			text = gzipped(text)
 		}
+		if r.URL.Path == "/twice" {
+			text = gzipped(text)
+		}
 		if r.URL.Path == "/cut" {
 			text = text[:len(text)-8]
 		}
@@ -247,6 +250,7 @@ func TestGzip(t *testing.T) {
 			{"/short", "short", true, nil},
 			{"/case", long, true, nil},
 			{"/chunked", long, true, nil},
+			{"/twice", gzipped(long), true, nil},
 			{"/plain", long, false, nil},
 			{"/own", gzipped(long), false, func(r *http.Request) { r.Header.Set("Accept-Encoding", "gzip") }},
 			{"/range", gzipped(long), false, func(r *http.Request) { r.Header.Set("Range", "bytes=0-") }},
@@ -359,6 +363,11 @@ func TestInformational(t *testing.T) {
 	})
 	if got := do(t, tr, newRequest(t, "GET", url, nil).WithContext(ctx)); got != "hi" || seen[103] != 50 || seen[100] != 1 {
 		t.Errorf("got %q, seen %v", got, seen)
+	}
+	tr.CloseIdleConnections()
+	tr.MaxResponseHeaderBytes = 200 // which those that the caller sees do not count for
+	if got := do(t, tr, newRequest(t, "GET", url, nil).WithContext(ctx)); got != "hi" {
+		t.Errorf("got %q", got)
 	}
 	want := errors.New("enough")
 	ctx = httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
