@@ -150,7 +150,7 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	}
 	var best *link
 	for _, l := range h.open {
-		if l.load < t.Depth && l.h.Err() == nil && (best == nil || l.load < best.load) {
+		if t.joinable(l) && l.h.Err() == nil && (best == nil || l.load < best.load) {
 			best = l
 		}
 	}
@@ -158,6 +158,13 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 		return nil, history{}
 	}
 	return best, t.lend(best, share)
+}
+
+// joinable reports whether a connection in use may take one exchange more. Before its first
+// response that would wait in any case, and for nothing if the server does not keep it. mu is
+// held.
+func (t *Transport) joinable(l *link) bool {
+	return !l.alone && l.load < t.Depth && l.used.Load()
 }
 
 // full reports whether a request waits that may not have a connection of its own now. Who
@@ -266,7 +273,7 @@ func (t *Transport) hand(h *host, l *link, own *want) bool {
 	for i := 0; i < len(h.waiting); {
 		n := h.waiting[i]
 		switch {
-		case l.load == 0, !l.alone && n.share && l.load < t.Depth:
+		case l.load == 0, n.share && t.joinable(l):
 			t.grant(h, l, n)
 			taken = true
 		case l.alone || l.load >= t.Depth || !n.dialed:

@@ -827,3 +827,27 @@ func TestWaiterWoken(t *testing.T) {
 		}
 	}
 }
+
+// TestDepthNeedsKeepAlive: a connection is joined once it has shown that it persists; where
+// none does, requests go side by side as without Depth, and not one after the other.
+func TestDepthNeedsKeepAlive(t *testing.T) {
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		time.Sleep(2 * time.Millisecond)
+	})
+	r.tr.Depth = 8
+	var attempts atomic.Int32
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{GetConn: func(string) { attempts.Add(1) }})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 5 {
+				do(t, r.tr, newRequest(t, "GET", r.URL, nil).WithContext(ctx))
+			}
+		})
+	}
+	wg.Wait()
+	if n := attempts.Load(); n != 40 {
+		t.Errorf("%d attempts for 40 requests", n)
+	}
+}
