@@ -684,38 +684,3 @@ func TestCancelInFlushForOthers(t *testing.T) {
 		r.alive()
 	})
 }
-
-// TestWaitBehindAbandoned: a request that may not be written behind a response that was
-// abandoned does not wait for ever for somebody to read it: neither one that is in line
-// when the last reader leaves, nor one that comes later.
-func TestWaitBehindAbandoned(t *testing.T) {
-	post := func() *Request {
-		req := get("/post")
-		req.Method = "POST"
-		return req
-	}
-	for _, inLine := range []bool{true, false} {
-		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-			r.warm()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			a, b := r.begin(context.Background(), get("/a")), r.begin(ctx, get("/b"))
-			r.await(a)
-			r.await(b)
-			var p *call
-			if inLine {
-				p = r.begin(context.Background(), post())
-			}
-			cancel()
-			synctest.Wait()
-			r.failed(b, Canceled, SentAll)
-			r.serve("/a")
-			r.got(a, "/a")
-			if !inLine {
-				p = r.begin(context.Background(), post())
-			}
-			r.failed(p, Closed, SentNothing)
-			r.dead()
-		})
-	}
-}
