@@ -126,14 +126,21 @@ func TestClientTimeout(t *testing.T) {
 	eventually(t, "no connection", func() bool { _, n := tr.counts(""); return n == 0 })
 }
 
-// TestCancelAfter: the end of a context does nothing to a request that is over.
+// TestCancelAfter: the end of a context does nothing to a request that is over, and nothing
+// to the next on its connection.
 func TestCancelAfter(t *testing.T) {
-	r := newRig(t, false, remote)
+	end := func() {}
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		end() // of the request before
+		remote(w, r)
+	})
 	var last string
 	for i := range 50 {
 		ctx, cancel := context.WithCancel(context.Background())
 		got := do(t, r.tr, newRequest(t, "GET", r.URL, nil).WithContext(ctx))
-		cancel()
+		if end = cancel; i%2 == 0 {
+			cancel()
+		}
 		if i > 0 && got != last {
 			t.Fatal("another connection")
 		}
@@ -153,5 +160,49 @@ func TestCancelWithBody(t *testing.T) {
 	}
 	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
 		t.Errorf("the body is still open: %v", err)
+	}
+}
+
+// TestAnswerBeforeBodyEnds: what is left of a body when its answer has been read is not cut
+// off by the end of what Request.Cancel, or Client.Timeout, is watched with.
+func TestAnswerBeforeBodyEnds(t *testing.T) {
+	bodies := make(chan string, 1)
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		for {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return
+			}
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+			b, err := io.ReadAll(req.Body)
+			bodies <- string(b)
+			if err != nil {
+				return
+			}
+		}
+	})
+	for range 2 {
+		pr, pw := io.Pipe()
+		req := newRequest(t, "POST", url, pr)
+		req.ContentLength = 10
+		//lint:ignore SA1019 http.Client uses it for its Timeout
+		req.Cancel = make(chan struct{})
+		go func() {
+			io.WriteString(pw, "01234")
+			time.Sleep(10 * time.Millisecond)
+			io.WriteString(pw, "56789")
+			pw.Close()
+		}()
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slurp(t, resp)
+		if got := <-bodies; got != "0123456789" {
+			t.Errorf("the server got %q", got)
+		}
+		if idle, _ := tr.counts(""); idle != 1 {
+			t.Errorf("%d idle connections", idle)
+		}
 	}
 }

@@ -44,8 +44,11 @@ func (t *Transport) runDial(ctx context.Context, d *dial) {
 	delete(p.dials, d)
 	if err == nil {
 		l.host = h
-		if !t.hand(h, l, n) && t.keep(l) != nil {
-			p.drop(l)
+		if !t.hand(h, l, n) {
+			l.used.Store(true) // by its first request the server may have given it up
+			if t.keep(l) != nil {
+				p.drop(l)
+			}
 		}
 		return
 	}

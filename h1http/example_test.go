@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,7 +146,7 @@ func (o *own) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	req := h1.Request{Method: r.Method, Target: r.URL.RequestURI(), Host: r.URL.Host, ContentLength: r.ContentLength}
-	if r.Body != nil && r.ContentLength != 0 {
+	if r.Body != nil && r.Body != http.NoBody {
 		req.Body = r.Body
 	}
 	for name, values := range r.Header {
@@ -178,13 +179,17 @@ func Example_ownRoundTripper() {
 
 	rt := &own{addr: server.Listener.Addr().String()}
 	client := &http.Client{Transport: rt}
-	resp, err := client.Get(server.URL + "/a")
-	if err != nil {
-		log.Fatal(err)
+	for _, text := range []string{"", "hi"} {
+		resp, err := client.Post(server.URL+"/a", "text/plain", io.MultiReader(strings.NewReader(text)))
+		if err != nil {
+			log.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Println(resp.Status, string(body), err, rt.conn.Stats().Requests)
 	}
-	body, err := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	fmt.Println(resp.Status, string(body), err, rt.conn.Stats().Requests)
 	rt.conn.Close()
-	// Output: 200 OK GET /a "" <nil> 1
+	// Output:
+	// 200 OK POST /a "" <nil> 1
+	// 200 OK POST /a "hi" <nil> 2
 }

@@ -26,7 +26,7 @@ type link struct {
 	tls   *tls.ConnectionState
 	owner owner
 	as    manner
-	used  atomic.Bool // a response has come over it
+	used  atomic.Bool // a response has come over it, or it was idle: a hangup may be no answer
 
 	// The rest is the pool's, and guarded by its mutex.
 	host   *host
@@ -119,12 +119,9 @@ const uploadGrace = 50 * time.Millisecond
 
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
-	if c.stop != nil {
-		c.stop(nil)
-	}
 	err := l.h.Err()
 	if c.up != nil {
-		if err == nil && !l.h.State().Idle() {
+		if s := l.h.State(); err == nil && !s.Idle() && s.InFlight() == 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
 			err = l.h.Ready().Wait(ctx)
 			cancel()
@@ -132,6 +129,9 @@ func (l *link) over(c *call) {
 		c.ready = err == nil
 		c.up.close()
 		c.tr.wroteRequest(errGone) // unless it was said to be whole
+	}
+	if c.stop != nil { // not before, or what is left of the body would be canceled
+		c.stop(nil)
 	}
 	l.owner.release(l, c.tr, err)
 }

@@ -61,7 +61,7 @@ type grant struct {
 
 // history is what a connection was when it was granted.
 type history struct {
-	used   bool      // a response had come over it
+	used   bool      // a response had come over it, or it was idle
 	shared bool      // others are in flight on it
 	idleAt time.Time // since when it was idle; zero: it was not
 }
@@ -145,12 +145,12 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 		}
 		return l, t.lend(l, share)
 	}
-	if !share {
+	if !share || h.full() {
 		return nil, history{}
 	}
 	var best *link
 	for _, l := range h.open {
-		if l.load < t.Depth && l.h.Err() == nil && (best == nil || l.load < best.load) {
+		if t.joinable(l) && l.h.Err() == nil && (best == nil || l.load < best.load) {
 			best = l
 		}
 	}
@@ -158,6 +158,20 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 		return nil, history{}
 	}
 	return best, t.lend(best, share)
+}
+
+// joinable reports whether a connection in use may take one exchange more. Before its first
+// response that would wait in any case, and for nothing if the server does not keep it. mu is
+// held.
+func (t *Transport) joinable(l *link) bool {
+	return !l.alone && l.load < t.Depth && l.used.Load()
+}
+
+// full reports whether a request waits that may not have a connection of its own now. Who
+// comes later does not overtake it, or it might wait for ever. mu is held.
+func (h *host) full() bool {
+	n := len(h.waiting)
+	return n > 0 && !h.waiting[n-1].dialed
 }
 
 // tooOld looks at the wall clock, since the other stands still while a machine sleeps.
@@ -181,6 +195,7 @@ var (
 	errKeepAlivesDisabled = errors.New("h1http: keep alives disabled")
 	errCloseIdle          = errors.New("h1http: CloseIdleConnections was called")
 	errTooManyIdleHost    = errors.New("h1http: too many idle connections for host")
+	errAbandoned          = errors.New("h1http: the connection owes the response of a canceled request")
 )
 
 // release takes a connection back after an exchange. It goes to whoever waits for it,
@@ -193,6 +208,13 @@ func (t *Transport) release(l *link, tr *tracer, bad error) {
 	if l.load == 0 {
 		l.alone = false
 		h.open = slices.DeleteFunc(h.open, func(x *link) bool { return x == l })
+	}
+	switch {
+	case bad != nil:
+	case t.DisableKeepAlives: // and the request did not say so: it asked for an upgrade
+		bad = errKeepAlivesDisabled
+	case l.load == 0 && t.Depth > 1 && l.h.State().InFlight() > 0: // the next would wait for it
+		bad = errAbandoned
 	}
 	var why error
 	switch {
@@ -240,8 +262,9 @@ func (t *Transport) keep(l *link) error {
 	return nil
 }
 
-// hand gives a connection to those who wait: first to own, whose dial it comes from. It
-// reports whether anybody took it. mu is held.
+// hand gives a connection to those who wait: first to own, whose dial it comes from. Who
+// may share it overtakes only those for whom a dial runs. It reports whether anybody took
+// it. mu is held.
 func (t *Transport) hand(h *host, l *link, own *want) bool {
 	taken := own != nil && !own.done
 	if taken {
@@ -250,10 +273,10 @@ func (t *Transport) hand(h *host, l *link, own *want) bool {
 	for i := 0; i < len(h.waiting); {
 		n := h.waiting[i]
 		switch {
-		case l.load == 0, !l.alone && n.share && l.load < t.Depth:
+		case l.load == 0, n.share && t.joinable(l):
 			t.grant(h, l, n)
 			taken = true
-		case l.alone || l.load >= t.Depth:
+		case l.alone || l.load >= t.Depth || !n.dialed:
 			return taken
 		default:
 			i++

@@ -365,46 +365,6 @@ func TestEarlyBodyClose(t *testing.T) {
 	}
 }
 
-// TestDepthRetries: requests behind a response that closes are sent again.
-func TestDepthRetries(t *testing.T) {
-	var served atomic.Int32
-	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
-		for i := 0; ; i++ {
-			req, _, err := readRequest(br)
-			if err != nil {
-				return
-			}
-			served.Add(1)
-			last := ""
-			if i == 5 {
-				last = "Connection: close\r\n"
-			}
-			p := req.URL.Path
-			fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s", last, len(p), p)
-			if last != "" {
-				time.Sleep(2 * time.Millisecond)
-				return
-			}
-		}
-	})
-	tr.Depth, tr.MaxConnsPerHost = 8, 2
-	var wg sync.WaitGroup
-	for g := range 16 {
-		wg.Go(func() {
-			for i := range 20 {
-				want := fmt.Sprintf("/%d/%d", g, i)
-				if got := get(t, tr, url+want); got != want {
-					t.Errorf("got %q, want %q", got, want)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if n := served.Load(); n != 320 {
-		t.Logf("%d served for 320 requests: GETs that were cut off", n)
-	}
-}
-
 // hangsUp serves the first request of the first connection, hangs up on its second, and
 // serves all that come over other connections. It counts the tries.
 func hangsUp(t *testing.T, where string, tries *atomic.Int32) func(net.Conn, *bufio.Reader, int) {
@@ -553,5 +513,57 @@ func TestStreamError(t *testing.T) {
 	}
 	if _, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example", nil)); err == nil {
 		t.Error("no error")
+	}
+}
+
+// TestStaleUnused: the same for a connection that was dialed for a request that went another
+// way, and that the server closed before anything was sent on it.
+func TestStaleUnused(t *testing.T) {
+	r := newRig(t, false, echo)
+	dial := r.tr.DialContext
+	gate := make(chan struct{})
+	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		<-gate
+		return dial(ctx, network, addr)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	close(gate)
+	eventually(t, "idle", func() bool { idle, _ := r.tr.counts(""); return idle == 1 })
+	time.Sleep(2 * time.Millisecond) // the server accepts
+	r.CloseClientConnections()
+	time.Sleep(2 * time.Millisecond)
+	if got := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); got != "POST / 1 x" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestDisableKeepAlives: a request that asks for an upgrade does not say close; its connection
+// is not for another all the same.
+func TestDisableKeepAlives(t *testing.T) {
+	r := newRig(t, false, remote)
+	r.tr.DisableKeepAlives, r.tr.MaxConnsPerHost = true, 1
+	req := newRequest(t, "GET", r.URL, nil)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "x")
+	resp, err := r.tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := make(chan string)
+	go func() { next <- get(t, r.tr, r.URL) }()
+	eventually(t, "the next waits", func() bool {
+		r.tr.pool.mu.Lock()
+		defer r.tr.pool.mu.Unlock()
+		for _, h := range r.tr.pool.hosts {
+			return len(h.waiting) == 1
+		}
+		return false
+	})
+	if first := slurp(t, resp); <-next == first {
+		t.Error("used again")
 	}
 }

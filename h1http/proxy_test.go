@@ -163,6 +163,8 @@ func TestProxyErrors(t *testing.T) {
 		switch req.Host {
 		case "refused.example:443":
 			io.WriteString(nc, "HTTP/1.1 407 Own Words\r\nContent-Length: 3\r\n\r\nno!")
+		case "curt.example:443":
+			io.WriteString(nc, "HTTP/1.1 400\r\nContent-Length: 0\r\n\r\n")
 		case "long.example:443":
 			io.WriteString(nc, "HTTP/1.1 200 OK\r\n"+long+"\r\n")
 		case "stuck.example:443":
@@ -174,7 +176,7 @@ func TestProxyErrors(t *testing.T) {
 	if _, err := tr.RoundTrip(newRequest(t, "GET", "https://refused.example/", nil)); err == nil || err.Error() != "Own Words" {
 		t.Errorf("%v", err)
 	}
-	for _, host := range []string{"long.example", "hangup.example"} {
+	for _, host := range []string{"curt.example", "long.example", "hangup.example"} {
 		if _, err := tr.RoundTrip(newRequest(t, "GET", "https://"+host+"/", nil)); err == nil {
 			t.Errorf("%s: no error", host)
 		}
@@ -295,5 +297,32 @@ func TestSOCKS5(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) && want != "EOF" {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// lastRead is a stream on which a context ends during the last read.
+type lastRead struct {
+	net.Conn
+	have   *strings.Reader
+	cancel func()
+}
+
+func (c *lastRead) Write(p []byte) (int, error) { return len(p), nil }
+func (c *lastRead) SetDeadline(time.Time) error { return nil }
+func (c *lastRead) Read(p []byte) (n int, err error) {
+	n, err = c.have.Read(p)
+	if c.have.Len() == 0 {
+		c.cancel()
+	}
+	return n, err
+}
+
+// TestSOCKS5Late: a dial that was ended at the last moment is not handed out, for it may have
+// been given a deadline that has passed.
+func TestSOCKS5Late(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	nc := &lastRead{have: strings.NewReader("\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50"), cancel: cancel}
+	if err := socks5(ctx, nc, nil, "x.example:80"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }

@@ -73,7 +73,7 @@ type manner struct {
 // newCall prepares one attempt. It takes charge of up.
 func newCall(ctx context.Context, hreq *http.Request, up *upload, m *manner) (*call, error) {
 	c := calls.Get().(*call)
-	c.hreq, c.ctx, c.up = hreq, ctx, up.sniff(hreq.Method)
+	c.hreq, c.ctx, c.up = hreq, ctx, up.sniff(hreq)
 	c.gzip, c.expects, c.maxInfo = false, false, m.maxHead
 	c.stop, c.tr, c.into = nil, nil, nil
 	if hooks := httptrace.ContextClientTrace(ctx); hooks != nil {
@@ -168,7 +168,7 @@ func (c *call) own(k string) bool {
 	case 7:
 		return foldEqual(k, "Trailer")
 	case 10:
-		return foldEqual(k, "User-Agent")
+		return k == "User-Agent"
 	case 14:
 		return foldEqual(k, "Content-Length")
 	case 17:

@@ -4,6 +4,7 @@ package h1http
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -87,6 +88,8 @@ func TestWire(t *testing.T) {
 		"international": {func(r *http.Request) { r.Host = "Bücher.example:81" }, "GET /p?q HTTP/1.1\r\nHost: xn--bcher-kva.example:81" + rest},
 		"own agent": {func(r *http.Request) { r.Header.Set("User-Agent", "me") },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: me\r\nAccept-Encoding: gzip\r\n\r\n"},
+		"agent by hand": {func(r *http.Request) { r.Header["user-agent"] = []string{"me"} },
+			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nuser-agent: me\r\nAccept-Encoding: gzip\r\n\r\n"},
 		"no agent": {func(r *http.Request) { r.Header.Set("User-Agent", "") },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nAccept-Encoding: gzip\r\n\r\n"},
 		"framing by hand": {func(r *http.Request) {
@@ -101,6 +104,9 @@ func TestWire(t *testing.T) {
 			"POST /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"},
 		"expect without body": {func(r *http.Request) { r.Header.Set("Expect", "100-continue") }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
 		"empty body of GET":   {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("")) }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"empty body of GET, chunked by hand": {func(r *http.Request) {
+			r.Body, r.TransferEncoding = io.NopCloser(strings.NewReader("")), []string{"chunked"}
+		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		"body of GET": {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	} {
@@ -264,6 +270,9 @@ func TestEarlyAnswerUnblocks(t *testing.T) {
 	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
 		t.Errorf("the body is still open: %v", err)
 	}
+	if _, conns := tr.counts(""); conns != 0 {
+		t.Error("the connection is kept")
+	}
 }
 
 // TestBothWays: a response streams while its request does.
@@ -426,4 +435,58 @@ func TestSlowBodyOfGet(t *testing.T) {
 	if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, pr)); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestBodyClosedUnsent: the same where it does not come to sending: for want of a connection.
+func TestBodyClosedUnsent(t *testing.T) {
+	silent := func(nc net.Conn, br *bufio.Reader, _ int) { io.Copy(io.Discard, br) }
+	refuses := rawServer(t, answers("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"))
+	for name, test := range map[string]struct {
+		url string
+		set func(*Transport, string)
+	}{
+		"dial":             {"http://x.example", func(tr *Transport, _ string) { tr.DialContext = hangingDial }},
+		"handshake":        {"https", func(tr *Transport, _ string) {}},
+		"CONNECT":          {"https://x.example", func(tr *Transport, u string) { tr.Proxy = through(u) }},
+		"refused":          {"https://x.example", func(tr *Transport, _ string) { tr.Proxy = through(refuses) }},
+		"SOCKS5":           {"http://x.example", func(tr *Transport, u string) { tr.Proxy = through(strings.Replace(u, "http", "socks5", 1)) }},
+		"proxy's dial":     {"https://x.example", func(tr *Transport, _ string) { tr.Proxy, tr.DialContext = through("http://p.example"), hangingDial }},
+		"turn":             {"http", func(tr *Transport, u string) { tr.MaxConnsPerHost = 1 }},
+		"host":             {"http://x.example", func(tr *Transport, u string) { tr.Proxy = through(u) }},
+		"handshake's time": {"https", func(tr *Transport, _ string) { tr.TLSHandshakeTimeout = time.Millisecond }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, tr := rawRig(t, silent)
+			test.set(tr, u)
+			to := test.url
+			if !strings.Contains(to, ":") {
+				to = strings.Replace(u, "http", to, 1)
+			}
+			if name == "turn" {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				go tr.RoundTrip(newRequest(t, "GET", to, nil).WithContext(ctx))
+				eventually(t, "one connection", func() bool { _, n := tr.counts(""); return n == 1 })
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			defer cancel()
+			body := &closeCounter{Reader: strings.NewReader("x")}
+			req := newRequest(t, "POST", to, nil).WithContext(ctx)
+			req.Body = body
+			if name == "host" {
+				req.Host = "no host"
+			}
+			resp, err := tr.RoundTrip(req)
+			if resp != nil || err == nil || body.n.Load() != 1 {
+				t.Errorf("%v %v, closed %d times", resp, err, body.n.Load())
+			}
+			cancel()
+			eventually(t, "no dial", func() bool { tr.CloseIdleConnections(); _, n := tr.counts(""); return n == 0 || name == "turn" })
+		})
+	}
+}
+
+func hangingDial(ctx context.Context, _, _ string) (net.Conn, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -47,8 +48,8 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 	out.Status = statusLine(in.Status, in.Reason())
 	out.StatusCode = in.Status
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, in.Minor
-	if in.Minor == 0 {
-		out.Proto = "HTTP/1.0"
+	if in.Minor != 1 {
+		out.Proto = "HTTP/1." + strconv.Itoa(in.Minor)
 	}
 	out.Header = fields(&in.Header)
 	out.ContentLength, out.Close = in.ContentLength, in.Close
@@ -119,7 +120,7 @@ func fixFraming(c *call, out *http.Response) {
 	if cl := h["Content-Length"]; len(cl) > 1 {
 		h["Content-Length"] = cl[:1] // the engine has seen that they agree
 	}
-	if out.StatusCode == 304 {
+	if (out.StatusCode == 204 || out.StatusCode == 304) && c.hreq.Method != "HEAD" {
 		out.ContentLength = 0
 	}
 	if out.ProtoMinor > 0 && hasToken(h["Connection"], "close") {
@@ -172,13 +173,26 @@ func (l *link) switched(c *call, out *http.Response) error {
 		return nil
 	}
 	out.ContentLength = -1
-	if c.into != nil {
-		go func() { // as net/http has it: the request's body is what goes into the tunnel
+	if c.into != nil { // as net/http has it, the request's body is what goes into the tunnel
+		out.Body = tunnel{stream, c.into}
+		go func() {
 			io.Copy(stream, c.into.from)
 			c.into.close()
 		}()
 	}
 	return nil
+}
+
+// tunnel is a stream that a request's body goes into, and ends that body with itself.
+type tunnel struct {
+	io.ReadWriteCloser
+	up *upload
+}
+
+func (t tunnel) Close() error {
+	err := t.ReadWriteCloser.Close()
+	t.up.close()
+	return err
 }
 
 // enter takes the body for one Read or WriteTo.

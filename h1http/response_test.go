@@ -102,6 +102,9 @@ func TestConversion(t *testing.T) {
 		{"HEAD chunked", "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n"},
 		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"},
+		{"304 to HEAD", "HEAD", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"},
+		{"204 chunked", "GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"1.2", "GET", "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"},
 		{"304 chunked", "GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"1.0", "GET", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nX: close\r\n\r\na"},
 		{"1.0 keep-alive", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\na"},
@@ -219,6 +222,9 @@ func zips(long string) http.HandlerFunc {
 			w.Header().Set("Content-Encoding", map[bool]string{true: "GZip", false: "gzip"}[r.URL.Path == "/case"])
 			text = gzipped(text)
 		}
+		if r.URL.Path == "/twice" {
+			text = gzipped(text)
+		}
 		if r.URL.Path == "/cut" {
 			text = text[:len(text)-8]
 		}
@@ -244,6 +250,7 @@ func TestGzip(t *testing.T) {
 			{"/short", "short", true, nil},
 			{"/case", long, true, nil},
 			{"/chunked", long, true, nil},
+			{"/twice", gzipped(long), true, nil},
 			{"/plain", long, false, nil},
 			{"/own", gzipped(long), false, func(r *http.Request) { r.Header.Set("Accept-Encoding", "gzip") }},
 			{"/range", gzipped(long), false, func(r *http.Request) { r.Header.Set("Range", "bytes=0-") }},
@@ -357,6 +364,11 @@ func TestInformational(t *testing.T) {
 	if got := do(t, tr, newRequest(t, "GET", url, nil).WithContext(ctx)); got != "hi" || seen[103] != 50 || seen[100] != 1 {
 		t.Errorf("got %q, seen %v", got, seen)
 	}
+	tr.CloseIdleConnections()
+	tr.MaxResponseHeaderBytes = 200 // which those that the caller sees do not count for
+	if got := do(t, tr, newRequest(t, "GET", url, nil).WithContext(ctx)); got != "hi" {
+		t.Errorf("got %q", got)
+	}
 	want := errors.New("enough")
 	ctx = httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
 		Got1xxResponse: func(int, textproto.MIMEHeader) error { return want },
@@ -468,8 +480,10 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%q %v", buf, err)
 		}
 	}
-	pw.Close()
 	resp.Body.Close()
+	if _, err := pw.Write([]byte("x")); err != io.ErrClosedPipe {
+		t.Errorf("the body is still open: %v", err)
+	}
 	body := &closeCounter{Reader: strings.NewReader("x")}
 	req = newRequest(t, "CONNECT", url, nil)
 	req.Body = body

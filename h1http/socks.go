@@ -21,7 +21,7 @@ import (
 func socks5(ctx context.Context, nc net.Conn, user *url.Userinfo, addr string) (err error) {
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(aLongTimeAgo) })
 	defer func() {
-		if !stop() && err != nil {
+		if !stop() { // nc may have been given a deadline that has passed
 			err = context.Cause(ctx)
 		}
 		if err != nil {

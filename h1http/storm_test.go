@@ -5,6 +5,7 @@ package h1http
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -100,7 +101,7 @@ func TestStorm(t *testing.T) {
 			for g := range 64 {
 				wg.Go(func() {
 					for i := g; i < 1000; i += 64 {
-						switch err := stormRequest(tr, url, i); {
+						switch err := stormRequest(context.Background(), tr, url, i, false); {
 						case err == nil:
 							ok.Add(1)
 						case errors.Is(err, errStormBody):
@@ -131,8 +132,8 @@ func TestStorm(t *testing.T) {
 
 var errStormBody = errors.New("cut off")
 
-// stormRequest sends one request and checks what comes back.
-func stormRequest(tr *Transport, url string, i int) error {
+// stormRequest sends one request and checks what comes back; part means to read half of it.
+func stormRequest(ctx context.Context, tr *Transport, url string, i int, part bool) error {
 	method, sizeUp := "GET", 0
 	if i%3 == 0 {
 		method, sizeUp = "POST", []int{0, 10, 3000, 40_000, 150_000}[i%5]
@@ -147,7 +148,7 @@ func stormRequest(tr *Transport, url string, i int) error {
 	case method == "POST":
 		body = struct{ io.Reader }{bytes.NewReader(up)}
 	}
-	req, err := http.NewRequest(method, fmt.Sprintf("%s%s?n=%d", url, id, down), body)
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("%s%s?n=%d", url, id, down), body)
 	if err != nil {
 		return err
 	}
@@ -163,7 +164,12 @@ func stormRequest(tr *Transport, url string, i int) error {
 	if got := resp.Header.Get("X-Body"); got != fmt.Sprintf("%x", sum) {
 		return fmt.Errorf("%s: another body arrived", id)
 	}
-	b, err := io.ReadAll(resp.Body)
+	all := io.Reader(resp.Body)
+	if part {
+		all = io.LimitReader(all, int64(down/2))
+		down /= 2 // a pattern's beginning does not depend on its length
+	}
+	b, err := io.ReadAll(all)
 	if want := pattern(id, down); err == nil && !bytes.Equal(b, want) || !bytes.HasPrefix(want, b) {
 		return fmt.Errorf("%s: another body came back", id)
 	}
@@ -193,11 +199,53 @@ func TestStormPolite(t *testing.T) {
 	for g := range 64 {
 		wg.Go(func() {
 			for i := g; i < 1000; i += 64 {
-				if err := stormRequest(r.tr, r.URL, i); err != nil {
+				if err := stormRequest(context.Background(), r.tr, r.URL, i, false); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// TestStormCancel: the same with callers that are as fickle: they cancel at any time, and
+// close bodies half read. Nobody gets another's answer, and nobody waits for ever.
+func TestStormCancel(t *testing.T) {
+	for _, depth := range []int{1, 8} {
+		t.Run(fmt.Sprintf("depth %d", depth), func(t *testing.T) {
+			var acted sync.Map
+			url, tr := rawRig(t, fickle(&acted))
+			tr.MaxConnsPerHost, tr.Depth = 4, depth
+			hung := errors.New("hung")
+			var ok, canceled atomic.Int32
+			var wg sync.WaitGroup
+			for g := range 32 {
+				wg.Go(func() {
+					for i := g; i < 1000; i += 32 {
+						ctx, cancel := context.WithTimeoutCause(context.Background(), 15*time.Second, hung)
+						if rand.IntN(2) == 0 {
+							time.AfterFunc(time.Duration(rand.IntN(5000))*time.Microsecond, cancel)
+						}
+						switch err := stormRequest(ctx, tr, url, i, rand.IntN(3) == 0); {
+						case errors.Is(err, hung):
+							t.Error(err)
+						case err == nil:
+							ok.Add(1)
+						case errors.Is(err, context.Canceled):
+							canceled.Add(1)
+						case !errors.As(err, new(*h1.Error)):
+							t.Error(err)
+						}
+						cancel()
+					}
+				})
+			}
+			wg.Wait()
+			t.Logf("%d answered, %d canceled", ok.Load(), canceled.Load())
+			if ok.Load() < 100 || canceled.Load() < 100 {
+				t.Error("too few")
+			}
+			eventually(t, "no connection in use", func() bool { idle, conns := tr.counts(""); return idle == conns })
+		})
+	}
 }

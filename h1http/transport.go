@@ -94,7 +94,7 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 		up.close()
 		return nil, err
 	}
-	if rt := t.registered(hreq.URL.Scheme); rt != nil {
+	if rt := t.registered(hreq); rt != nil {
 		resp, err := t.elsewhere(rt, hreq, &up)
 		if err != http.ErrSkipAltProtocol {
 			return resp, err
@@ -227,10 +227,16 @@ func (t *Transport) RegisterProtocol(scheme string, rt http.RoundTripper) {
 	t.alt[scheme] = rt
 }
 
-func (t *Transport) registered(scheme string) http.RoundTripper {
+// registered returns who was registered for a request's scheme, or nil. What is registered
+// for https speaks HTTP/2 as a rule, and that is not how WebSockets are asked for.
+func (t *Transport) registered(hreq *http.Request) http.RoundTripper {
 	t.altMu.RLock()
 	defer t.altMu.RUnlock()
-	return t.alt[scheme]
+	rt := t.alt[hreq.URL.Scheme]
+	if rt != nil && hreq.URL.Scheme == "https" && isUpgrade(hreq.Header) && hasToken(hreq.Header["Upgrade"], "websocket") {
+		return nil
+	}
+	return rt
 }
 
 // elsewhere lets another RoundTripper have the request, whose body is its to close unless it

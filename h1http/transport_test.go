@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"reflect"
@@ -99,6 +100,15 @@ func TestRegisterProtocol(t *testing.T) {
 	if err != nil || resp.Status != "made up bar.example" {
 		t.Errorf("%v %v", resp, err)
 	}
+	r.tr.RegisterProtocol("stuck", roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		//lint:ignore SA1019 http.Client uses it for its Timeout
+		<-req.Cancel
+		return nil, errors.New("the other was told")
+	}))
+	c := &http.Client{Transport: r.tr, Timeout: 10 * time.Millisecond}
+	if _, err := c.Get("stuck://bar.example/path"); err == nil || !strings.Contains(err.Error(), "the other was told") {
+		t.Errorf("%v", err)
+	}
 	read := false
 	r.tr.RegisterProtocol("http", roundTripFunc(func(req *http.Request) (*http.Response, error) {
 		if read && req.Body != nil {
@@ -152,9 +162,15 @@ func TestTLSErrors(t *testing.T) {
 	}
 	s := httptest.NewTLSServer(http.HandlerFunc(echo))
 	defer s.Close()
-	if _, err = (&Transport{TLSClientConfig: &tls.Config{ServerName: "other.example", RootCAs: s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}}).RoundTrip(
-		newRequest(t, "GET", s.URL, nil)); !errors.As(err, new(*tls.CertificateVerificationError)) {
-		t.Errorf("another name: %v", err)
+	var traced error
+	req := newRequest(t, "GET", s.URL, nil)
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { traced = err },
+	}))
+	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	_, err = (&Transport{TLSClientConfig: &tls.Config{ServerName: "other.example", RootCAs: roots}}).RoundTrip(req)
+	if bad := new(*tls.CertificateVerificationError); !errors.As(err, bad) || !errors.As(traced, bad) {
+		t.Errorf("another name: %v, traced %v", err, traced)
 	}
 }
 
@@ -407,5 +423,23 @@ func TestErrorIsH1(t *testing.T) {
 	var e *h1.Error
 	if !errors.As(err, &e) || e.Kind != h1.BadFraming || !errors.Is(err, h1.BadFraming) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestRegisteredWebSocket: a request for a WebSocket is not for a protocol that was registered
+// for https, which is HTTP/2 as a rule.
+func TestRegisteredWebSocket(t *testing.T) {
+	r := newRig(t, true, echo)
+	r.tr.RegisterProtocol("https", roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{Status: "made up", Body: http.NoBody}, nil
+	}))
+	req := newRequest(t, "GET", r.URL, nil)
+	if resp, err := r.tr.RoundTrip(req); err != nil || resp.Status != "made up" {
+		t.Errorf("%v %v", resp, err)
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "websocket")
+	if got := do(t, r.tr, req); got != "GET / 0 " {
+		t.Errorf("got %q", got)
 	}
 }

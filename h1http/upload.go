@@ -169,8 +169,9 @@ const sniffTime = 200 * time.Millisecond
 
 // sniff finds out whether the body of a GET, say, of unknown length is empty: many servers
 // do not expect even an empty one there. It returns nil if it is.
-func (u *upload) sniff(method string) *upload {
-	if u == nil || u.size >= 0 || u.began || !slices.Contains([]string{"", "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH"}, method) {
+func (u *upload) sniff(hreq *http.Request) *upload {
+	if u == nil || u.size >= 0 || u.began || isChunked(hreq.TransferEncoding) ||
+		!slices.Contains([]string{"", "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH"}, hreq.Method) {
 		return u
 	}
 	type first struct {
