@@ -399,6 +399,30 @@ func TestDetachAfterSwitch(t *testing.T) {
 	}
 }
 
+// What Detach gives back of what was read is the caller's to keep, whoever reads next into
+// the buffer it was in.
+func TestDetachCopies(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.raw("HTTP/1.1 200 OK\r\n\r\nhello")
+		k := r.begin(context.Background(), &Request{Method: "CONNECT", Target: "x:1"})
+		r.await(k)
+		r.got(k, "")
+		p, err := r.c.Detach()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMirror(echo)
+		other := NewConn(m, nil)
+		defer other.Close()
+		if _, err := fetch(other, get("/"+strings.Repeat("x", 100))); err != nil {
+			t.Fatal(err)
+		}
+		if string(p.Buffered) != "hello" {
+			t.Errorf("given back: %q", p.Buffered)
+		}
+	})
+}
+
 // A switched stream that nobody took is closed with its connection.
 func TestCloseAfterSwitch(t *testing.T) {
 	for name, end := range map[string]func(*Conn) error{
