@@ -547,6 +547,57 @@ func TestWriteBehindClose(t *testing.T) {
 	}
 }
 
+// What stands behind such a response and was not begun is never written: its error has said
+// so. Here the write goes on in the name of the request that was answered.
+func TestNothingIsWrittenBehindClose(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			r.s.setWindow(0)
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), get("/b"))
+			r.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + 5)
+			synctest.Wait()
+			c := r.begin(context.Background(), get("/c"))
+			r.await(a)
+			r.await(b)
+			r.await(c)
+			r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/a")
+			r.failed(b, Closed, SentPart)
+			r.failed(c, Closed, SentNothing)
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			if got := r.took(); strings.Contains(got, "/c") {
+				t.Errorf("the server received %q", got)
+			}
+			r.raw("/a")
+			r.got(a, "/a/a")
+			r.dead()
+		})
+	}
+}
+
+// Who pushes a body is told at once that the server has said close to a request before it.
+func TestWriteBehindCloseIsLetGo(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		r.took()
+		r.s.setWindow(100)
+		b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Push: true})
+		wrote := background(func() error { _, err := b.x.Write(make([]byte, 10<<10)); return err })
+		if wrote.over.Load() {
+			t.Fatalf("the stream has taken all, or failed: %v", wrote.err)
+		}
+		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/a")
+		r.failed(wrote, Closed, SentPart)
+		r.raw("/a")
+		r.got(a, "/a/a")
+		r.dead()
+	})
+}
+
 // Who waits behind a request is woken by its Deadline also where the caller of that was in
 // Wait, or in a Read, when the wait began, and does not come back for the body.
 func TestDeadlineOfOneWhoStaysAway(t *testing.T) {
@@ -605,6 +656,8 @@ func TestIdleBeforeWriteEnds(t *testing.T) {
 		r.await(a)
 		r.serve("/a") // before its request was out whole
 		r.got(a, "/a")
+		_, err := r.c.Detach()
+		wantError(r, err, NotReady, SentNothing) // the rest of the write would be another's
 		r.s.setWindow(wireWindow)
 		synctest.Wait()
 		if c := r.c; !c.State().Idle() || c.br != nil || c.wbuf != nil || c.spare != nil {
