@@ -398,21 +398,3 @@ func TestDeadlineWhileWritingForOthers(t *testing.T) {
 		r.alive()
 	})
 }
-
-// TestErrorsAre: an error is its Kind and its cause, if there is one, and says so in words.
-func TestErrorsAre(t *testing.T) {
-	bare := &Error{Kind: Incomplete, Op: "read head", Offset: -1}
-	if !errors.Is(bare, Incomplete) || errors.Is(bare, IO) || errors.Is(bare, nil) {
-		t.Errorf("%v is not what it is", bare)
-	}
-	if got, want := bare.Error(), "h1: read head: incomplete message"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-	full := &Error{Kind: BadChunk, Op: "read body", Offset: 7, Err: io.ErrClosedPipe}
-	if !errors.Is(full, BadChunk) || !errors.Is(full, io.ErrClosedPipe) || errors.Is(full, Incomplete) {
-		t.Errorf("%v is not what it is", full)
-	}
-	if got, want := full.Error(), "h1: read body: bad chunk at 7: "+io.ErrClosedPipe.Error(); got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}

@@ -511,6 +511,32 @@ func TestSwitchDuringWrite(t *testing.T) {
 	}
 }
 
+// The same where the request has no body, and is written by nobody's call.
+func TestSwitchBeforeWriteReturns(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		late := &atomic.Pointer[chan struct{}]{}
+		r.c.rw, r.c.dl = lateWriter{r.s, late}, r.s
+		r.warm()
+		gate := make(chan struct{})
+		late.Store(&gate)
+		req := get("/a")
+		req.Header.Add("Upgrade", "any")
+		a := r.begin(context.Background(), req)
+		r.await(a)
+		r.raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: any\r\n\r\n")
+		synctest.Wait()
+		if a.over.Load() {
+			t.Errorf("it has ended before its write returned: %v", a.err)
+		}
+		late.Store(nil)
+		close(gate)
+		r.got(a, "")
+		if !r.c.State().Switched() {
+			t.Error(r.c.State())
+		}
+	})
+}
+
 // What stands behind a response that says close is not written to its end: who writes it is
 // let go at once, and the response lives.
 func TestWriteBehindClose(t *testing.T) {
