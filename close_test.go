@@ -437,6 +437,9 @@ func TestCloseAfterSwitch(t *testing.T) {
 			if err := end(r.c); err != nil || r.s.ended() != "closed" {
 				t.Errorf("%s: %v, the stream is %q", name, err, r.s.ended())
 			}
+			if !r.c.State().Closed() {
+				t.Errorf("%s: %v", name, r.c.State())
+			}
 			r.gone()
 		})
 	}
