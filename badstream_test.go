@@ -73,6 +73,21 @@ func TestStreamBreaksItsContract(t *testing.T) {
 	}
 }
 
+// An error that a Write returns along with all of its bytes ends nothing: they are out.
+func TestWriteFailsAfterAll(t *testing.T) {
+	m := newMirror(echo)
+	c := NewConn(&quirk{m, nil, func(p []byte) (int, error) {
+		n, _ := m.Write(p)
+		return n, io.ErrClosedPipe
+	}}, nil)
+	defer c.Close()
+	for _, target := range []string{"/a", "/b"} {
+		if body, err := fetch(c, get(target)); body != target || err != nil {
+			t.Fatalf("%q, %v; %v", body, err, c.State())
+		}
+	}
+}
+
 // A read that times out before its deadline was up for one that was moved on since: it is
 // tried again.
 func TestReadTimesOutEarly(t *testing.T) {

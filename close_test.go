@@ -399,6 +399,30 @@ func TestDetachAfterSwitch(t *testing.T) {
 	}
 }
 
+// What Detach gives back of what was read is the caller's to keep, whoever reads next into
+// the buffer it was in.
+func TestDetachCopies(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.raw("HTTP/1.1 200 OK\r\n\r\nhello")
+		k := r.begin(context.Background(), &Request{Method: "CONNECT", Target: "x:1"})
+		r.await(k)
+		r.got(k, "")
+		p, err := r.c.Detach()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMirror(echo)
+		other := NewConn(m, nil)
+		defer other.Close()
+		if _, err := fetch(other, get("/"+strings.Repeat("x", 100))); err != nil {
+			t.Fatal(err)
+		}
+		if string(p.Buffered) != "hello" {
+			t.Errorf("given back: %q", p.Buffered)
+		}
+	})
+}
+
 // A switched stream that nobody took is closed with its connection.
 func TestCloseAfterSwitch(t *testing.T) {
 	for name, end := range map[string]func(*Conn) error{
@@ -412,6 +436,9 @@ func TestCloseAfterSwitch(t *testing.T) {
 			r.got(k, "")
 			if err := end(r.c); err != nil || r.s.ended() != "closed" {
 				t.Errorf("%s: %v, the stream is %q", name, err, r.s.ended())
+			}
+			if !r.c.State().Closed() {
+				t.Errorf("%s: %v", name, r.c.State())
 			}
 			r.gone()
 		})
@@ -457,4 +484,30 @@ func TestCloseRace(t *testing.T) {
 func fetchErr(c *Conn, req *Request) error {
 	_, err := fetch(c, req)
 	return err
+}
+
+// The write for those behind a response that says close is cut off, and costs nothing else,
+// also where it goes on in the name of one whose own response has ended.
+func TestWriteBehindCloseOfOneWhoEnded(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		z := r.begin(context.Background(), get("/z")) // it is in its write, by runSoon
+		x := r.begin(context.Background(), get("/x"))
+		r.s.setWindow(30)
+		synctest.Wait() // /z is out, and /x is being written
+		y := r.begin(context.Background(), get("/y"))
+		r.serve("/z")
+		r.await(z)
+		r.got(z, "/z")
+		r.s.setWindow(2*len("GET /z HTTP/1.1\r\nHost: x\r\n\r\n") + 3)
+		synctest.Wait() // and now /y
+		r.await(x)
+		r.await(y)
+		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/x")
+		r.failed(y, Closed, SentPart)
+		r.raw("/x")
+		r.got(x, "/x/x")
+		r.dead()
+	})
 }

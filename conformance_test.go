@@ -9,6 +9,7 @@ package h1
 import (
 	"bytes"
 	"context"
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -84,7 +85,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestCoverage: docs/coverage.md names only functions that are there, and lines of theirs.
+// TestCoverage: docs/coverage.md names only functions that are there, and lines of theirs;
+// and with -profile, what make cover has written, it names each block that was not run.
 func TestCoverage(t *testing.T) {
 	text, err := os.ReadFile("docs/coverage.md")
 	if err != nil {
@@ -93,6 +95,9 @@ func TestCoverage(t *testing.T) {
 	rows := regexp.MustCompile("(?m)^\\| `(\\w+\\.go)` \\| `(\\w+)` \\| `(.+?)` \\| .+ \\|$").FindAllStringSubmatch(string(text), -1)
 	if len(rows) == 0 {
 		t.Fatal("docs/coverage.md names nothing")
+	}
+	if *profile != "" {
+		checkProfile(t, rows)
 	}
 	for _, row := range rows {
 		src, err := os.ReadFile(row[1])
@@ -104,6 +109,42 @@ func TestCoverage(t *testing.T) {
 		if !bytes.Contains(f, []byte("\t"+row[3]+"\n")) {
 			t.Errorf("docs/coverage.md: %s of %s has no line %q", row[2], row[1], row[3])
 		}
+	}
+}
+
+var profile = flag.String("profile", "", "a profile that -coverprofile has written, for TestCoverage")
+
+// leastCovered is the share of statements that have to be run.
+const leastCovered = 0.95
+
+// checkProfile holds a profile against the rows of docs/coverage.md.
+func checkProfile(t *testing.T, rows [][]string) {
+	text, err := os.ReadFile(*profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, run := 0, 0
+	block := regexp.MustCompile(`(?m)^example\.com/h1/(\w+\.go):(\d+)\.\S+ (\d+) (\d+)$`)
+	for _, b := range block.FindAllStringSubmatch(string(text), -1) {
+		n, _ := strconv.Atoi(b[3])
+		if all += n; b[4] != "0" {
+			run += n
+			continue
+		}
+		src, err := os.ReadFile(b[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, _ := strconv.Atoi(b[2])
+		lines := strings.Split(string(src), "\n")[at-1 : at+1] // what leads to the block, and its first line
+		if !slices.ContainsFunc(rows, func(row []string) bool {
+			return row[1] == b[1] && (row[3] == strings.TrimSpace(lines[0]) || row[3] == strings.TrimSpace(lines[1]))
+		}) {
+			t.Errorf("%s:%d: not run, and not in docs/coverage.md: %s", b[1], at, strings.TrimSpace(lines[0]))
+		}
+	}
+	if float64(run) < leastCovered*float64(all) || all == 0 {
+		t.Errorf("%d of %d statements were run", run, all)
 	}
 }
 

@@ -406,8 +406,8 @@ func (c *Conn) Detach() (Parts, error) {
 // Do sends a request and reads the head of its response: Send and Exchange.Wait in one.
 // The response's body is then read from resp.Body, under ctx and the request's Deadline
 // still. A ctx that ends cancels the exchange on another goroutine (context.AfterFunc): what
-// is at hand may still be returned for a moment. It fails with any Kind but NotReady and
-// NotSwitched's caller side; resp is of no use then.
+// is at hand may still be returned for a moment. It fails with any Kind but NotReady; resp is
+// of no use then.
 func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err

@@ -339,6 +339,33 @@ func TestLineLosesItsHead(t *testing.T) {
 	})
 }
 
+// Nor does one whose Deadline passes at the very moment when its turn comes.
+func TestLineLosesItsHeadInItsTurn(t *testing.T) {
+	for range 50 {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			r.await(a)
+			req := get("/b")
+			req.Deadline = time.Now().Add(time.Second)
+			b := r.begin(context.Background(), req)
+			c := r.begin(context.Background(), get("/c"))
+			time.Sleep(time.Second)
+			r.serve("/a") // b may have been told of its time before, or not
+			r.got(a, "/a")
+			if b.sent.Load() {
+				r.await(b)
+				r.failed(b, Timeout, SentAll)
+				return
+			}
+			r.failed(b, Timeout, SentNothing)
+			r.await(c)
+			r.serve("/c")
+			r.got(c, "/c")
+		})
+	}
+}
+
 // is reports whether a channel is closed.
 func is(done <-chan struct{}) bool {
 	select {

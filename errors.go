@@ -32,13 +32,13 @@ const (
 	Incomplete       // the stream ended inside a message, or before one [peer]
 	Unsolicited      // bytes that nobody asked for [peer]
 	BadVersion       // not an HTTP/1.x status line [peer]
-	BadStatus        // a status that is not three digits from 100 on, or not possible here [peer]
+	BadStatus        // a status that is not three digits from 100 on, or is followed by what may not be [peer]
 	BadField         // a field line that the grammar does not allow [peer]
 	TooLarge         // a limit of Config, or of AppendBody's caller, was passed [peer]
 	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted [peer]
 	BadChunk         // a chunked body that the grammar does not allow [peer]
 	IO               // the stream failed; Err is its error [stream]
-	NotSwitched      // 101 unasked, or before the request was over; Detach without a switch [either]
+	NotSwitched      // 101 that was not asked for, or before the request was over [either]
 	kinds
 )
 

@@ -150,6 +150,35 @@ func TestTrailerOfAnother(t *testing.T) {
 	})
 }
 
+// What was appended behind a write that is handed to another is kept behind it.
+func TestAppendedBehindHandedOn(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(0)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		a := r.begin(ctx, get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + 5)
+		synctest.Wait() // a's write is at work for b
+		c := r.begin(context.Background(), get("/c"))
+		r.await(a)
+		r.await(b)
+		r.await(c)
+		cancel()
+		r.failed(a, Canceled, SentAll)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;GET /b;GET /c;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.serve("/a", "/b", "/c")
+		r.got(b, "/b")
+		r.got(c, "/c")
+		r.alive()
+	})
+}
+
 // HTTP/0.9 is what a server speaks that knows nothing else: what is no status line is not a
 // response behind one that has any, final or not, nor the way into a tunnel.
 func TestOldestVersionComesFirst(t *testing.T) {
@@ -181,4 +210,27 @@ func TestOldestVersionComesFirst(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One that no write has taken yet is not sent once it was canceled, though others are
+// written and read.
+func TestCanceledBehindOthersWrite(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		b := r.begin(context.Background(), get("/b"))
+		r.await(b)
+		b.x.Cancel()
+		r.failed(b, Canceled, SentNothing)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.serve("/a")
+		r.got(a, "/a")
+		r.alive()
+	})
 }

@@ -7,7 +7,10 @@ package h1
 // and what cannot be trusted at all is refused.
 // Not here: the syntax of fields (decode.go), whether a connection lives on (keepalive.go).
 
-import "math"
+import (
+	"errors"
+	"math"
+)
 
 // framingKind says what ends a body.
 type framingKind uint8
@@ -51,7 +54,7 @@ func frame(r *Response, q *asked) (framing, *Error) {
 	// Content), or 304 (Not Modified) status code is always terminated by the first empty line".
 	case r.Status == 101:
 		if !q.upgrade {
-			return framing{}, &Error{Kind: NotSwitched, Offset: -1}
+			return framing{}, &Error{Kind: NotSwitched, Offset: -1, Err: errUnaskedSwitch}
 		}
 		return framing{kind: framingSwitch}, nil
 	case r.Status/100 == 1, r.Status == 204:
@@ -97,6 +100,8 @@ func frame(r *Response, q *asked) (framing, *Error) {
 	r.ContentLength = -1
 	return framing{kind: framingClose}, nil
 }
+
+var errUnaskedSwitch = errors.New("101 (Switching Protocols) without an Upgrade in the request")
 
 // contentLength returns what all Content-Length fields agree on.
 //

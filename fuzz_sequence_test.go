@@ -11,12 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -379,6 +377,3 @@ func addScripts(f *testing.F, add func(plan, answers, raw string)) {
 		}
 	}
 }
-
-var _ = atomic.Int32{}
-var _ = os.Stdout

@@ -28,7 +28,8 @@ func addSeeds(f *testing.F, add func(wire string)) {
 }
 
 // FuzzHead: however a head is split, and whichever the limits, the result is the same, within
-// the limits, and leniency refuses nothing that is not refused without it, nor any sooner.
+// the limits, no byte is looked at again when one more has come, and leniency refuses nothing
+// that is not refused without it, nor any sooner.
 func FuzzHead(f *testing.F) {
 	addSeeds(f, func(wire string) { f.Add(wire, uint8(0), uint16(0), uint16(7), uint8(200)) })
 	addSeeds(f, func(wire string) { f.Add(wire, uint8(15), uint16(40), uint16(30), uint8(2)) })
@@ -43,6 +44,9 @@ func FuzzHead(f *testing.F) {
 		}
 		if got := headOutcome(wire, lenient, limit, fields, int(at)%(len(wire)+1)); got != want {
 			t.Fatalf("split at %d: %s\nwhole: %s", int(at)%(len(wire)+1), got, want)
+		}
+		if k, again := secondLook(wire, lenient, limit, fields); again > 0 {
+			t.Fatalf("at %d: %d bytes to look at again", k, again)
 		}
 		if strings.HasPrefix(want, faulty) {
 			t.Fatal(want)

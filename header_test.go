@@ -73,6 +73,36 @@ func TestHeaderKnown(t *testing.T) {
 	}
 }
 
+// A field that may not be written stays one, whatever is done to others.
+func TestHeaderStaysOdd(t *testing.T) {
+	for name, change := range map[string]func(h *Header){
+		"Set":   func(h *Header) { h.Set("A", "2") },
+		"Del":   func(h *Header) { h.Del("A") },
+		"Clone": func(h *Header) { *h = h.Clone() },
+	} {
+		for _, odd := range []string{"evil\r\nHost: b", "evil\x00"} {
+			r := Request{Host: "a"}
+			r.Header.Add("A", "1")
+			r.Header.Add("B", odd)
+			change(&r.Header)
+			if _, err := r.check(); err == nil || err.Kind != BadRequest {
+				t.Errorf("%s of another field lets %q pass: %v", name, odd, err)
+			}
+		}
+	}
+}
+
+// A Clone shares nothing with what it was made of.
+func TestHeaderClone(t *testing.T) {
+	h := fieldsOf("A: 1", "B: 2")
+	clone := h.Clone()
+	clear(h.buf)
+	clear(h.fields)
+	if got := inOrder(&clone); got != "A=1;B=2;" {
+		t.Errorf("it has become %q", got)
+	}
+}
+
 // Kinds and Sent print in words, and an Error is all that net.Error asks for.
 func TestErrorWords(t *testing.T) {
 	for k := Kind(1); k < kinds; k++ {
@@ -97,5 +127,23 @@ func TestErrorWords(t *testing.T) {
 	}
 	if errors.Is(errIdleEnd, io.EOF) || !errors.Is(errIdleEnd, Closed) {
 		t.Error("Is")
+	}
+}
+
+// TestErrorsAre: an error is its Kind and its cause, if there is one, and says so in words.
+func TestErrorsAre(t *testing.T) {
+	bare := &Error{Kind: Incomplete, Op: "read head", Offset: -1}
+	if !errors.Is(bare, Incomplete) || errors.Is(bare, IO) || errors.Is(bare, nil) {
+		t.Errorf("%v is not what it is", bare)
+	}
+	if got, want := bare.Error(), "h1: read head: incomplete message"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	full := &Error{Kind: BadChunk, Op: "read body", Offset: 7, Err: io.ErrClosedPipe}
+	if !errors.Is(full, BadChunk) || !errors.Is(full, io.ErrClosedPipe) || errors.Is(full, Incomplete) {
+		t.Errorf("%v is not what it is", full)
+	}
+	if got, want := full.Error(), "h1: read body: bad chunk at 7: "+io.ErrClosedPipe.Error(); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

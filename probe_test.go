@@ -454,6 +454,27 @@ func TestTicketsAreNoEnd(t *testing.T) {
 	}
 }
 
+// A look at a TLS connection that was not used yet does not begin its handshake, which a
+// deadline that has passed would end for good.
+func TestProbeBeforeHandshake(t *testing.T) {
+	client, server := ends(t, "tls")
+	c := NewConn(tls.Client(client, &tls.Config{InsecureSkipVerify: true}), nil)
+	defer c.Close()
+	if err := c.Probe(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		in := bufio.NewReader(server)
+		for line := ""; line != "\r\n"; {
+			line, _ = in.ReadString('\n')
+		}
+		io.WriteString(server, answer("/a"))
+	}()
+	if body, err := fetch(c, get("/a")); body != "/a" || err != nil {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
 // The socket under a stream may be closed by others: that too is an end, and no reason to
 // spin.
 func TestWatchOfClosedSocket(t *testing.T) {

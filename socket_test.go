@@ -144,6 +144,11 @@ func TestCanceledBeforeItsTurn(t *testing.T) {
 			if s := d.c.Stats(); s.BytesWritten != wrote.BytesWritten || s.Requests != wrote.Requests {
 				t.Errorf("%+v, before %+v", s, wrote)
 			}
+			d.c.mu.Lock()
+			if d.c.owing || d.c.writing || d.c.pending() {
+				t.Errorf("owing %v, writing %v, pending %v", d.c.owing, d.c.writing, d.c.pending())
+			}
+			d.c.mu.Unlock()
 			d.exchange("/b", answer("/b"), "/b")
 		})
 	}

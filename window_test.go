@@ -511,6 +511,32 @@ func TestSwitchDuringWrite(t *testing.T) {
 	}
 }
 
+// The same where the request has no body, and is written by nobody's call.
+func TestSwitchBeforeWriteReturns(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		late := &atomic.Pointer[chan struct{}]{}
+		r.c.rw, r.c.dl = lateWriter{r.s, late}, r.s
+		r.warm()
+		gate := make(chan struct{})
+		late.Store(&gate)
+		req := get("/a")
+		req.Header.Add("Upgrade", "any")
+		a := r.begin(context.Background(), req)
+		r.await(a)
+		r.raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: any\r\n\r\n")
+		synctest.Wait()
+		if a.over.Load() {
+			t.Errorf("it has ended before its write returned: %v", a.err)
+		}
+		late.Store(nil)
+		close(gate)
+		r.got(a, "")
+		if !r.c.State().Switched() {
+			t.Error(r.c.State())
+		}
+	})
+}
+
 // What stands behind a response that says close is not written to its end: who writes it is
 // let go at once, and the response lives.
 func TestWriteBehindClose(t *testing.T) {
@@ -547,28 +573,53 @@ func TestWriteBehindClose(t *testing.T) {
 	}
 }
 
-// The write for those behind a response that says close is cut off, and costs nothing else,
-// also where it goes on in the name of one whose own response has ended.
-func TestWriteBehindCloseOfOneWhoEnded(t *testing.T) {
+// What stands behind such a response and was not begun is never written: its error has said
+// so. Here the write goes on in the name of the request that was answered.
+func TestNothingIsWrittenBehindClose(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			r.s.setWindow(0)
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), get("/b"))
+			r.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + 5)
+			synctest.Wait()
+			c := r.begin(context.Background(), get("/c"))
+			r.await(a)
+			r.await(b)
+			r.await(c)
+			r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/a")
+			r.failed(b, Closed, SentPart)
+			r.failed(c, Closed, SentNothing)
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			if got := r.took(); strings.Contains(got, "/c") {
+				t.Errorf("the server received %q", got)
+			}
+			r.raw("/a")
+			r.got(a, "/a/a")
+			r.dead()
+		})
+	}
+}
+
+// Who pushes a body is told at once that the server has said close to a request before it.
+func TestWriteBehindCloseIsLetGo(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
-		r.s.setWindow(3)
-		z := r.begin(context.Background(), get("/z")) // it is in its write, by runSoon
-		x := r.begin(context.Background(), get("/x"))
-		r.s.setWindow(30)
-		synctest.Wait() // /z is out, and /x is being written
-		y := r.begin(context.Background(), get("/y"))
-		r.serve("/z")
-		r.await(z)
-		r.got(z, "/z")
-		r.s.setWindow(2*len("GET /z HTTP/1.1\r\nHost: x\r\n\r\n") + 3)
-		synctest.Wait() // and now /y
-		r.await(x)
-		r.await(y)
-		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/x")
-		r.failed(y, Closed, SentPart)
-		r.raw("/x")
-		r.got(x, "/x/x")
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		r.took()
+		r.s.setWindow(100)
+		b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Push: true})
+		wrote := background(func() error { _, err := b.x.Write(make([]byte, 10<<10)); return err })
+		if wrote.over.Load() {
+			t.Fatalf("the stream has taken all, or failed: %v", wrote.err)
+		}
+		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/a")
+		r.failed(wrote, Closed, SentPart)
+		r.raw("/a")
+		r.got(a, "/a/a")
 		r.dead()
 	})
 }
@@ -631,6 +682,8 @@ func TestIdleBeforeWriteEnds(t *testing.T) {
 		r.await(a)
 		r.serve("/a") // before its request was out whole
 		r.got(a, "/a")
+		_, err := r.c.Detach()
+		wantError(r, err, NotReady, SentNothing) // the rest of the write would be another's
 		r.s.setWindow(wireWindow)
 		synctest.Wait()
 		if c := r.c; !c.State().Idle() || c.br != nil || c.wbuf != nil || c.spare != nil {
