@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	tcpBody   = 3 << 20  // more than two sockets hold
+	tcpBody   = 5 << 20  // more than two sockets hold, and than the kernel is handed at once
 	tcpBuffer = 64 << 10 // of each socket, as far as the system lets one say
 	tcpHang   = 20 * time.Second
 )

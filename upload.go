@@ -354,7 +354,7 @@ func (c *Conn) readPieces(e *exchange) error {
 // sendFilePiece is how much is handed to the kernel at once: enough to hide the call, with
 // what package net allocates for it. Stats sees a body go out in such steps. The last piece
 // is no larger than what any write is given.
-const sendFilePiece = 16 << 20
+const sendFilePiece = 4 << 20
 
 // sendFile lets the kernel move a file, or what comes from another socket; no more than
 // limit, if there is one. (The kernel's way is not found behind two limits.) An error does
