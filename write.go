@@ -570,8 +570,11 @@ func (c *Conn) unsent() *exchange {
 
 // takeBack removes a request of which no writer has taken a byte. mu is held.
 func (c *Conn) takeBack(e *exchange) bool {
-	if e.start < c.taken || e.end < 0 || c.wbuf == nil || !c.mayUnread(e) {
+	if e.start < c.taken || e.end < 0 || !c.mayUnread(e) {
 		return false
+	}
+	if e.end > c.appended() {
+		return false // lastHead has taken it back already
 	}
 	from, n := e.start-c.taken, e.end-e.start
 	c.wbuf.b = append(c.wbuf.b[:from], c.wbuf.b[from+n:]...)

@@ -1,0 +1,51 @@
+package h1
+
+// life_test.go: the ends of exchanges that meet one another: who waits behind an abandoned
+// response, who writes for others when theirs is over, a body whose response has ended.
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+)
+
+const getHead = len("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+
+// writesOn makes a request that was answered before it was out whole, and in whose name the
+// writes go on: of the next, and of three bytes of the one behind.
+func (r *rig) writesOn(next, behind string) (*call, *call) {
+	r.Helper()
+	r.warm()
+	r.s.setWindow(3)
+	w := r.begin(context.Background(), get("/w"))
+	r.await(w)
+	a := r.begin(context.Background(), get(next))
+	r.serve("/w")
+	r.got(w, "/w")
+	r.s.setWindow(getHead + 3)
+	synctest.Wait()
+	b := r.begin(context.Background(), get(behind))
+	r.s.setWindow(2*getHead + 3)
+	synctest.Wait()
+	if !r.c.inWrite || r.c.writer != w.x.e || len(r.s.out) != 2*getHead+3 {
+		r.Fatal("not the state that is to be tested")
+	}
+	return a, b
+}
+
+// A response that says close may be drained by an exchange behind it that is not written yet.
+func TestCloseSaidToDrainer(t *testing.T) {
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		x, z := r.writesOn("/x", "/z")
+		e := r.begin(context.Background(), get("/e"))
+		x.x.Cancel()
+		z.x.Cancel()
+		r.await(e)
+		if e.over.Load() || r.c.reader != e.x.e {
+			t.Fatal("not the state that is to be tested")
+		}
+		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n/x")
+		r.failed(e, Closed, SentNothing)
+		r.dead()
+	})
+}
