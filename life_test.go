@@ -49,3 +49,22 @@ func TestCloseSaidToDrainer(t *testing.T) {
 		r.dead()
 	})
 }
+
+// Who has ended and writes on for others is let go when they are not wanted any more; the
+// response that said so lives.
+func TestWriteOnBehindClose(t *testing.T) {
+	for _, kind := range []streamKind{opaque, layered} {
+		inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+			r.c.kind = kind
+			x, z := r.writesOn("/x", "/z")
+			r.await(x)
+			r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/x")
+			synctest.Wait()
+			r.raw("/x")
+			r.got(x, "/x/x")
+			r.await(z)
+			r.failed(z, Closed, SentPart)
+			r.dead()
+		})
+	}
+}

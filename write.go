@@ -509,7 +509,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		return
 	}
 	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
-	if isTimeout(err) && e.err != nil && c.err != nil && c.upload == nil && c.unwritten() == nil {
+	if isTimeout(err) && c.err != nil && c.upload == nil && c.unwritten() == nil {
 		return // it was for requests behind one that says close: see lastHead
 	}
 	if isTimeout(err) {
