@@ -248,13 +248,12 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	if c.err == nil {
 		c.err = err
 	}
+	if e != nil {
+		e.fail(err) // here, for it may be in line, or its response over before its body
+	}
 	c.must(evFail)
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
-		if x == e {
-			x.fail(err)
-		} else {
-			x.fail(neighbour(err))
-		}
+		x.fail(neighbour(err))
 	}
 	if c.upload != nil {
 		c.upload.wake.Broadcast()

@@ -68,3 +68,26 @@ func TestWriteOnBehindClose(t *testing.T) {
 		})
 	}
 }
+
+// An error of a pushed body is one, also where its response has ended before it.
+func TestPushFailsAfterResponse(t *testing.T) {
+	for name, push := range map[string]func(x Exchange) error{
+		"short": func(x Exchange) error { return x.CloseWrite() },
+		"long":  func(x Exchange) error { _, err := x.Write(make([]byte, 20)); return err },
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true, ContentLength: 10})
+			if _, err := k.x.Write([]byte("12345")); err != nil {
+				t.Fatal(err)
+			}
+			r.serve("/early")
+			r.await(k)
+			r.got(k, "/early")
+			err := push(k.x)
+			if bad, ok := err.(*Error); !ok || bad == nil {
+				t.Fatalf("%s: %#v", name, err)
+			}
+			r.dead()
+		})
+	}
+}
