@@ -5,6 +5,8 @@ package h1
 
 import (
 	"context"
+	"io"
+	"runtime"
 	"testing"
 	"testing/synctest"
 )
@@ -90,4 +92,18 @@ func TestPushFailsAfterResponse(t *testing.T) {
 			r.dead()
 		})
 	}
+}
+
+// A goroutine may end in the caller's Body also where that is read by the engine's.
+func TestBodyDeserts(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		body := io.MultiReader(deserter{runtime.Goexit}) // no Len
+		k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Body: body})
+		r.await(k)
+		synctest.Wait()
+		if !k.over.Load() {
+			t.Fatalf("the exchange hangs: %v", r.c.State())
+		}
+		r.dead()
+	})
 }

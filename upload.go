@@ -186,6 +186,7 @@ func (c *Conn) given(e *exchange) bool {
 func (e *exchange) runPump() {
 	c := e.c
 	c.mu.Lock()
+	defer c.unlock()
 	if c.awaitGo(e) {
 		err := c.pumpBody(e)
 		if err == nil {
@@ -201,7 +202,6 @@ func (e *exchange) runPump() {
 	}
 	e.cond.Signal() // who waits for the body to be out: see switchOver
 	e.release()
-	c.unlock()
 }
 
 // awaitGo waits until the body may be sent, and reports whether it may. mu is held.
@@ -291,15 +291,19 @@ func (t *taker) Write(p []byte) (int, error) {
 func (c *Conn) readPieces(e *exchange) error {
 	buf := getBlock(pumpBuffer)
 	defer buf.put(pumpBuffer)
+	var p []byte
+	var n int
+	read := func() (err error) {
+		n, err = e.req.Body.Read(p)
+		return err
+	}
 	for e.up.left != 0 || e.q.body == bodyChunked {
-		p := buf.b[:cap(buf.b)]
+		p = buf.b[:cap(buf.b)]
 		if e.up.left >= 0 && int64(len(p)) > e.up.left+1 {
 			p = p[:e.up.left+1] // one more than is due shows a body that is too long
 		}
 		c.kick()
-		c.mu.Unlock()
-		n, err := e.req.Body.Read(p)
-		c.mu.Lock()
+		err := c.outside(e, read)
 		if c.given(e) {
 			return errStop
 		}
