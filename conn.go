@@ -211,9 +211,18 @@ func (c *Conn) noReuse(why *Error) {
 		c.err = why
 	}
 	c.must(evNoReuse)
-	if u := c.upload; u != nil && c.life.w == wShut { // J1: the rest of it saved nothing any more
+	if c.life.w == wShut { // J1: the rest of it saved nothing any more
+		c.dropUpload()
+	}
+}
+
+// dropUpload lets go of the body that is being written, if one is, where it is not written
+// on. mu is held.
+func (c *Conn) dropUpload() {
+	if u := c.upload; u != nil {
 		c.upload = nil
 		u.wake.Broadcast()
+		u.forsake()
 	}
 }
 
@@ -255,10 +264,7 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
 		x.fail(neighbour(err))
 	}
-	if c.upload != nil {
-		c.upload.wake.Broadcast()
-		c.upload = nil
-	}
+	c.dropUpload()
 	c.changed()
 }
 

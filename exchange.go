@@ -78,6 +78,7 @@ func newExchange(ctx context.Context, c *Conn, req *Request, q asked) *exchange 
 func (e *exchange) release() {
 	e.refs--
 	if e.refs > 0 {
+		e.forsake()
 		return
 	}
 	if e.stop != nil && !e.stop() {
@@ -101,6 +102,15 @@ func (e *exchange) release() {
 		e.times = Timing{}
 	}
 	exchanges.Put(e)
+}
+
+// forsake leaves the context of an exchange that it cannot end any more: one whose response
+// has ended and whose body is not written on. Whoever pushes that may never learn it, and a
+// context may live for long. mu is held.
+func (e *exchange) forsake() {
+	if e.recv.done && e.c.upload != e && e.stop != nil && e.stop() {
+		e.stop = nil
+	}
 }
 
 // fail gives the exchange its error, once, with what the bytes say. mu is held. Whoever

@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -106,4 +107,51 @@ func TestBodyDeserts(t *testing.T) {
 		}
 		r.dead()
 	})
+}
+
+// A countedContext counts the callbacks that wait for its end.
+type countedContext struct {
+	context.Context
+	n atomic.Int32
+}
+
+func (c *countedContext) Done() <-chan struct{} { return neverDone }
+
+var neverDone = make(chan struct{})
+
+func (c *countedContext) AfterFunc(func()) func() bool {
+	c.n.Add(1)
+	return func() bool { c.n.Add(-1); return true }
+}
+
+// An exchange that has ended leaves nothing with its context, whatever became of its body.
+func TestContextLetGo(t *testing.T) {
+	for name, c := range map[string]struct {
+		req    *Request
+		fields [][2]string
+		answer string
+	}{
+		"no body":            {get("/"), nil, answer("/")},
+		"push, early":        {&Request{Method: "PUT", Host: "x", Push: true}, nil, answer("/")},
+		"push, early, close": {&Request{Method: "PUT", Host: "x", Push: true}, nil, "HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"},
+		"push, refused":      {&Request{Method: "PUT", Host: "x", Push: true}, [][2]string{{"Expect", "100-continue"}}, answer("/")},
+		"push, refused, length": {&Request{Method: "PUT", Host: "x", Push: true, ContentLength: 9},
+			[][2]string{{"Expect", "100-continue"}}, answer("/")},
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			for _, f := range c.fields {
+				c.req.Header.Add(f[0], f[1])
+			}
+			ctx := &countedContext{Context: context.Background()}
+			k := r.begin(ctx, c.req)
+			r.raw(c.answer)
+			r.await(k)
+			if !k.over.Load() || k.err != nil {
+				t.Fatalf("%s: over %v, %v", name, k.over.Load(), k.err)
+			}
+			if n := ctx.n.Load(); n != 0 {
+				t.Errorf("%s: %d callbacks wait for the context", name, n)
+			}
+		})
+	}
 }

@@ -414,8 +414,7 @@ func (c *Conn) finish(e *exchange) {
 		if c.err == nil {
 			c.err = errUpload
 		}
-		c.upload = nil
-		e.wake.Broadcast()
+		c.dropUpload()
 	} else if c.upload == e && !e.by.IsZero() {
 		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
 	}

@@ -526,10 +526,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		c.must(evDrop)
 		x.fail(werr)
 	}
-	if c.upload != nil {
-		c.upload.wake.Broadcast()
-		c.upload = nil
-	}
+	c.dropUpload()
 	if c.wbuf != nil {
 		c.wbuf.b = c.wbuf.b[:0]
 	}
