@@ -245,6 +245,9 @@ func (c *Conn) changed() {
 	}
 	if c.life.n == 0 {
 		c.giveBack()
+		if c.line.head == nil && c.life.w != wBody && !c.writing {
+			c.stopAlarm() // whose deadline it was set for has ended before
+		}
 		if c.watch != nil {
 			c.watch.left.Broadcast()
 		}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 const getHead = len("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -152,6 +153,33 @@ func TestContextLetGo(t *testing.T) {
 			if n := ctx.n.Load(); n != 0 {
 				t.Errorf("%s: %d callbacks wait for the context", name, n)
 			}
+		})
+	}
+}
+
+// Nothing runs while a connection is idle, not even the timer of a deadline that was set.
+func TestNoTimerWhileIdle(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			var calls []*call
+			for _, target := range []string{"/a", "/b"} {
+				req := get(target)
+				req.Deadline = time.Now().Add(time.Hour)
+				k := r.begin(context.Background(), req)
+				r.await(k)
+				calls = append(calls, k)
+			}
+			if r.c.alarm == nil {
+				t.Fatal("not the state that is to be tested")
+			}
+			r.serve("/a", "/b")
+			r.got(calls[0], "/a")
+			r.got(calls[1], "/b")
+			if r.c.alarm.Stop() {
+				t.Error("a timer runs")
+			}
+			r.alive()
 		})
 	}
 }
