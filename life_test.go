@@ -7,11 +7,16 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+func put(target, body string) *Request {
+	return &Request{Method: "PUT", Target: target, Host: "x", Body: strings.NewReader(body)}
+}
 
 const getHead = len("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
 
@@ -182,4 +187,25 @@ func TestNoTimerWhileIdle(t *testing.T) {
 			r.alive()
 		})
 	}
+}
+
+// First come, first served: also who has to write for others before its own turn.
+func TestFirstComeFirstServedAfterFlush(t *testing.T) {
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		r.c.flushing = true // the goroutine that writes for Send comes late
+		a := r.begin(context.Background(), get("/a"))
+		r.c.flushing = false
+		p := r.begin(context.Background(), put("/p", "hi")) // writes a
+		b := r.begin(context.Background(), get("/b"))
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		for _, k := range []*call{a, p, b} {
+			r.await(k)
+		}
+		if got := r.took(); got != "GET /a;PUT /p;hiGET /b;" {
+			t.Errorf("the server received %s", got)
+		}
+	})
 }

@@ -54,10 +54,7 @@ func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 
 // admit waits for e's turn to write, and takes it. mu is held.
 func (c *Conn) admit(e *exchange, wait bool) *Error {
-	if e.err == nil && e.q.body != bodyNone && c.pending() && !c.writing {
-		c.flushAll(e)
-	}
-	if e.err != nil { // canceled already, or while it wrote for others
+	if e.err != nil { // canceled already
 		return e.err
 	}
 	turn := c.admits(&e.q)
@@ -67,23 +64,44 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	if turn == never {
 		return c.refusal("send")
 	}
-	if !wait {
-		return &Error{Kind: NotReady, Op: "send", Offset: -1, Err: errors.New("a request would have to wait")}
+	first := e.q.body != bodyNone && c.pending() && !c.writing // it writes for others first
+	if !wait && !first {
+		return errNotReady("send")
 	}
 	e.inLine = true
 	c.line.push(e)
-	for e.err == nil && !passed(e.by) && (c.line.head != e || c.admits(&e.q) != admitted) {
+	if first {
+		c.flushAll(e)
+	}
+	for wait && !c.outOfLine(e) {
 		c.park(e, e.by)
 	}
-	if e.inLine = false; e.err != nil {
-		return e.err
-	}
+	isTurn := c.atHead(e)
 	c.line.remove(e)
-	if passed(e.by) {
-		c.changed()
-		return fromDeadline("send", whyDeadline)
+	e.inLine = false
+	switch {
+	case e.err == nil && passed(e.by):
+		e.fail(fromDeadline("send", whyDeadline))
+	case e.err == nil && !isTurn:
+		e.fail(errNotReady("send"))
 	}
-	return nil
+	if e.err != nil {
+		c.changed() // whose turn it is then
+	}
+	return e.err
+}
+
+// atHead reports whether e is the first in line, and admitted. mu is held.
+func (c *Conn) atHead(e *exchange) bool { return c.line.head == e && c.admits(&e.q) == admitted }
+
+// outOfLine reports whether e waits no longer in line: it is admitted, or its time is over. mu
+// is held.
+func (c *Conn) outOfLine(e *exchange) bool {
+	return e.err != nil || passed(e.by) || c.atHead(e)
+}
+
+func errNotReady(op string) *Error {
+	return &Error{Kind: NotReady, Op: op, Offset: -1, Err: errors.New("a request would have to wait")}
 }
 
 // passed reports whether a deadline is set and has passed.
@@ -282,5 +300,5 @@ func (r Ready) Err() error {
 	case c.line.head == nil && c.admits(&plain) == admitted:
 		return nil
 	}
-	return &Error{Kind: NotReady, Op: "ready", Offset: -1, Err: errors.New("a request would have to wait")}
+	return errNotReady("ready")
 }
