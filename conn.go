@@ -236,7 +236,7 @@ func (c *Conn) changed() {
 		for e := c.line.pop(); e != nil; e = c.line.pop() {
 			e.fail(c.refusal("send"))
 		}
-	} else if e := c.line.head; e != nil && c.admits(&e.q) == admitted {
+	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.abandoned()) {
 		e.cond.Signal()
 	}
 	if c.ready != nil && (c.err != nil || c.line.head == nil && c.admits(&plain) == admitted) {

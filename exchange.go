@@ -188,7 +188,10 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 			e.inLine = false
 		}
 		e.fail(err)
-		if c.othersWrite(e) {
+		switch {
+		case c.reader == e && c.inRead && c.dl == nil: // only Close ends its read
+			c.fail(nil, err)
+		case c.reader == e || c.othersWrite(e):
 			c.interrupt(e)
 		}
 	case c.takeBack(e):

@@ -18,6 +18,44 @@ func put(target, body string) *Request {
 	return &Request{Method: "PUT", Target: target, Host: "x", Body: strings.NewReader(body)}
 }
 
+// A request that may not stand behind others waits for responses that nobody reads any more.
+// It reads them itself.
+func TestWaitBehindAbandoned(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, early := range []bool{false, true} { // in line before the last that is wanted has ended, or after
+			inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+				r.warm()
+				a := r.begin(context.Background(), get("/a"))
+				b := r.begin(context.Background(), get("/b"))
+				r.await(a)
+				b.x.Cancel()
+				post := get("/p")
+				post.Method = "POST"
+				var p *call
+				if early {
+					p = r.begin(context.Background(), post)
+				}
+				r.serve("/a")
+				r.got(a, "/a")
+				if !early {
+					p = r.begin(context.Background(), post)
+				}
+				r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+				synctest.Wait()
+				r.raw("/b")
+				synctest.Wait()
+				if !p.sent.Load() {
+					t.Fatalf("the request waits: %v, over %v, %v", r.c.State(), p.over.Load(), r.c.Err())
+				}
+				r.serve("/p")
+				r.await(p)
+				r.got(p, "/p")
+				r.alive()
+			})
+		}
+	}
+}
+
 const getHead = len("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
 
 // writesOn makes a request that was answered before it was out whole, and in whose name the

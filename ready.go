@@ -3,7 +3,7 @@ package h1
 // ready.go: whose turn it is: to write, and to read.
 //
 // Rule: requests are admitted first come first served, and when admits says so; the right
-// to read is a baton that goes on in the same order.
+// to read is a baton that goes on in the same order, at last to who is the first in line.
 // Not here: what the state allows (keepalive.go).
 
 import (
@@ -74,7 +74,11 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 		c.flushAll(e)
 	}
 	for wait && !c.outOfLine(e) {
-		c.park(e, e.by)
+		if c.line.head == e && c.abandoned() {
+			c.clearWay(e)
+		} else {
+			c.park(e, e.by)
+		}
 	}
 	isTurn := c.atHead(e)
 	c.line.remove(e)
@@ -98,6 +102,25 @@ func (c *Conn) atHead(e *exchange) bool { return c.line.head == e && c.admits(&e
 // is held.
 func (c *Conn) outOfLine(e *exchange) bool {
 	return e.err != nil || passed(e.by) || c.atHead(e)
+}
+
+// abandoned reports whether all that is in flight are responses that nobody wants or reads.
+// mu is held.
+func (c *Conn) abandoned() bool {
+	return c.life.n > 0 && c.reader == nil && c.nextReader() == nil
+}
+
+// clearWay reads such responses in the name of e, which is the first in line and may not
+// stand behind them: nobody else would come to do it. mu is held, but not while it reads.
+func (c *Conn) clearWay(e *exchange) {
+	var resp Response
+	c.reader, e.inUse = e, true
+	if err := c.drainOthers(e, &resp); err != nil {
+		c.readFailed(e, err)
+		return
+	}
+	e.inUse = false
+	c.handOn()
 }
 
 func errNotReady(op string) *Error {

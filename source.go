@@ -81,7 +81,7 @@ func (c *Conn) endRead(n int) {
 
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
-	if e.left || e.start < 0 {
+	if e.left || e.start < 0 && !e.inLine {
 		return // interrupt has ended the read, which another deadline would undo
 	}
 	if !c.timed && !c.spoiltR && c.werr == nil && c.cfg.HeadTimeout == 0 && c.cfg.StallTimeout == 0 && e.recv.closeBy.IsZero() {
@@ -111,6 +111,9 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 		if until.IsZero() || t.Before(until) {
 			until, why = t, name
 		}
+	}
+	if e.inLine && c.queue.head != nil {
+		e = c.queue.head // whose response it reads, having sent nothing itself
 	}
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
 		limit(e.sent.Add(t), "HeadTimeout")
