@@ -227,6 +227,37 @@ func TestNoTimerWhileIdle(t *testing.T) {
 	}
 }
 
+// What is left in the buffer of a request that was answered before it was out whole does not
+// keep who waits in line until it is written.
+func TestRestOfAnsweredIsWritten(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.took()
+		r.s.setWindow(3)
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a) // it is in its write
+		b := r.begin(context.Background(), get("/b"))
+		r.await(b)
+		r.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + 10)
+		synctest.Wait()
+		p := r.begin(context.Background(), put("/p", "hi"))
+		r.c.flushing = true // the goroutine that goes on with the write comes late
+		a.x.Cancel()
+		r.failed(a, Canceled, SentAll)
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		if p.sent.Load() || !r.c.pending() {
+			t.Fatal("not the state that is to be tested")
+		}
+		r.s.setWindow(wireWindow)
+		go r.c.runSoon()
+		synctest.Wait()
+		if !p.sent.Load() {
+			t.Fatalf("the request waits: %v, pending %v", r.c.State(), r.c.pending())
+		}
+	})
+}
+
 // First come, first served: also who has to write for others before its own turn.
 func TestFirstComeFirstServedAfterFlush(t *testing.T) {
 	inBubble(t, Config{Depth: 8}, false, func(r *rig) {

@@ -175,7 +175,11 @@ func (c *Conn) runSoon() {
 		c.mu.Lock()
 	}
 	c.flushing = false
-	if e := c.unwritten(); e != nil && c.pending() && !c.writing {
+	e := c.unwritten()
+	if e == nil {
+		e = c.line.head // waits for what is left of one that was answered before it was out whole
+	}
+	if e != nil && c.pending() && !c.writing {
 		c.flushAll(e)
 	}
 	c.unlock()
