@@ -116,6 +116,41 @@ func TestWriteOnBehindClose(t *testing.T) {
 	}
 }
 
+// The Deadline of an exchange that has ended is not that of the write that goes on in its name.
+func TestDeadlineOfOneWhoEnded(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, kind := range []streamKind{opaque, layered} {
+			for _, late := range []bool{false, true} { // the write for others began after the end
+				inBubble(t, Config{Depth: 8}, plain, func(r *rig) {
+					r.warm()
+					r.c.kind = kind
+					r.s.setWindow(3)
+					req := get("/w")
+					req.Deadline = time.Now().Add(time.Second)
+					w := r.begin(context.Background(), req)
+					r.await(w)
+					x := r.begin(context.Background(), get("/x"))
+					r.await(x)
+					if !late {
+						r.s.setWindow(getHead + 3)
+					}
+					r.serve("/w")
+					r.got(w, "/w")
+					r.s.setWindow(getHead + 3)
+					time.Sleep(2 * time.Second)
+					r.s.setWindow(wireWindow)
+					r.serve("/x")
+					r.got(x, "/x")
+					r.alive()
+				})
+				if t.Failed() {
+					t.Fatalf("plain %v, kind %v, late %v", plain, kind, late)
+				}
+			}
+		}
+	}
+}
+
 // An error of a pushed body is one, also where its response has ended before it.
 func TestPushFailsAfterResponse(t *testing.T) {
 	for name, push := range map[string]func(x Exchange) error{

@@ -423,8 +423,15 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	if c.gone || c.life.r == rShut {
 		return false
 	}
+	c.limitWrite(e)
+	c.writer, c.inWrite = e, true
+	return true
+}
+
+// limitWrite sets the deadline of a write in e's name, under way or next. mu is held.
+func (c *Conn) limitWrite(e *exchange) {
 	until, why := e.by, whyDeadline
-	if e.err != nil {
+	if e.err != nil || e.recv.done && c.upload != e && c.queue.head != nil {
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
 	}
 	if s := c.cfg.StallTimeout; s > 0 {
@@ -448,8 +455,6 @@ func (c *Conn) beginWrite(e *exchange) bool {
 		c.spoiltW = false
 		c.dl.SetWriteDeadline(time.Time{})
 	}
-	c.writer, c.inWrite = e, true
-	return true
 }
 
 // alone reports whether e is the only request, and nobody waits for the stream to be read.
