@@ -262,6 +262,78 @@ func TestNoTimerWhileIdle(t *testing.T) {
 	}
 }
 
+// That can be ended as any wait in line: it leaves, and what nobody wants is another's to read.
+func TestEndedBehindAbandoned(t *testing.T) {
+	for name, end := range map[string]struct {
+		f    func(r *rig, cancel func())
+		kind Kind
+	}{
+		"context":  {func(r *rig, cancel func()) { cancel() }, Canceled},
+		"Deadline": {func(*rig, func()) { time.Sleep(time.Minute) }, Timeout},
+		"Close":    {func(r *rig, _ func()) { r.c.Close() }, Closed},
+		"Shutdown": {func(r *rig, _ func()) { r.c.Shutdown(context.Background()) }, Closed},
+		"EOF":      {func(r *rig, _ func()) { r.s.fail(io.EOF) }, Incomplete},
+		"MaxDrain": {func(r *rig, _ func()) { r.raw(strings.Repeat("x", 200)) }, Closed},
+	} {
+		for _, plain := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4, MaxDrain: 100}, plain, func(r *rig) {
+				r.warm()
+				a := r.begin(context.Background(), get("/a"))
+				b := r.begin(context.Background(), get("/b"))
+				r.await(a)
+				b.x.Cancel()
+				r.serve("/a")
+				r.got(a, "/a")
+				post := get("/p")
+				post.Method = "POST"
+				if name == "Deadline" {
+					post.Deadline = time.Now().Add(time.Minute)
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				p := r.begin(ctx, post)
+				k := r.begin(context.Background(), get("/k")) // behind it in line
+				r.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n")
+				synctest.Wait()
+				end.f(r, cancel)
+				r.failed(p, end.kind, SentNothing)
+				if r.c.Err() == nil { // it was spared: then k is in its place
+					r.c.mu.Lock()
+					spared := k.sent.Load() && r.c.reader == nil && !plain
+					r.c.mu.Unlock()
+					if !spared {
+						t.Errorf("%s: /k waits: %v", name, r.c.State())
+					}
+				} else {
+					r.dead()
+				}
+			})
+			if t.Failed() {
+				t.Fatalf("%s, plain %v", name, plain)
+			}
+		}
+	}
+}
+
+// Nor does it wait longer than the HeadTimeout of the response that it reads.
+func TestHeadTimeoutBehindAbandoned(t *testing.T) {
+	inBubble(t, Config{Depth: 4, HeadTimeout: time.Minute}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.await(a)
+		b.x.Cancel()
+		r.serve("/a")
+		r.got(a, "/a")
+		post := get("/p")
+		post.Method = "POST"
+		p := r.begin(context.Background(), post)
+		time.Sleep(2 * time.Minute)
+		r.failed(p, Timeout, SentNothing)
+		r.dead()
+	})
+}
+
 // What is left in the buffer of a request that was answered before it was out whole does not
 // keep who waits in line until it is written.
 func TestRestOfAnsweredIsWritten(t *testing.T) {
