@@ -26,6 +26,7 @@ type exchange struct {
 
 	ctx    context.Context
 	stop   func() bool // takes the context's callback back
+	prior  func() bool // is stop until start: the callback may run before AfterFunc has returned
 	done   func()      // that callback; made once
 	pump   func()      // writes the body; made once
 	refs   int8        // who still uses the memory: the response's side, pump, a flush in its name
@@ -67,7 +68,7 @@ func newExchange(ctx context.Context, c *Conn, req *Request, q asked) *exchange 
 	e.cond.L, e.wake.L = &c.mu, &c.mu
 	e.refs, e.start, e.end, e.by = 1, -1, -1, req.Deadline
 	if ctx.Done() != nil {
-		e.stop = context.AfterFunc(ctx, e.done)
+		e.prior = context.AfterFunc(ctx, e.done)
 	}
 	return e
 }

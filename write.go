@@ -70,6 +70,7 @@ func (c *Conn) prepare(ctx context.Context, req *Request) (*exchange, error) {
 
 // start waits for the exchange's turn to write, and takes it. mu is held.
 func (c *Conn) start(e *exchange, wait bool) error {
+	e.stop, e.prior = e.prior, nil
 	c.timed = c.timed || !e.by.IsZero()
 	err := c.admit(e, wait)
 	if err == nil && !c.mayOwe(e) {
