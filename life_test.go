@@ -334,6 +334,39 @@ func TestHeadTimeoutBehindAbandoned(t *testing.T) {
 	})
 }
 
+// A response that one after the other begins to read, and leaves, is read to its end by a
+// third, however far each has come: in a head or a trailer section, and in a folded line.
+func TestLeftByTwo(t *testing.T) {
+	const wire = "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"2\r\n/a\r\n0\r\nD: e\r\n f\r\nG: h\r\n\r\n"
+	for i := 1; i < len(wire); i++ {
+		for j := i + 1; j < len(wire); j += 5 {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				var ks []*call
+				for _, target := range []string{"/a", "/b", "/c"} {
+					k := r.begin(context.Background(), get(target))
+					r.await(k)
+					ks = append(ks, k)
+				}
+				r.raw(wire[:i])
+				synctest.Wait()
+				ks[0].x.Cancel()
+				r.raw(wire[i:j])
+				synctest.Wait()
+				ks[1].x.Cancel()
+				r.raw(wire[j:])
+				r.serve("/b", "/c")
+				r.got(ks[2], "/c")
+				r.alive()
+			})
+			if t.Failed() {
+				t.Fatalf("left at %d and %d of %q", i, j, wire)
+			}
+		}
+	}
+}
+
 // What is left in the buffer of a request that was answered before it was out whole does not
 // keep who waits in line until it is written.
 func TestRestOfAnsweredIsWritten(t *testing.T) {

@@ -138,6 +138,7 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 				return e.ofOther(err)
 			}
 		}
+		x.recv.trailer = false // what was read of it is in another's Response
 		if err := c.drain(x, resp); err != nil {
 			return e.ofOther(err)
 		}
