@@ -211,9 +211,18 @@ func (c *Conn) noReuse(why *Error) {
 		c.err = why
 	}
 	c.must(evNoReuse)
-	if u := c.upload; u != nil && c.life.w == wShut { // J1: the rest of it saved nothing any more
+	if c.life.w == wShut { // J1: the rest of it saved nothing any more
+		c.dropUpload()
+	}
+}
+
+// dropUpload lets go of the body that is being written, if one is, where it is not written
+// on. mu is held.
+func (c *Conn) dropUpload() {
+	if u := c.upload; u != nil {
 		c.upload = nil
 		u.wake.Broadcast()
+		u.forsake()
 	}
 }
 
@@ -227,7 +236,7 @@ func (c *Conn) changed() {
 		for e := c.line.pop(); e != nil; e = c.line.pop() {
 			e.fail(c.refusal("send"))
 		}
-	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.deserted()) {
+	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.abandoned()) {
 		e.cond.Signal()
 	}
 	if c.ready != nil && (c.err != nil || c.line.head == nil && c.admits(&plain) == admitted) {
@@ -236,6 +245,9 @@ func (c *Conn) changed() {
 	}
 	if c.life.n == 0 {
 		c.giveBack()
+		if c.line.head == nil && c.life.w != wBody && !c.writing {
+			c.stopAlarm() // whose deadline it was set for has ended before
+		}
 		if c.watch != nil {
 			c.watch.left.Broadcast()
 		}
@@ -249,16 +261,13 @@ func (c *Conn) fail(e *exchange, err *Error) {
 		c.err = err
 	}
 	if e != nil {
-		e.fail(err) // it may be in line, or out of the queue
+		e.fail(err) // here, for it may be in line, or its response over before its body
 	}
 	c.must(evFail)
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
 		x.fail(neighbour(err))
 	}
-	if c.upload != nil {
-		c.upload.wake.Broadcast()
-		c.upload = nil
-	}
+	c.dropUpload()
 	c.changed()
 }
 

@@ -88,6 +88,7 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q asked) *exchange
 func (e *exchange) release() {
 	e.refs--
 	if e.refs > 0 {
+		e.forsake()
 		return
 	}
 	if e.stop != nil && !e.stop() {
@@ -115,6 +116,15 @@ func (e *exchange) release() {
 		c.br.spare = e
 	} else {
 		exchanges.Put(e)
+	}
+}
+
+// forsake leaves the context of an exchange that it cannot end any more: one whose response
+// has ended and whose body is not written on. Whoever pushes that may never learn it, and a
+// context may live for long. mu is held.
+func (e *exchange) forsake() {
+	if e.recv.done && e.c.upload != e && e.stop != nil && e.stop() {
+		e.stop = nil
 	}
 }
 
@@ -195,7 +205,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.fail(err)
 		switch {
 		case c.reader == e && c.inRead && c.dl == nil: // only Close ends its read
-			c.fail(e, err)
+			c.fail(nil, err)
 		case c.reader == e || c.othersWrite(e):
 			c.interrupt(e)
 		}

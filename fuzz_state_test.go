@@ -249,6 +249,8 @@ func (r *stateRun) check() {
 		r.Fatalf("%v, and the stream is open", l)
 	case l.idle() && c.line.head != nil && !c.writing && !c.pending():
 		r.Fatalf("idle, and somebody waits in line")
+	case c.line.head != nil && c.abandoned():
+		r.Fatalf("somebody waits in line behind responses that nobody reads: %v", l)
 	case l.r == rShut && c.queue.head != nil:
 		r.Fatalf("nothing is read any more, and somebody waits for a response: %v", l)
 	}

@@ -121,22 +121,8 @@ func (c *Conn) readFailed(e *exchange, err *Error) error {
 	return e.err
 }
 
-// drainFor reads the responses that nobody wants for e, which is in line until they are out
-// of the way: none is in flight whose caller would read them. mu is held, but not while the
-// stream is read.
-func (c *Conn) drainFor(e *exchange) {
-	c.reader, e.inUse = e, true
-	if err := c.drainOthers(e, &Response{}); err != nil {
-		c.readFailed(e, err)
-		return
-	}
-	e.inUse = false
-	c.handOn()
-	c.changed()
-}
-
-// drainOthers reads, in order, the responses in front of e that nobody wants. mu is held,
-// but not while the stream is read.
+// drainOthers reads, in order, the responses in front of e that nobody wants. If e is in
+// line, those are all. mu is held, but not while the stream is read.
 func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 	for {
 		x := c.queue.head
@@ -432,12 +418,14 @@ func (c *Conn) finish(e *exchange) {
 		if c.err == nil {
 			c.err = errUpload
 		}
-		c.upload = nil
-		e.wake.Broadcast()
+		c.dropUpload()
 	} else if c.upload == e && !e.by.IsZero() {
 		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
 	}
 	c.queue.pop()
+	if c.writer == e && c.inWrite && !e.by.IsZero() {
+		c.limitWrite(e) // it goes on for those behind
+	}
 	if c.br.Size() > c.cfg.ReadBuffer { // it grew, for this response
 		if needed := max(c.cfg.ReadBuffer, c.br.Buffered()); class(needed) < class(c.br.Size()) {
 			c.resize(needed)

@@ -3,7 +3,7 @@ package h1
 // ready.go: whose turn it is: to write, and to read.
 //
 // Rule: requests are admitted first come first served, and when admits says so; the right
-// to read is a baton that goes on in the same order.
+// to read is a baton that goes on in the same order, at last to who is the first in line.
 // Not here: what the state allows (keepalive.go).
 
 import (
@@ -54,10 +54,7 @@ func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 
 // admit waits for e's turn to write, and takes it. mu is held.
 func (c *Conn) admit(e *exchange, wait bool) *Error {
-	if e.err == nil && e.q.body != bodyNone && c.pending() && !c.writing {
-		c.flushAll(e)
-	}
-	if e.err != nil { // canceled already, or while it wrote for others
+	if e.err != nil { // canceled already
 		return e.err
 	}
 	turn := c.admits(&e.q)
@@ -67,28 +64,67 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	if turn == never {
 		return c.refusal("send")
 	}
-	if !wait {
-		return &Error{Kind: NotReady, Op: "send", Offset: -1, Err: errors.New("a request would have to wait")}
+	first := e.q.body != bodyNone && c.pending() && !c.writing // it writes for others first
+	if !wait && !first {
+		return errNotReady("send")
 	}
 	e.inLine = true
 	c.line.push(e)
-	for e.err == nil && !passed(e.by) && (c.line.head != e || c.admits(&e.q) != admitted) {
-		if c.line.head == e && c.deserted() {
-			c.drainFor(e)
-			continue
+	if first {
+		c.flushAll(e)
+	}
+	for wait && !c.outOfLine(e) {
+		if c.line.head == e && c.abandoned() {
+			c.clearWay(e)
+		} else {
+			c.park(e, e.by)
 		}
-		c.park(e, e.by)
 	}
+	isTurn := c.atHead(e)
+	c.line.remove(e)
 	e.inLine = false
-	if c.line.remove(e); e.err != nil {
-		c.changed() // its own deadline may have ended it
-		return e.err
+	switch {
+	case e.err == nil && passed(e.by):
+		e.fail(fromDeadline("send", whyDeadline))
+	case e.err == nil && !isTurn:
+		e.fail(errNotReady("send"))
 	}
-	if passed(e.by) {
-		c.changed()
-		return fromDeadline("send", whyDeadline)
+	if e.err != nil {
+		c.changed() // whose turn it is then
 	}
-	return nil
+	return e.err
+}
+
+// atHead reports whether e is the first in line, and admitted. mu is held.
+func (c *Conn) atHead(e *exchange) bool { return c.line.head == e && c.admits(&e.q) == admitted }
+
+// outOfLine reports whether e waits no longer in line: it is admitted, or its time is over. mu
+// is held.
+func (c *Conn) outOfLine(e *exchange) bool {
+	return e.err != nil || passed(e.by) || c.atHead(e)
+}
+
+// abandoned reports whether all that is in flight are responses that nobody wants or reads.
+// mu is held.
+func (c *Conn) abandoned() bool {
+	return c.life.n > 0 && c.reader == nil && c.nextReader() == nil
+}
+
+// clearWay reads such responses in the name of e, which is the first in line and may not
+// stand behind them: nobody else would come to do it. mu is held, but not while it reads.
+func (c *Conn) clearWay(e *exchange) {
+	var resp Response
+	c.reader, e.inUse = e, true
+	if err := c.drainOthers(e, &resp); err != nil {
+		c.readFailed(e, err)
+		return
+	}
+	e.inUse = false
+	c.handOn()
+}
+
+func errNotReady(op string) *Error {
+	return &Error{Kind: NotReady, Op: op, Offset: -1, Err: errors.New("a request would have to wait")}
 }
 
 // passed reports whether a deadline is set and has passed.
@@ -229,11 +265,6 @@ func (c *Conn) handOn() {
 	}
 }
 
-// deserted reports whether responses are due, and nobody is left who reads them. mu is held.
-func (c *Conn) deserted() bool {
-	return c.queue.head != nil && c.reader == nil && c.nextReader() == nil
-}
-
 // A Ready is a future: it says when a request would be admitted. It is a value, and
 // reserves nothing: Send waits for its turn in any case, first come first served.
 type Ready struct{ c *Conn }
@@ -292,5 +323,5 @@ func (r Ready) Err() error {
 	case c.line.head == nil && c.admits(&plain) == admitted:
 		return nil
 	}
-	return &Error{Kind: NotReady, Op: "ready", Offset: -1, Err: errors.New("a request would have to wait")}
+	return errNotReady("ready")
 }

@@ -115,6 +115,9 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 			until, why = t, name
 		}
 	}
+	if e.inLine && c.queue.head != nil {
+		e = c.queue.head // whose response it reads, having sent nothing itself
+	}
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
 		limit(e.sent.Add(t), "HeadTimeout")
 	}

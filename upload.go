@@ -322,17 +322,19 @@ func (t *taker) Write(p []byte) (int, error) {
 func (c *Conn) readPieces(e *exchange) error {
 	buf := getBlock(pumpBuffer)
 	defer buf.put(pumpBuffer)
+	var p []byte
+	var n int
+	read := func() (err error) {
+		n, err = readSome(e.req.Body, p)
+		return err
+	}
 	for e.up.left != 0 || e.q.body == bodyChunked {
-		p := buf.b[:cap(buf.b)]
+		p = buf.b[:cap(buf.b)]
 		if e.up.left >= 0 && int64(len(p)-1) > e.up.left {
 			p = p[:e.up.left+1] // one more than is due shows a body that is too long
 		}
 		c.kick()
-		n := 0
-		err := c.outside(e, func() (err error) {
-			n, err = readSome(e.req.Body, p)
-			return err
-		})
+		err := c.outside(e, read)
 		if c.given(e) {
 			return errStop
 		}

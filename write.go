@@ -177,7 +177,11 @@ func (c *Conn) runSoon() {
 		c.mu.Lock()
 	}
 	c.flushing = false
-	if e := c.unwritten(); e != nil && c.pending() && !c.writing {
+	e := c.unwritten()
+	if e == nil {
+		e = c.line.head // waits for what is left of one that was answered before it was out whole
+	}
+	if e != nil && c.pending() && !c.writing {
 		c.flushAll(e)
 	}
 	c.unlock()
@@ -435,8 +439,15 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	if c.gone || c.life.r == rShut {
 		return false
 	}
+	c.limitWrite(e)
+	c.writer, c.inWrite = e, true
+	return true
+}
+
+// limitWrite sets the deadline of a write in e's name, under way or next. mu is held.
+func (c *Conn) limitWrite(e *exchange) {
 	until, why := e.by, whyDeadline
-	if e.err != nil {
+	if e.err != nil || e.recv.done && c.upload != e && c.queue.head != nil {
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
 	}
 	if s := c.cfg.StallTimeout; s > 0 {
@@ -460,8 +471,6 @@ func (c *Conn) beginWrite(e *exchange) bool {
 		c.spoiltW = false
 		c.dl.SetWriteDeadline(time.Time{})
 	}
-	c.writer, c.inWrite = e, true
-	return true
 }
 
 // alone reports whether e is the only request, and nobody waits for the stream to be read.
@@ -546,10 +555,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		c.must(evDrop)
 		x.fail(werr)
 	}
-	if c.upload != nil {
-		c.upload.wake.Broadcast()
-		c.upload = nil
-	}
+	c.dropUpload()
 	if c.wbuf != nil {
 		c.wbuf.b = c.wbuf.b[:0]
 	}
@@ -590,8 +596,11 @@ func (c *Conn) unsent() *exchange {
 
 // takeBack removes a request of which no writer has taken a byte. mu is held.
 func (c *Conn) takeBack(e *exchange) bool {
-	if e.start < c.taken || e.end < 0 || c.wbuf == nil || !c.mayUnread(e) {
+	if e.start < c.taken || e.end < 0 || !c.mayUnread(e) {
 		return false
+	}
+	if e.end > c.appended() {
+		return false // lastHead has taken it back already
 	}
 	from, n := e.start-c.taken, e.end-e.start
 	c.wbuf.b = append(c.wbuf.b[:from], c.wbuf.b[from+n:]...)

@@ -1,0 +1,420 @@
+package h1
+
+// life_test.go: the ends of exchanges that meet one another: who waits behind an abandoned
+// response, who writes for others when theirs is over, a body whose response has ended.
+
+import (
+	"context"
+	"io"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func put(target, body string) *Request {
+	return &Request{Method: "PUT", Target: target, Host: "x", Body: strings.NewReader(body)}
+}
+
+// A request that may not stand behind others waits for responses that nobody reads any more.
+// It reads them itself.
+func TestWaitBehindAbandoned(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, early := range []bool{false, true} { // in line before the last that is wanted has ended, or after
+			inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+				r.warm()
+				a := r.begin(context.Background(), get("/a"))
+				b := r.begin(context.Background(), get("/b"))
+				r.await(a)
+				b.x.Cancel()
+				post := get("/p")
+				post.Method = "POST"
+				var p *call
+				if early {
+					p = r.begin(context.Background(), post)
+				}
+				r.serve("/a")
+				r.got(a, "/a")
+				if !early {
+					p = r.begin(context.Background(), post)
+				}
+				r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+				synctest.Wait()
+				r.raw("/b")
+				synctest.Wait()
+				if !p.sent.Load() {
+					t.Fatalf("the request waits: %v, over %v, %v", r.c.State(), p.over.Load(), r.c.Err())
+				}
+				r.serve("/p")
+				r.await(p)
+				r.got(p, "/p")
+				r.alive()
+			})
+		}
+	}
+}
+
+const getHead = len("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+
+// writesOn makes a request that was answered before it was out whole, and in whose name the
+// writes go on: of the next, and of three bytes of the one behind.
+func (r *rig) writesOn(next, behind string) (*call, *call) {
+	r.Helper()
+	r.warm()
+	r.s.setWindow(3)
+	w := r.begin(context.Background(), get("/w"))
+	r.await(w)
+	a := r.begin(context.Background(), get(next))
+	r.serve("/w")
+	r.got(w, "/w")
+	r.s.setWindow(getHead + 3)
+	synctest.Wait()
+	b := r.begin(context.Background(), get(behind))
+	r.s.setWindow(2*getHead + 3)
+	synctest.Wait()
+	if !r.c.inWrite || r.c.writer != w.x.e || len(r.s.out) != 2*getHead+3 {
+		r.Fatal("not the state that is to be tested")
+	}
+	return a, b
+}
+
+// A response that says close may be drained by an exchange behind it that is not written yet.
+func TestCloseSaidToDrainer(t *testing.T) {
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		x, z := r.writesOn("/x", "/z")
+		e := r.begin(context.Background(), get("/e"))
+		x.x.Cancel()
+		z.x.Cancel()
+		r.await(e)
+		if e.over.Load() || r.c.reader != e.x.e {
+			t.Fatal("not the state that is to be tested")
+		}
+		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n/x")
+		r.failed(e, Closed, SentNothing)
+		r.dead()
+	})
+}
+
+// Who has ended and writes on for others is let go when they are not wanted any more; the
+// response that said so lives.
+func TestWriteOnBehindClose(t *testing.T) {
+	for _, kind := range []streamKind{opaque, layered} {
+		inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+			r.c.kind = kind
+			x, z := r.writesOn("/x", "/z")
+			r.await(x)
+			r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/x")
+			synctest.Wait()
+			r.raw("/x")
+			r.got(x, "/x/x")
+			r.await(z)
+			r.failed(z, Closed, SentPart)
+			r.dead()
+		})
+	}
+}
+
+// The Deadline of an exchange that has ended is not that of the write that goes on in its name.
+func TestDeadlineOfOneWhoEnded(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, kind := range []streamKind{opaque, layered} {
+			for _, late := range []bool{false, true} { // the write for others began after the end
+				inBubble(t, Config{Depth: 8}, plain, func(r *rig) {
+					r.warm()
+					r.c.kind = kind
+					r.s.setWindow(3)
+					req := get("/w")
+					req.Deadline = time.Now().Add(time.Second)
+					w := r.begin(context.Background(), req)
+					r.await(w)
+					x := r.begin(context.Background(), get("/x"))
+					r.await(x)
+					if !late {
+						r.s.setWindow(getHead + 3)
+					}
+					r.serve("/w")
+					r.got(w, "/w")
+					r.s.setWindow(getHead + 3)
+					time.Sleep(2 * time.Second)
+					r.s.setWindow(wireWindow)
+					r.serve("/x")
+					r.got(x, "/x")
+					r.alive()
+				})
+				if t.Failed() {
+					t.Fatalf("plain %v, kind %v, late %v", plain, kind, late)
+				}
+			}
+		}
+	}
+}
+
+// An error of a pushed body is one, also where its response has ended before it.
+func TestPushFailsAfterResponse(t *testing.T) {
+	for name, push := range map[string]func(x Exchange) error{
+		"short": func(x Exchange) error { return x.CloseWrite() },
+		"long":  func(x Exchange) error { _, err := x.Write(make([]byte, 20)); return err },
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true, ContentLength: 10})
+			if _, err := k.x.Write([]byte("12345")); err != nil {
+				t.Fatal(err)
+			}
+			r.serve("/early")
+			r.await(k)
+			r.got(k, "/early")
+			err := push(k.x)
+			if bad, ok := err.(*Error); !ok || bad == nil {
+				t.Fatalf("%s: %#v", name, err)
+			}
+			r.dead()
+		})
+	}
+}
+
+// A goroutine may end in the caller's Body also where that is read by the engine's.
+func TestBodyDeserts(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		body := io.MultiReader(deserter{runtime.Goexit}) // no Len
+		k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Body: body})
+		r.await(k)
+		synctest.Wait()
+		if !k.over.Load() {
+			t.Fatalf("the exchange hangs: %v", r.c.State())
+		}
+		r.dead()
+	})
+}
+
+// A countedContext counts the callbacks that wait for its end.
+type countedContext struct {
+	context.Context
+	n atomic.Int32
+}
+
+func (c *countedContext) Done() <-chan struct{} { return neverDone }
+
+var neverDone = make(chan struct{})
+
+func (c *countedContext) AfterFunc(func()) func() bool {
+	c.n.Add(1)
+	return func() bool { c.n.Add(-1); return true }
+}
+
+// An exchange that has ended leaves nothing with its context, whatever became of its body.
+func TestContextLetGo(t *testing.T) {
+	for name, c := range map[string]struct {
+		req    *Request
+		fields [][2]string
+		answer string
+	}{
+		"no body":            {get("/"), nil, answer("/")},
+		"push, early":        {&Request{Method: "PUT", Host: "x", Push: true}, nil, answer("/")},
+		"push, early, close": {&Request{Method: "PUT", Host: "x", Push: true}, nil, "HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"},
+		"push, refused":      {&Request{Method: "PUT", Host: "x", Push: true}, [][2]string{{"Expect", "100-continue"}}, answer("/")},
+		"push, refused, length": {&Request{Method: "PUT", Host: "x", Push: true, ContentLength: 9},
+			[][2]string{{"Expect", "100-continue"}}, answer("/")},
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			for _, f := range c.fields {
+				c.req.Header.Add(f[0], f[1])
+			}
+			ctx := &countedContext{Context: context.Background()}
+			k := r.begin(ctx, c.req)
+			r.raw(c.answer)
+			r.await(k)
+			if !k.over.Load() || k.err != nil {
+				t.Fatalf("%s: over %v, %v", name, k.over.Load(), k.err)
+			}
+			if n := ctx.n.Load(); n != 0 {
+				t.Errorf("%s: %d callbacks wait for the context", name, n)
+			}
+		})
+	}
+}
+
+// Nothing runs while a connection is idle, not even the timer of a deadline that was set.
+func TestNoTimerWhileIdle(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			var calls []*call
+			for _, target := range []string{"/a", "/b"} {
+				req := get(target)
+				req.Deadline = time.Now().Add(time.Hour)
+				k := r.begin(context.Background(), req)
+				r.await(k)
+				calls = append(calls, k)
+			}
+			if r.c.alarm == nil {
+				t.Fatal("not the state that is to be tested")
+			}
+			r.serve("/a", "/b")
+			r.got(calls[0], "/a")
+			r.got(calls[1], "/b")
+			if r.c.alarm.Stop() {
+				t.Error("a timer runs")
+			}
+			r.alive()
+		})
+	}
+}
+
+// That can be ended as any wait in line: it leaves, and what nobody wants is another's to read.
+func TestEndedBehindAbandoned(t *testing.T) {
+	for name, end := range map[string]struct {
+		f    func(r *rig, cancel func())
+		kind Kind
+	}{
+		"context":  {func(r *rig, cancel func()) { cancel() }, Canceled},
+		"Deadline": {func(*rig, func()) { time.Sleep(time.Minute) }, Timeout},
+		"Close":    {func(r *rig, _ func()) { r.c.Close() }, Closed},
+		"Shutdown": {func(r *rig, _ func()) { r.c.Shutdown(context.Background()) }, Closed},
+		"EOF":      {func(r *rig, _ func()) { r.s.fail(io.EOF) }, Incomplete},
+		"MaxDrain": {func(r *rig, _ func()) { r.raw(strings.Repeat("x", 200)) }, Closed},
+	} {
+		for _, plain := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4, MaxDrain: 100}, plain, func(r *rig) {
+				r.warm()
+				a := r.begin(context.Background(), get("/a"))
+				b := r.begin(context.Background(), get("/b"))
+				r.await(a)
+				b.x.Cancel()
+				r.serve("/a")
+				r.got(a, "/a")
+				post := get("/p")
+				post.Method = "POST"
+				if name == "Deadline" {
+					post.Deadline = time.Now().Add(time.Minute)
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				p := r.begin(ctx, post)
+				k := r.begin(context.Background(), get("/k")) // behind it in line
+				r.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n")
+				synctest.Wait()
+				end.f(r, cancel)
+				r.failed(p, end.kind, SentNothing)
+				if r.c.Err() == nil { // it was spared: then k is in its place
+					r.c.mu.Lock()
+					spared := k.sent.Load() && r.c.reader == nil && !plain
+					r.c.mu.Unlock()
+					if !spared {
+						t.Errorf("%s: /k waits: %v", name, r.c.State())
+					}
+				} else {
+					r.dead()
+				}
+			})
+			if t.Failed() {
+				t.Fatalf("%s, plain %v", name, plain)
+			}
+		}
+	}
+}
+
+// Nor does it wait longer than the HeadTimeout of the response that it reads.
+func TestHeadTimeoutBehindAbandoned(t *testing.T) {
+	inBubble(t, Config{Depth: 4, HeadTimeout: time.Minute}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.await(a)
+		b.x.Cancel()
+		r.serve("/a")
+		r.got(a, "/a")
+		post := get("/p")
+		post.Method = "POST"
+		p := r.begin(context.Background(), post)
+		time.Sleep(2 * time.Minute)
+		r.failed(p, Timeout, SentNothing)
+		r.dead()
+	})
+}
+
+// A response that one after the other begins to read, and leaves, is read to its end by a
+// third, however far each has come: in a head or a trailer section, and in a folded line.
+func TestLeftByTwo(t *testing.T) {
+	const wire = "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"2\r\n/a\r\n0\r\nD: e\r\n f\r\nG: h\r\n\r\n"
+	for i := 1; i < len(wire); i++ {
+		for j := i + 1; j < len(wire); j += 5 {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				var ks []*call
+				for _, target := range []string{"/a", "/b", "/c"} {
+					k := r.begin(context.Background(), get(target))
+					r.await(k)
+					ks = append(ks, k)
+				}
+				r.raw(wire[:i])
+				synctest.Wait()
+				ks[0].x.Cancel()
+				r.raw(wire[i:j])
+				synctest.Wait()
+				ks[1].x.Cancel()
+				r.raw(wire[j:])
+				r.serve("/b", "/c")
+				r.got(ks[2], "/c")
+				r.alive()
+			})
+			if t.Failed() {
+				t.Fatalf("left at %d and %d of %q", i, j, wire)
+			}
+		}
+	}
+}
+
+// What is left in the buffer of a request that was answered before it was out whole does not
+// keep who waits in line until it is written.
+func TestRestOfAnsweredIsWritten(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.took()
+		r.s.setWindow(3)
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a) // it is in its write
+		b := r.begin(context.Background(), get("/b"))
+		r.await(b)
+		r.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + 10)
+		synctest.Wait()
+		p := r.begin(context.Background(), put("/p", "hi"))
+		r.c.flushing = true // the goroutine that goes on with the write comes late
+		a.x.Cancel()
+		r.failed(a, Canceled, SentAll)
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		if p.sent.Load() || !r.c.pending() {
+			t.Fatal("not the state that is to be tested")
+		}
+		r.s.setWindow(wireWindow)
+		go r.c.runSoon()
+		synctest.Wait()
+		if !p.sent.Load() {
+			t.Fatalf("the request waits: %v, pending %v", r.c.State(), r.c.pending())
+		}
+	})
+}
+
+// First come, first served: also who has to write for others before its own turn.
+func TestFirstComeFirstServedAfterFlush(t *testing.T) {
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		r.c.flushing = true // the goroutine that writes for Send comes late
+		a := r.begin(context.Background(), get("/a"))
+		r.c.flushing = false
+		p := r.begin(context.Background(), put("/p", "hi")) // writes a
+		b := r.begin(context.Background(), get("/b"))
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		for _, k := range []*call{a, p, b} {
+			r.await(k)
+		}
+		if got := r.took(); got != "GET /a;PUT /p;hiGET /b;" {
+			t.Errorf("the server received %s", got)
+		}
+	})
+}
