@@ -27,24 +27,25 @@ type exchange struct {
 	ctx    context.Context
 	stop   func() bool // takes the context's callback back
 	done   func()      // that callback; made once
-	pump   func()      // writes the body; made once
-	refs   int8        // who still uses the memory: the response's side, pump, a flush in its name
-	err    *Error      // how it failed
-	inLine bool        // waiting to be admitted
-	waited bool        // somebody waits, or has waited, for the response
-	inUse  bool        // somebody is in a call on the response's body
-	left   bool        // abandoned: its response is read for nobody
-	seen   bool        // a byte of its response was read
-	final  bool        // the final head was read
-	once   bool        // Do: its response is read right after it was sent
-	late   bool        // its context ended too late to matter
-	start  int64       // position of its first byte in the stream; -1: not admitted
-	end    int64       // position after its last byte; -1: not known yet
-	readAt int64       // bytes that had been read when it was appended, or taken: none of them answers it
-	by     time.Time   // Request.Deadline
-	sent   time.Time   // when its last byte had gone out, where a timeout asks for it
-	wakeAt time.Time   // when to wake cond
-	pushAt time.Time   // when to wake wake
+	wait   waiting
+	pump   func()    // writes the body; made once
+	refs   int8      // who still uses the memory: the response's side, pump, a flush in its name
+	err    *Error    // how it failed
+	inLine bool      // waiting to be admitted
+	waited bool      // somebody waits, or has waited, for the response
+	inUse  bool      // somebody is in a call on the response's body
+	left   bool      // abandoned: its response is read for nobody
+	seen   bool      // a byte of its response was read
+	final  bool      // the final head was read
+	once   bool      // Do: its response is read right after it was sent
+	late   bool      // its context ended too late to matter
+	start  int64     // position of its first byte in the stream; -1: not admitted
+	end    int64     // position after its last byte; -1: not known yet
+	readAt int64     // bytes that had been read when it was appended, or taken: none of them answers it
+	by     time.Time // Request.Deadline
+	sent   time.Time // when its last byte had gone out, where a timeout asks for it
+	wakeAt time.Time // when to wake cond
+	pushAt time.Time // when to wake wake
 
 	// Owned by the read half.
 	recv  reception
@@ -52,6 +53,14 @@ type exchange struct {
 
 	// Of the write half: see upload.go.
 	up uploading
+}
+
+// waiting is the context that Wait was given, where that is another than Send's.
+type waiting struct {
+	ctx  context.Context
+	stop func() bool // takes its callback back
+	done func()      // that callback; made once
+	late bool        // the callback could not be taken back, and may run yet
 }
 
 var exchanges sync.Pool
@@ -70,7 +79,7 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q asked) *exchange
 	}
 	if e == nil {
 		e = &exchange{}
-		e.done, e.pump = e.contextEnded, e.runPump
+		e.done, e.pump, e.wait.done = e.contextEnded, e.runPump, e.waitOver
 	}
 	e.c, e.req, e.q, e.ctx = c, req, q, ctx
 	e.cond.L, e.wake.L = &c.mu, &c.mu
@@ -91,16 +100,18 @@ func (e *exchange) release() {
 		e.forsake()
 		return
 	}
+	e.endWait()
 	if e.stop != nil && !e.stop() {
 		e.late = true // the callback runs, and must find this very exchange ended
 		return
 	}
-	if e.err != nil || e.left {
+	if e.err != nil || e.left || e.wait.late {
 		return
 	}
 	c := e.c
 	e.id.Add(1)
 	e.c, e.req, e.ctx, e.stop, e.next = nil, nil, nil, nil, nil
+	e.wait.ctx = nil
 	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once = false, false, false, false, false, false, false
 	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}
 	e.recv.forget()
@@ -321,24 +332,38 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Sent: e.sentSoFar(), seen: e.seen,
 			Err: errors.New("Wait was called before")}
 	}
-	if ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
-		stop := context.AfterFunc(ctx, func() { x.waitOver(ctx) })
-		defer stop()
-	}
 	defer x.c.unlock()
+	if ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
+		e.wait.ctx = ctx
+		e.wait.stop = context.AfterFunc(ctx, e.wait.done)
+		defer x.waited()
+	}
 	return x.c.receive(e, resp)
 }
 
-// waitOver cancels an exchange whose Wait was called with a context that has ended.
-func (x Exchange) waitOver(ctx context.Context) {
-	e, ok := x.lock()
-	if !ok {
-		return
+// waited ends the context's part in Wait. mu is held.
+func (x Exchange) waited() {
+	if x.e.id.Load() == x.id { // else release has done it
+		x.e.endWait()
 	}
+}
+
+// endWait takes the callback of Wait's context back. mu is held.
+func (e *exchange) endWait() {
+	if e.wait.stop != nil && !e.wait.stop() {
+		e.wait.late = true
+	}
+	e.wait.stop = nil
+}
+
+// waitOver runs on a goroutine of the context's when that ends, which Wait was given.
+func (e *exchange) waitOver() {
+	c := e.c
+	c.mu.Lock()
 	if !e.final {
-		x.c.cancel(e, fromContext(ctx, e.op()))
+		c.cancel(e, fromContext(e.wait.ctx, e.op()))
 	}
-	x.c.unlock()
+	c.unlock()
 }
 
 // Cancel ends the exchange: calls on it and on its response's body fail with Canceled. If

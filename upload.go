@@ -581,15 +581,17 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	defer c.unlock()
 	switch {
 	case !e.req.Push:
-		return badRequest("the request's body does not come through Write: Push is not set")
+		return e.outOfTurn("the request's body does not come through Write: Push is not set")
 	case e.up.busy:
-		return badRequest("another goroutine is in Write or CloseWrite")
+		return e.outOfTurn("another goroutine is in Write or CloseWrite")
 	case e.up.skip:
 		return c.pushFailed(e, errStop)
 	case last && e.up.over:
 		return nil
 	case e.up.ended && e.err == nil:
-		return badRequest("the request's body has ended")
+		return e.outOfTurn("the request's body has ended")
+	case e.up.ended:
+		return e.err
 	}
 	e.up.busy = true
 	var err error = errStop
@@ -608,6 +610,14 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 		e.release()
 	}
 	return err
+}
+
+// outOfTurn is the error of a call that the exchange does not take. It ends nothing: the request
+// is on its way, and not to be sent again for that. mu is held.
+func (e *exchange) outOfTurn(why string) *Error {
+	bad := badRequest("%s", why)
+	bad.Sent, bad.seen = max(e.sentSoFar(), SentPart), e.seen
+	return bad
 }
 
 // pushFailed says why a step of a pushed body failed. mu is held.
