@@ -71,10 +71,10 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q asked) *exchange
 		c.borrow() // where there is an exchange as well
 	}
 	var e *exchange
-	if c.br != nil {
-		e, c.br.spare = c.br.spare, nil
-	}
-	if e == nil {
+	if c.br != nil && c.br.spare != nil {
+		e = c.br.spare
+		c.br.spare = e.next
+	} else {
 		e, _ = exchanges.Get().(*exchange)
 	}
 	if e == nil {
@@ -110,7 +110,7 @@ func (e *exchange) release() {
 	}
 	c := e.c
 	e.id.Add(1)
-	e.c, e.req, e.ctx, e.stop, e.next = nil, nil, nil, nil, nil
+	e.c, e.req, e.ctx, e.stop = nil, nil, nil, nil
 	e.wait.ctx = nil
 	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once = false, false, false, false, false, false, false
 	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}
@@ -123,9 +123,10 @@ func (e *exchange) release() {
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}
 	}
-	if c.br != nil && c.br.spare == nil {
-		c.br.spare = e
+	if c.br != nil {
+		e.next, c.br.spare = c.br.spare, e
 	} else {
+		e.next = nil
 		exchanges.Put(e)
 	}
 }

@@ -220,8 +220,8 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 		if x.start < 0 {
 			return x.err // taken back while the stream was read: what came is not for x
 		}
-		b, _ := c.br.Peek(c.br.Buffered())
-		if len(b) > 0 {
+		if k := c.br.Buffered(); k > 0 {
+			b, _ := c.br.Peek(k)
 			n, done, err := d.next(b, resp)
 			if err != nil {
 				err.Op = "read head"
@@ -434,7 +434,8 @@ func (c *Conn) finish(e *exchange) {
 	if next := c.queue.head; next != nil {
 		next.seen = c.br.Buffered() > 0
 	} else if c.err == nil {
-		if b, _ := c.br.Peek(min(c.br.Buffered(), peeked)); len(b) > 0 {
+		if k := c.br.Buffered(); k > 0 {
+			b, _ := c.br.Peek(min(k, peeked))
 			c.noReuse(unasked(b))
 		} else if c.rerr != nil {
 			c.noReuse(errIdleEnd)

@@ -199,14 +199,14 @@ func (b *block) put(size int) {
 // is reports whether b is there, and as large as a block of that size is lent.
 func (b *block) is(size int) bool { return b != nil && cap(b.b) == 1<<class(size) }
 
-// A reader is a read buffer on loan, and with it, for the price of one loan, an exchange, a
+// A reader is a read buffer on loan, and with it, for the price of one loan, exchanges, a
 // turn of the socket, and while it waits for the next borrower the write buffer that the last
 // one gave back.
 type reader struct {
 	*bufio.Reader
 	from  source
 	turn  turn
-	spare *exchange // nil: in use
+	spare *exchange // exchanges that have ended, linked by next
 	out   *block
 }
 
