@@ -169,9 +169,10 @@ func (f *faultCase) verdicts() (vs []faultVerdict, least, most time.Duration) {
 			// A write that had moved something was progress, and it took as long to tell.
 			return vs, faultPatience, 2 * faultPatience
 		}
-		if f.writes == 0 && !f.plain {
-			// Nothing moved: each request was taken back when its own time was up, and the
-			// connection lived until that of the next was up as well.
+		if f.story.between(f.writes) && !f.plain {
+			// No request was in part out: each that was not out at all was taken back when its
+			// own time was up, and if the write's end came first, the connection lived until
+			// the time of the next was up as well.
 			next.or = Timeout
 			return vs, faultPatience, 2 * faultPatience
 		}
@@ -536,6 +537,18 @@ func (s *faultStory) requests() (n int) {
 		n += len(s.steps[i].request)
 	}
 	return n
+}
+
+// between reports whether that many bytes are whole requests.
+func (s *faultStory) between(writes int) bool {
+	at := 0
+	for i := range s.steps {
+		if at == writes {
+			return true
+		}
+		at += len(s.steps[i].request)
+	}
+	return at == writes
 }
 
 // TestFaultWrite: the stream takes any number of bytes of the requests and then fails, and
