@@ -38,7 +38,6 @@ type exchange struct {
 	seen   bool      // a byte of its response was read
 	final  bool      // the final head was read
 	once   bool      // Do: its response is read right after it was sent
-	late   bool      // its context ended too late to matter
 	start  int64     // position of its first byte in the stream; -1: not admitted
 	end    int64     // position after its last byte; -1: not known yet
 	readAt int64     // bytes that had been read when it was appended, or taken: none of them answers it
@@ -102,8 +101,7 @@ func (e *exchange) release() {
 	}
 	e.endWait()
 	if e.stop != nil && !e.stop() {
-		e.late = true // the callback runs, and must find this very exchange ended
-		return
+		return // the callback runs, and must find this very exchange ended
 	}
 	if e.err != nil || e.left || e.wait.late {
 		return
@@ -172,9 +170,7 @@ func (e *exchange) sentSoFar() Sent {
 func (e *exchange) contextEnded() {
 	c := e.c
 	c.mu.Lock()
-	if !e.late {
-		c.cancel(e, fromContext(e.ctx, e.op()))
-	}
+	c.cancel(e, fromContext(e.ctx, e.op()))
 	c.unlock()
 }
 
