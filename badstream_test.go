@@ -208,29 +208,39 @@ func TestClosedBetweenWrites(t *testing.T) {
 // A write may fail with an error that calls itself a timeout, and be none of the engine's:
 // TCP gives up (ETIMEDOUT). It says what it is, and a response that was on its way is not lost.
 func TestWriteTimesOutByItself(t *testing.T) {
-	for _, answered := range []bool{false, true} {
-		for _, plain := range []bool{false, true} {
-			inBubble(t, Config{}, plain, func(r *rig) {
-				k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
-				r.await(k)
-				r.s.failWrites(3, syscall.ETIMEDOUT)
-				_, err := k.x.Write([]byte("some"))
-				if bad, ok := err.(*Error); !ok || !errors.Is(bad, syscall.ETIMEDOUT) {
-					t.Errorf("Write: %v", err)
+	for _, c := range []struct {
+		cause    error
+		kind     Kind
+		answered bool
+		plain    bool
+	}{
+		{syscall.ETIMEDOUT, IO, false, false}, // the peer was not heard of
+		{syscall.ETIMEDOUT, IO, true, false},
+		{syscall.ETIMEDOUT, IO, false, true},
+		{os.ErrDeadlineExceeded, Timeout, false, false}, // a deadline of the caller's
+		{os.ErrDeadlineExceeded, Timeout, true, false},
+		{os.ErrDeadlineExceeded, Timeout, true, true},
+	} {
+		inBubble(t, Config{}, c.plain, func(r *rig) {
+			k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+			r.await(k)
+			r.s.failWrites(3, c.cause)
+			_, err := k.x.Write([]byte("some"))
+			if bad, ok := err.(*Error); !ok || bad.Kind != c.kind || !errors.Is(bad, c.cause) {
+				t.Errorf("Write: %v", err)
+			}
+			if c.answered {
+				r.serve("/a")
+				r.got(k, "/a")
+			} else {
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if bad, ok := k.err.(*Error); !k.over.Load() || !ok || bad.Kind != c.kind || !errors.Is(bad, c.cause) {
+					t.Errorf("Wait: %v", k.err)
 				}
-				if answered {
-					r.serve("/a")
-					r.got(k, "/a")
-				} else {
-					time.Sleep(time.Second)
-					synctest.Wait()
-					if !k.over.Load() || !errors.Is(k.err, syscall.ETIMEDOUT) {
-						t.Errorf("Wait: %v", k.err)
-					}
-				}
-				r.dead()
-			})
-		}
+			}
+			r.dead()
+		})
 	}
 }
 

@@ -234,3 +234,33 @@ func TestCanceledBehindOthersWrite(t *testing.T) {
 		r.alive()
 	})
 }
+
+// TrySend of a body writes first what others have left in the buffer, for it may not stand
+// behind that; it does not wait for their responses.
+func TestTrySendWritesForOthers(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.c.mu.Lock()
+		r.c.flushing = true // the goroutine that would write /a comes late
+		r.c.mu.Unlock()
+		a, err := r.c.Send(context.Background(), get("/a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		post := &Request{Method: "POST", Target: "/b", Host: "x", Body: strings.NewReader("body")}
+		_, err = r.c.TrySend(context.Background(), post)
+		wantError(t, err, NotReady, SentNothing)
+		if got := r.took(); got != "GET /a;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.serve("/a")
+		var resp Response
+		if err := a.Wait(context.Background(), &resp); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := resp.AppendBody(nil, -1); string(body) != "/a" || err != nil {
+			t.Errorf("%q, %v", body, err)
+		}
+		r.alive()
+	})
+}

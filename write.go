@@ -543,7 +543,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 			c.fail(c.stalled(e), fromDeadline("write", e.up.why))
 			return
 		}
-		werr.Kind = Timeout // the stream's own: TCP gives up, say
+		werr.Kind = Timeout // a deadline that is not the engine's
 	}
 	c.werr = werr
 	if c.err == nil {
