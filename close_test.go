@@ -485,29 +485,3 @@ func fetchErr(c *Conn, req *Request) error {
 	_, err := fetch(c, req)
 	return err
 }
-
-// The write for those behind a response that says close is cut off, and costs nothing else,
-// also where it goes on in the name of one whose own response has ended.
-func TestWriteBehindCloseOfOneWhoEnded(t *testing.T) {
-	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.warm()
-		r.s.setWindow(3)
-		z := r.begin(context.Background(), get("/z")) // it is in its write, by runSoon
-		x := r.begin(context.Background(), get("/x"))
-		r.s.setWindow(30)
-		synctest.Wait() // /z is out, and /x is being written
-		y := r.begin(context.Background(), get("/y"))
-		r.serve("/z")
-		r.await(z)
-		r.got(z, "/z")
-		r.s.setWindow(2*len("GET /z HTTP/1.1\r\nHost: x\r\n\r\n") + 3)
-		synctest.Wait() // and now /y
-		r.await(x)
-		r.await(y)
-		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n/x")
-		r.failed(y, Closed, SentPart)
-		r.raw("/x")
-		r.got(x, "/x/x")
-		r.dead()
-	})
-}

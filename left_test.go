@@ -146,3 +146,14 @@ func TestDesertedForGood(t *testing.T) {
 		})
 	}
 }
+
+// Who reads so waits no longer than the HeadTimeout of the response that it reads.
+func TestHeadTimeoutBehindAbandoned(t *testing.T) {
+	inBubble(t, Config{Depth: 4, HeadTimeout: time.Minute}, false, func(r *rig) {
+		r.deserted()
+		p := r.begin(context.Background(), posting("/p"))
+		time.Sleep(2 * time.Minute)
+		r.failed(p, Timeout, SentNothing)
+		r.dead()
+	})
+}

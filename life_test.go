@@ -1,12 +1,10 @@
 package h1
 
-// life_test.go: the ends of exchanges that meet one another: who waits behind an abandoned
-// response, who writes for others when theirs is over, a body whose response has ended.
+// life_test.go: the ends of exchanges that meet one another: who reads what another has left,
+// who writes for others when theirs is over, a body whose response has ended.
 
 import (
 	"context"
-	"io"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,44 +14,6 @@ import (
 
 func put(target, body string) *Request {
 	return &Request{Method: "PUT", Target: target, Host: "x", Body: strings.NewReader(body)}
-}
-
-// A request that may not stand behind others waits for responses that nobody reads any more.
-// It reads them itself.
-func TestWaitBehindAbandoned(t *testing.T) {
-	for _, plain := range []bool{false, true} {
-		for _, early := range []bool{false, true} { // in line before the last that is wanted has ended, or after
-			inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
-				r.warm()
-				a := r.begin(context.Background(), get("/a"))
-				b := r.begin(context.Background(), get("/b"))
-				r.await(a)
-				b.x.Cancel()
-				post := get("/p")
-				post.Method = "POST"
-				var p *call
-				if early {
-					p = r.begin(context.Background(), post)
-				}
-				r.serve("/a")
-				r.got(a, "/a")
-				if !early {
-					p = r.begin(context.Background(), post)
-				}
-				r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
-				synctest.Wait()
-				r.raw("/b")
-				synctest.Wait()
-				if !p.sent.Load() {
-					t.Fatalf("the request waits: %v, over %v, %v", r.c.State(), p.over.Load(), r.c.Err())
-				}
-				r.serve("/p")
-				r.await(p)
-				r.got(p, "/p")
-				r.alive()
-			})
-		}
-	}
 }
 
 const getHead = len("GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -174,20 +134,6 @@ func TestPushFailsAfterResponse(t *testing.T) {
 	}
 }
 
-// A goroutine may end in the caller's Body also where that is read by the engine's.
-func TestBodyDeserts(t *testing.T) {
-	inBubble(t, Config{}, false, func(r *rig) {
-		body := io.MultiReader(deserter{runtime.Goexit}) // no Len
-		k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Body: body})
-		r.await(k)
-		synctest.Wait()
-		if !k.over.Load() {
-			t.Fatalf("the exchange hangs: %v", r.c.State())
-		}
-		r.dead()
-	})
-}
-
 // A countedContext counts the callbacks that wait for its end.
 type countedContext struct {
 	context.Context
@@ -260,78 +206,6 @@ func TestNoTimerWhileIdle(t *testing.T) {
 			r.alive()
 		})
 	}
-}
-
-// That can be ended as any wait in line: it leaves, and what nobody wants is another's to read.
-func TestEndedBehindAbandoned(t *testing.T) {
-	for name, end := range map[string]struct {
-		f    func(r *rig, cancel func())
-		kind Kind
-	}{
-		"context":  {func(r *rig, cancel func()) { cancel() }, Canceled},
-		"Deadline": {func(*rig, func()) { time.Sleep(time.Minute) }, Timeout},
-		"Close":    {func(r *rig, _ func()) { r.c.Close() }, Closed},
-		"Shutdown": {func(r *rig, _ func()) { r.c.Shutdown(context.Background()) }, Closed},
-		"EOF":      {func(r *rig, _ func()) { r.s.fail(io.EOF) }, Incomplete},
-		"MaxDrain": {func(r *rig, _ func()) { r.raw(strings.Repeat("x", 200)) }, Closed},
-	} {
-		for _, plain := range []bool{false, true} {
-			inBubble(t, Config{Depth: 4, MaxDrain: 100}, plain, func(r *rig) {
-				r.warm()
-				a := r.begin(context.Background(), get("/a"))
-				b := r.begin(context.Background(), get("/b"))
-				r.await(a)
-				b.x.Cancel()
-				r.serve("/a")
-				r.got(a, "/a")
-				post := get("/p")
-				post.Method = "POST"
-				if name == "Deadline" {
-					post.Deadline = time.Now().Add(time.Minute)
-				}
-				ctx, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				p := r.begin(ctx, post)
-				k := r.begin(context.Background(), get("/k")) // behind it in line
-				r.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1f4\r\n")
-				synctest.Wait()
-				end.f(r, cancel)
-				r.failed(p, end.kind, SentNothing)
-				if r.c.Err() == nil { // it was spared: then k is in its place
-					r.c.mu.Lock()
-					spared := k.sent.Load() && r.c.reader == nil && !plain
-					r.c.mu.Unlock()
-					if !spared {
-						t.Errorf("%s: /k waits: %v", name, r.c.State())
-					}
-				} else {
-					r.dead()
-				}
-			})
-			if t.Failed() {
-				t.Fatalf("%s, plain %v", name, plain)
-			}
-		}
-	}
-}
-
-// Nor does it wait longer than the HeadTimeout of the response that it reads.
-func TestHeadTimeoutBehindAbandoned(t *testing.T) {
-	inBubble(t, Config{Depth: 4, HeadTimeout: time.Minute}, false, func(r *rig) {
-		r.warm()
-		a := r.begin(context.Background(), get("/a"))
-		b := r.begin(context.Background(), get("/b"))
-		r.await(a)
-		b.x.Cancel()
-		r.serve("/a")
-		r.got(a, "/a")
-		post := get("/p")
-		post.Method = "POST"
-		p := r.begin(context.Background(), post)
-		time.Sleep(2 * time.Minute)
-		r.failed(p, Timeout, SentNothing)
-		r.dead()
-	})
 }
 
 // A response that one after the other begins to read, and leaves, is read to its end by a
