@@ -330,7 +330,7 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 			Err: errors.New("Wait was called before")}
 	}
 	defer x.c.unlock()
-	if ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
+	if e.err == nil && ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
 		e.wait.ctx = ctx
 		e.wait.stop = context.AfterFunc(ctx, e.wait.done)
 		defer x.waited()
