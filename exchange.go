@@ -73,6 +73,7 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q asked) *exchange
 	if c.br != nil && c.br.spare != nil {
 		e = c.br.spare
 		c.br.spare = e.next
+		c.br.kept--
 	} else {
 		e, _ = exchanges.Get().(*exchange)
 	}
@@ -121,8 +122,9 @@ func (e *exchange) release() {
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}
 	}
-	if c.br != nil {
+	if c.br != nil && c.br.kept < mostKept {
 		e.next, c.br.spare = c.br.spare, e
+		c.br.kept++
 	} else {
 		e.next = nil
 		exchanges.Put(e)

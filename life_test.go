@@ -274,6 +274,34 @@ func TestWaitTwiceLetsGo(t *testing.T) {
 	})
 }
 
+// What a crowd in line has used is not kept with one read buffer, which may be lent for ever.
+func TestCrowdIsNotKept(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		var ks []*call
+		for range 3 * mostKept {
+			ks = append(ks, r.begin(context.Background(), get("/")))
+		}
+		most := 0
+		for _, k := range ks {
+			r.await(k)
+			r.serve("/")
+			r.got(k, "/")
+			if br := r.c.br; br != nil {
+				n := 0
+				for e := br.spare; e != nil; e = e.next {
+					n++
+				}
+				if most = max(most, n); n != br.kept {
+					t.Fatalf("%d are kept, and counted as %d", n, br.kept)
+				}
+			}
+		}
+		if most != mostKept {
+			t.Errorf("%d exchanges were kept", most)
+		}
+	})
+}
+
 // Nothing runs while a connection is idle, not even the timer of a deadline that was set.
 func TestNoTimerWhileIdle(t *testing.T) {
 	for _, plain := range []bool{false, true} {
