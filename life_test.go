@@ -296,7 +296,7 @@ func TestCrowdIsNotKept(t *testing.T) {
 				}
 			}
 		}
-		if most != mostKept {
+		if most > mostKept { // fewer under the race detector, where a pool forgets
 			t.Errorf("%d exchanges were kept", most)
 		}
 	})
