@@ -31,7 +31,6 @@ type Conn struct {
 	// Guarded by mu.
 	life     life
 	spoken   bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
-	closing  bool // Shutdown was called
 	timed    bool // a request has had a Deadline
 	probing  bool // the stream is being read for a probe
 	owing    bool // wbuf is to be written by the read that comes next
@@ -229,8 +228,8 @@ func (c *Conn) dropUpload() {
 // changed hands on what the state of the moment allows: it is called under mu after every
 // move, and is the only place that wakes those who wait for the state.
 func (c *Conn) changed() {
-	if c.closing && c.nextReader() == nil && c.life.w != wBody && c.life.r != rShut {
-		c.fail(nil, errShutdown)
+	if c.err != nil && c.life.n > 0 && c.nextReader() == nil { // nobody comes who would read what is due
+		c.fail(nil, c.err)
 	}
 	if c.err != nil {
 		for e := c.line.pop(); e != nil; e = c.line.pop() {
@@ -343,7 +342,6 @@ func (c *Conn) Close() error {
 // ctx ends first, it closes the stream at once and returns an error (Canceled or Timeout).
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
-	c.closing = true
 	if c.err == nil && !c.gone {
 		c.noReuse(errShutdown)
 	}

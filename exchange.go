@@ -73,6 +73,7 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q asked) *exchange
 	if c.br != nil && c.br.spare != nil {
 		e = c.br.spare
 		c.br.spare = e.next
+		c.br.kept--
 	} else {
 		e, _ = exchanges.Get().(*exchange)
 	}
@@ -121,8 +122,9 @@ func (e *exchange) release() {
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}
 	}
-	if c.br != nil {
+	if c.br != nil && c.br.kept < mostKept {
 		e.next, c.br.spare = c.br.spare, e
+		c.br.kept++
 	} else {
 		e.next = nil
 		exchanges.Put(e)
@@ -330,7 +332,7 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 			Err: errors.New("Wait was called before")}
 	}
 	defer x.c.unlock()
-	if ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
+	if e.err == nil && ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
 		e.wait.ctx = ctx
 		e.wait.stop = context.AfterFunc(ctx, e.wait.done)
 		defer x.waited()

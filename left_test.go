@@ -4,6 +4,7 @@ package h1
 
 import (
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -155,5 +156,80 @@ func TestHeadTimeoutBehindAbandoned(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		r.failed(p, Timeout, SentNothing)
 		r.dead()
+	})
+}
+
+// A connection that takes no request any more, and on which only responses are due that
+// nobody wants, is closed: nobody would come to read them.
+func TestDesertedAndLast(t *testing.T) {
+	for name, f := range map[string]func(r *rig){
+		"close said to who reads in line": func(r *rig) {
+			r.deserted()
+			k := r.begin(context.Background(), posting("/k"))
+			r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n/b")
+			r.failed(k, Closed, SentNothing)
+		},
+		"Request.Close, canceled": func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			last := get("/b")
+			last.Close = true
+			b := r.begin(context.Background(), last)
+			r.await(a)
+			b.x.Cancel()
+			r.serve("/a")
+			r.got(a, "/a")
+		},
+		"a write fails": func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			r.s.receive(1 << 20)
+			r.s.setWindow(0)
+			b := r.begin(context.Background(), get("/b"))
+			a.x.Cancel()
+			r.s.failWrites(0, io.ErrClosedPipe)
+			synctest.Wait()
+			r.await(b)
+			r.failed(b, IO, SentNothing)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				f(r)
+				r.dead()
+			})
+		})
+	}
+}
+
+// The patience of a Close, which was that of who gave up the response, does not bind who
+// reads it in line.
+func TestPatienceOfAnother(t *testing.T) {
+	inBubble(t, Config{Depth: 8, StallTimeout: time.Hour}, false, func(r *rig) {
+		a, b := r.writesOn("/a", "/b")
+		y := r.begin(context.Background(), get("/y"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		go a.resp.Body.Close()
+		synctest.Wait()
+		for _, k := range []*call{a, b, y} { // y is not written yet
+			k.x.Cancel()
+			synctest.Wait()
+		}
+		if r.c.queue.head != a.x.e || a.x.e.recv.closeBy.IsZero() || !r.c.abandoned() {
+			t.Fatal("not the state that is to be tested")
+		}
+		k := r.begin(context.Background(), posting("/k"))
+		time.Sleep(time.Second)
+		r.s.setWindow(wireWindow)
+		r.raw("/a")
+		r.serve("/b")
+		synctest.Wait()
+		r.await(k)
+		r.serve("/k")
+		r.got(k, "/k")
+		r.alive()
 	})
 }

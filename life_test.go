@@ -111,6 +111,29 @@ func TestDeadlineOfOneWhoEnded(t *testing.T) {
 	}
 }
 
+// Nor is it that of the write that goes on for a request appended after the end.
+func TestDeadlineOfOneWhoEndedBefore(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			r.s.setWindow(3)
+			req := get("/w")
+			req.Deadline = time.Now().Add(time.Second)
+			w := r.begin(context.Background(), req)
+			r.await(w)
+			r.serve("/w")
+			r.got(w, "/w")
+			x := r.begin(context.Background(), get("/x"))
+			time.Sleep(2 * time.Second)
+			r.s.setWindow(wireWindow)
+			r.await(x)
+			r.serve("/x")
+			r.got(x, "/x")
+			r.alive()
+		})
+	}
+}
+
 // An error of a pushed body is one, also where its response has ended before it.
 func TestPushFailsAfterResponse(t *testing.T) {
 	for name, push := range map[string]func(x Exchange) error{
@@ -179,6 +202,50 @@ func TestContextLetGo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A second Wait, which is a mistake, does not make the connection forget the context of the first.
+func TestWaitTwiceLetsGo(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		k := r.begin(context.Background(), get("/"))
+		one, two := &countedContext{Context: context.Background()}, &countedContext{Context: context.Background()}
+		r.awaitWith(one, k)
+		k.x.Cancel()
+		var resp Response
+		k.x.Wait(two, &resp) // before the first has left
+		r.failed(k, Canceled, SentAll)
+		if one.n.Load() != 0 || two.n.Load() != 0 {
+			t.Errorf("%d and %d callbacks wait for a context", one.n.Load(), two.n.Load())
+		}
+	})
+}
+
+// What a crowd in line has used is not kept with one read buffer, which may be lent for ever.
+func TestCrowdIsNotKept(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		var ks []*call
+		for range 3 * mostKept {
+			ks = append(ks, r.begin(context.Background(), get("/")))
+		}
+		most := 0
+		for _, k := range ks {
+			r.await(k)
+			r.serve("/")
+			r.got(k, "/")
+			if br := r.c.br; br != nil {
+				n := 0
+				for e := br.spare; e != nil; e = e.next {
+					n++
+				}
+				if most = max(most, n); n != br.kept {
+					t.Fatalf("%d are kept, and counted as %d", n, br.kept)
+				}
+			}
+		}
+		if most > mostKept { // fewer under the race detector, where a pool forgets
+			t.Errorf("%d exchanges were kept", most)
+		}
+	})
 }
 
 // Nothing runs while a connection is idle, not even the timer of a deadline that was set.

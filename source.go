@@ -115,20 +115,20 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 			until, why = t, name
 		}
 	}
+	if !e.recv.closeBy.IsZero() {
+		limit(e.recv.closeBy, whyDrain)
+	}
 	if e.inLine && c.queue.head != nil {
 		e = c.queue.head // whose response it reads, having sent nothing itself
 	}
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
 		limit(e.sent.Add(t), "HeadTimeout")
 	}
-	if t := c.cfg.StallTimeout; t > 0 && (e.inLine || e.end >= 0 && c.written >= e.end) {
+	if t := c.cfg.StallTimeout; t > 0 && e.end >= 0 && c.written >= e.end {
 		limit(time.Now().Add(t), whyStall)
 	}
 	if c.werr != nil {
 		limit(time.Now().Add(graceAfterWriteError), whyGrace)
-	}
-	if !e.recv.closeBy.IsZero() {
-		limit(e.recv.closeBy, whyDrain)
 	}
 	return until, why
 }

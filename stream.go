@@ -207,8 +207,13 @@ type reader struct {
 	from  source
 	turn  turn
 	spare *exchange // exchanges that have ended, linked by next
+	kept  int       // how many those are
 	out   *block
 }
+
+// mostKept is how many exchanges stay with a read buffer: a usual pipeline's. A crowd that
+// stood in line once is not kept for good.
+const mostKept = 16
 
 func getReader(size int, c *Conn) *reader {
 	var r *reader

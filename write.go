@@ -130,6 +130,8 @@ func (c *Conn) begin(e *exchange) *Error {
 	c.saidClose(e)
 	if !c.writing {
 		c.sendOut(e)
+	} else if w := c.writer; c.inWrite && w.recv.done && !w.by.IsZero() {
+		c.limitWrite(w) // it goes on for e
 	}
 	c.changed()
 	return e.ifUnsent()
