@@ -29,7 +29,9 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, true)
 }
 
-// TrySend is Send, but where that would wait for other exchanges it fails with NotReady.
+// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. Nor does
+// it read the responses that nobody wants any more: a request that may not stand behind those
+// is sent once Send, Do or another's Wait has read them.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, false)
 }
