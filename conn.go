@@ -234,6 +234,9 @@ func (c *Conn) changed() {
 	if c.err != nil {
 		for e := c.line.pop(); e != nil; e = c.line.pop() {
 			e.fail(c.refusal("send"))
+			if c.othersWrite(e) {
+				c.interrupt(e)
+			}
 		}
 	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.abandoned()) {
 		e.cond.Signal()

@@ -380,10 +380,10 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	return e.err != nil
 }
 
-// othersWrite reports whether e is out whole, or not in yet, and others are in flight whose
-// bytes its write moves. mu is held.
+// othersWrite reports whether a write of e's moves the bytes of others, and may end before
+// they are out: e is not in yet, or is out whole and others are in flight. mu is held.
 func (c *Conn) othersWrite(e *exchange) bool {
-	return (e.start < 0 || e.end >= 0 && c.written >= e.end) && c.kind != layered && c.dl != nil && !c.dueAlone(e)
+	return c.kind != layered && c.dl != nil && (e.start < 0 || e.end >= 0 && c.written >= e.end && !c.dueAlone(e))
 }
 
 // putBack puts bytes that a write did not take in front of those appended since. mu is held.

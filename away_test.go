@@ -1,0 +1,85 @@
+package h1
+
+// away_test.go: those whose time is over while they are in something for others, and those
+// who wait for one whose caller is away.
+
+import (
+	"context"
+	"io"
+	"testing"
+	"testing/synctest"
+)
+
+// late has the goroutine that writes what Send left in the buffer come late, or at last not.
+func (r *rig) late(late bool) {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.c.flushing = late
+}
+
+// Who is in line, and writes meanwhile what others have appended, is not kept by that write
+// once the connection takes no more requests; another goes on with the write.
+func TestRefusedWhileWritingForOthers(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.late(true)
+		a := r.begin(context.Background(), get("/a"))
+		r.s.setWindow(3)
+		k := r.begin(context.Background(), posting("/k"))
+		r.late(false)
+		if r.c.writer == nil || !r.c.inWrite || !r.c.writer.inLine {
+			t.Fatal("not the state that is to be tested")
+		}
+		over := make(chan error, 1)
+		go func() { over <- r.c.Shutdown(context.Background()) }()
+		r.failed(k, Closed, SentNothing)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.await(a)
+		r.serve("/a")
+		r.got(a, "/a")
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+		r.dead()
+	})
+}
+
+// Nor is it kept where what it writes is the rest of a body that was answered already.
+func TestCanceledWhileWritingForTheAnswered(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		body, more := io.Pipe()
+		defer more.Close()
+		put := &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: 100}
+		a := r.begin(context.Background(), put)
+		more.Write(make([]byte, 10))
+		synctest.Wait()
+		r.late(true)
+		more.Write(make([]byte, 10))
+		synctest.Wait()
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+		r.s.receive(1 << 20)
+		r.s.setWindow(3)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		k := r.begin(ctx, posting("/k"))
+		r.late(false)
+		if r.c.writer == nil || !r.c.inWrite || !r.c.writer.inLine {
+			t.Fatal("not the state that is to be tested")
+		}
+		cancel()
+		r.failed(k, Canceled, SentNothing)
+		r.s.setWindow(wireWindow)
+		more.Write(make([]byte, 80))
+		synctest.Wait()
+		if got := len(r.s.receive(1 << 20)); got != 90 {
+			t.Errorf("the server received %d bytes", got)
+		}
+		r.alive()
+	})
+}
