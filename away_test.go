@@ -6,8 +6,10 @@ package h1
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // late has the goroutine that writes what Send left in the buffer come late, or at last not.
@@ -82,4 +84,55 @@ func TestCanceledWhileWritingForTheAnswered(t *testing.T) {
 		}
 		r.alive()
 	})
+}
+
+// Who waits for the connection, and not for a response of its own, is not kept by a request
+// whose Deadline has passed while its caller was away.
+func TestDeadlineOfWhoIsAway(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, who := range []string{"Ready", "Shutdown"} {
+			for _, first := range []bool{false, true} { // who waits is first, or the request
+				for _, inBody := range []bool{false, true} {
+					inBubble(t, Config{}, plain, func(r *rig) {
+						var over atomic.Bool
+						wait := func() {
+							if who == "Ready" {
+								r.c.Ready().Wait(context.Background())
+							} else {
+								r.c.Shutdown(context.Background())
+							}
+							over.Store(true)
+						}
+						req := get("/a")
+						req.Deadline = time.Now().Add(time.Minute)
+						a := r.begin(context.Background(), req)
+						if first {
+							go wait()
+							synctest.Wait()
+						}
+						if inBody {
+							r.raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+							if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+								t.Fatal(err)
+							}
+						}
+						if !first {
+							go wait()
+						}
+						time.Sleep(time.Minute + time.Second)
+						if !over.Load() {
+							t.Errorf("%s hangs: plain %v, first %v, in body %v: %v", who, plain, first, inBody, r.c.State())
+						}
+						if inBody {
+							_, err := a.resp.Body.Read(make([]byte, 9))
+							wantError(t, err, Timeout, SentAll)
+						} else {
+							wantError(t, a.x.Wait(context.Background(), &a.resp), Timeout, SentAll)
+						}
+						r.dead()
+					})
+				}
+			}
+		}
+	}
 }

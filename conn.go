@@ -353,6 +353,7 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	var end chan struct{}
 	if !over {
 		end = c.ended()
+		c.lookOut(time.Time{})
 	}
 	c.unlock()
 	if over {

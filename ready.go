@@ -134,13 +134,19 @@ func passed(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
 // caller is not in a call, so that e would wait for nobody. mu is held.
 func (c *Conn) park(e *exchange, until time.Time) {
 	e.wakeAt = until
+	c.lookOut(until)
+	e.cond.Wait()
+	e.wakeAt = time.Time{}
+}
+
+// lookOut sees to the deadlines of those whose callers may not come back, in the name of one
+// who is about to wait for them, until a time of its own if it has one. mu is held.
+func (c *Conn) lookOut(until time.Time) {
 	if c.timed {
 		if t := c.earliest(until); !t.IsZero() {
 			c.wakeBy(t)
 		}
 	}
-	e.cond.Wait()
-	e.wakeAt = time.Time{}
 }
 
 // wakeBy sees to it that ring runs at t. One timer serves a connection: it is set to the
@@ -154,10 +160,11 @@ func (c *Conn) wakeBy(t time.Time) {
 	}
 }
 
-// stepOut sees to e's deadline where its caller may not come back, and others wait behind it:
-// the alarm was not set for it while they found it in a call. mu is held.
+// stepOut sees to e's deadline where its caller may not come back, and others wait behind it
+// or for the connection: the alarm was not set for it while they found it in a call. mu is
+// held.
 func (c *Conn) stepOut(e *exchange) {
-	if !e.by.IsZero() && (e.next != nil || c.line.head != nil) {
+	if !e.by.IsZero() && (e.next != nil || c.line.head != nil || c.ready != nil || c.end != nil) {
 		c.wakeBy(e.by)
 	}
 }
@@ -288,6 +295,7 @@ func (r Ready) Done() <-chan struct{} {
 	if c.ready == nil {
 		c.ready = make(chan struct{})
 	}
+	c.lookOut(time.Time{})
 	return c.ready
 }
 
