@@ -86,6 +86,78 @@ func TestCanceledWhileWritingForTheAnswered(t *testing.T) {
 	})
 }
 
+// A lazy stream is one whose writer is slow to wake: of the write deadlines that are set while
+// it is held it sees the last.
+type lazy struct {
+	*tap
+	hold atomic.Bool
+	last atomic.Pointer[time.Time]
+}
+
+func (s *lazy) SetWriteDeadline(t time.Time) error {
+	if s.hold.Load() {
+		s.last.Store(&t)
+		return nil
+	}
+	return s.tap.SetWriteDeadline(t)
+}
+
+// A write that a cancel is about to end is not given more time because the response of who was
+// canceled has been read meanwhile, or another request was appended.
+func TestCanceledWriterIsDrained(t *testing.T) {
+	for _, more := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			s := &lazy{tap: r.s}
+			r.c = NewConn(s, &Config{Depth: 4})
+			defer r.c.Close()
+			r.warm()
+			r.late(true)
+			req := get("/a")
+			req.Deadline = time.Now().Add(time.Hour)
+			a := r.begin(context.Background(), req)
+			r.late(false)
+			r.s.setWindow(3)
+			r.await(a) // and writes itself, then /b
+			b := r.begin(context.Background(), get("/b"))
+			r.await(b)
+			r.s.setWindow(getHead + 3)
+			synctest.Wait()
+			if r.c.writer != a.x.e || !r.c.inWrite || len(r.s.out) != getHead+3 {
+				t.Fatal("not the state that is to be tested")
+			}
+			s.hold.Store(true)
+			a.x.Cancel()
+			r.serve("/a")
+			synctest.Wait()
+			if r.c.queue.head != b.x.e {
+				t.Fatal("the response of /a was not read")
+			}
+			want := "GET /a;GET /b;"
+			var k *call
+			if more {
+				k = r.begin(context.Background(), get("/k"))
+				want += "GET /k;"
+			}
+			s.hold.Store(false)
+			s.SetWriteDeadline(*s.last.Load())
+			r.failed(a, Canceled, SentAll)
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			if got := r.took(); got != want {
+				t.Errorf("the server received %q", got)
+			}
+			r.serve("/b")
+			r.got(b, "/b")
+			if more {
+				r.await(k)
+				r.serve("/k")
+				r.got(k, "/k")
+			}
+			r.alive()
+		})
+	}
+}
+
 // Who waits for the connection, and not for a response of its own, is not kept by a request
 // whose Deadline has passed while its caller was away.
 func TestDeadlineOfWhoIsAway(t *testing.T) {

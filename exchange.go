@@ -237,7 +237,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 // owns the reception. mu is held.
 func (c *Conn) interrupt(e *exchange) {
 	if c.writer == e && c.inWrite {
-		c.spoiltW = true
+		c.spoiltW, e.up.until = true, longAgo
 		c.dl.SetWriteDeadline(longAgo)
 	}
 	if c.reader == e && c.inRead {

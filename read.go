@@ -423,8 +423,8 @@ func (c *Conn) finish(e *exchange) {
 		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
 	}
 	c.queue.pop()
-	if c.writer == e && c.inWrite && !e.by.IsZero() {
-		c.limitWrite(e) // it goes on for those behind
+	if c.writer == e && c.inWrite {
+		c.writesOn(e)
 	}
 	if c.br.Size() > c.cfg.ReadBuffer { // it grew, for this response
 		if needed := max(c.cfg.ReadBuffer, c.br.Buffered()); class(needed) < class(c.br.Size()) {

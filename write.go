@@ -132,8 +132,8 @@ func (c *Conn) begin(e *exchange) *Error {
 	c.saidClose(e)
 	if !c.writing {
 		c.sendOut(e)
-	} else if w := c.writer; c.inWrite && w.recv.done && !w.by.IsZero() {
-		c.limitWrite(w) // it goes on for e
+	} else if w := c.writer; c.inWrite && w.recv.done {
+		c.writesOn(w)
 	}
 	c.changed()
 	return e.ifUnsent()
@@ -474,6 +474,14 @@ func (c *Conn) limitWrite(e *exchange) {
 	case c.spoiltW:
 		c.spoiltW = false
 		c.dl.SetWriteDeadline(time.Time{})
+	}
+}
+
+// writesOn takes the Deadline of e, whose response has ended, from the write under way in its
+// name, which goes on for those behind; not from one that is to end: see interrupt. mu is held.
+func (c *Conn) writesOn(e *exchange) {
+	if !e.by.IsZero() && !e.up.until.Equal(longAgo) {
+		c.limitWrite(e)
 	}
 }
 
