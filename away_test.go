@@ -158,6 +158,36 @@ func TestCanceledWriterIsDrained(t *testing.T) {
 	}
 }
 
+// A request of which nothing was taken yet, and which reads what is due in front of it, leaves
+// nobody behind where only Close ends that read.
+func TestCanceledDrainerUnwritten(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 8}, plain, func(r *rig) {
+			a, b := r.writesOn("/a", "/b")
+			e := r.begin(context.Background(), get("/e"))
+			a.x.Cancel()
+			b.x.Cancel()
+			r.await(e)
+			if r.c.reader != e.x.e || !r.c.inRead || e.x.e.start < r.c.taken {
+				t.Fatal("not the state that is to be tested")
+			}
+			k := r.begin(context.Background(), get("/k"))
+			e.x.Cancel()
+			r.failed(e, Canceled, SentNothing)
+			r.await(k)
+			if plain {
+				r.failed(k, Closed, SentNothing)
+				r.dead()
+				return
+			}
+			r.s.setWindow(wireWindow)
+			r.serve("/a", "/b", "/k")
+			r.got(k, "/k")
+			r.alive()
+		})
+	}
+}
+
 // Who waits for the connection, and not for a response of its own, is not kept by a request
 // whose Deadline has passed while its caller was away.
 func TestDeadlineOfWhoIsAway(t *testing.T) {

@@ -236,7 +236,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 // interrupt ends what e's goroutine is in, if anything; it then leaves by itself, for it
 // owns the reception. mu is held.
 func (c *Conn) interrupt(e *exchange) {
-	if c.writer == e && c.inWrite {
+	if c.writer == e && c.inWrite && c.othersWrite(e) {
 		c.spoiltW, e.up.until = true, longAgo
 		c.dl.SetWriteDeadline(longAgo)
 	}

@@ -641,8 +641,11 @@ func (c *Conn) takeBack(e *exchange) bool {
 // mayUnread reports whether e can leave although somebody reads: that is not for e, or it
 // is e's own goroutine, which can be told, and nothing has come. mu is held.
 func (c *Conn) mayUnread(e *exchange) bool {
-	if c.reader == nil || c.queue.head != e {
+	switch {
+	case c.reader == e && c.inRead && c.dl == nil:
+		return false // only Close ends its read, be that of a response in front
+	case c.reader == nil || c.queue.head != e:
 		return true
 	}
-	return c.reader == e && !e.seen && !(c.inRead && c.dl == nil)
+	return c.reader == e && !e.seen
 }
