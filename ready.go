@@ -128,7 +128,7 @@ func errNotReady(op string) *Error {
 }
 
 // passed reports whether a deadline is set and has passed.
-func passed(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
+func passed(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
 
 // park waits for e.cond, or until a deadline: e's own, or that of one in front whose
 // caller is not in a call, so that e would wait for nobody. mu is held.
