@@ -445,3 +445,11 @@ func TestBodyOfNoResponse(t *testing.T) {
 		}
 	})
 }
+
+// The zero Ready waits for nothing and never says yes.
+func TestReadyOfNoConn(t *testing.T) {
+	var r Ready
+	<-r.Done()
+	wantError(t, r.Err(), Closed, SentNothing)
+	wantError(t, r.Wait(context.Background()), Closed, SentNothing)
+}

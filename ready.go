@@ -273,8 +273,11 @@ func (c *Conn) handOn() {
 }
 
 // A Ready is a future: it says when a request would be admitted. It is a value, and
-// reserves nothing: Send waits for its turn in any case, first come first served.
+// reserves nothing: Send waits for its turn in any case, first come first served. The zero
+// Ready is that of no connection, which takes no requests: Closed.
 type Ready struct{ c *Conn }
+
+var errNoConn = &Error{Kind: Closed, Op: "ready", Offset: -1, Err: errors.New("no connection's Ready")}
 
 // Ready returns the future of the next admission of a request that is idempotent and has
 // no body.
@@ -287,6 +290,9 @@ var past = func() chan struct{} { c := make(chan struct{}); close(c); return c }
 // be: Err then says which.
 func (r Ready) Done() <-chan struct{} {
 	c := r.c
+	if c == nil {
+		return past
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.line.head == nil && c.admits(&plain) == admitted {
@@ -323,6 +329,9 @@ func (r Ready) Wait(ctx context.Context) error {
 // would have to wait, and the connection's Err if it takes none any more.
 func (r Ready) Err() error {
 	c := r.c
+	if c == nil {
+		return errNoConn
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
