@@ -359,3 +359,35 @@ func TestFirstComeFirstServedAfterFlush(t *testing.T) {
 		}
 	})
 }
+
+// Who would send a body behind requests that are not written yet is not kept by their write:
+// not where only the end of the connection ends that.
+func TestCanceledBehindSlowWrite(t *testing.T) {
+	for _, kind := range []streamKind{opaque, layered} {
+		inBubble(t, Config{Depth: 8}, kind == opaque, func(r *rig) {
+			r.c.kind = kind
+			r.warm()
+			r.s.setWindow(3)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			a, err := r.c.Send(context.Background(), get("/a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := &call{}
+			go func() {
+				k.x, k.err = r.c.Send(ctx, put("/b", "body"))
+				k.over.Store(true)
+			}()
+			synctest.Wait()
+			cancel()
+			r.failed(k, Canceled, SentNothing)
+			r.s.setWindow(wireWindow)
+			r.serve("/a")
+			ka := &call{x: a}
+			r.await(ka)
+			r.got(ka, "/a")
+			r.alive()
+		})
+	}
+}

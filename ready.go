@@ -64,14 +64,17 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	if turn == never {
 		return c.refusal("send")
 	}
-	first := e.q.body != bodyNone && c.pending() && !c.writing // it writes for others first
-	if !wait && !first {
+	behind := e.q.body != bodyNone && c.pending() && !c.writing // those are to be written first
+	if !wait && !(behind && c.cutsWrites()) {
 		return errNotReady("send")
 	}
 	e.inLine = true
 	c.line.push(e)
-	if first {
+	switch {
+	case behind && c.cutsWrites():
 		c.flushAll(e)
+	case behind: // its caller could not be let go of that write
+		c.runLater()
 	}
 	for wait && !c.outOfLine(e) {
 		if c.line.head == e && c.abandoned() {

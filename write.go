@@ -383,8 +383,12 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 // othersWrite reports whether a write of e's moves the bytes of others, and may end before
 // they are out: e is not in yet, or is out whole and others are in flight. mu is held.
 func (c *Conn) othersWrite(e *exchange) bool {
-	return c.kind != layered && c.dl != nil && (e.start < 0 || e.end >= 0 && c.written >= e.end && !c.dueAlone(e))
+	return c.cutsWrites() && (e.start < 0 || e.end >= 0 && c.written >= e.end && !c.dueAlone(e))
 }
+
+// cutsWrites reports whether a write can be ended without the connection: by a deadline,
+// where the stream then says how far it came.
+func (c *Conn) cutsWrites() bool { return c.kind != layered && c.dl != nil }
 
 // putBack puts bytes that a write did not take in front of those appended since. mu is held.
 func (c *Conn) putBack(rest []byte) {
