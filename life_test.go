@@ -391,3 +391,43 @@ func TestCanceledBehindSlowWrite(t *testing.T) {
 		})
 	}
 }
+
+// Who is to read does not wait for the server to take the requests of others: it may be waiting
+// for its response to be taken.
+func TestReaderNotKeptByWrite(t *testing.T) {
+	for i := range 4 {
+		plain, turned := i&1 > 0, i&2 > 0
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			r.s.setWindow(2*getHead + 3)
+			ctx := context.Background()
+			a, err := r.c.Send(ctx, get("/a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := r.c.Send(ctx, get("/b"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := r.c.Send(ctx, get("/d"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ka, kb, kd := &call{x: a}, &call{x: b}, &call{x: d}
+			first, second := ka, kb
+			if turned {
+				first, second = kb, ka
+			}
+			r.await(first) // and writes, where nobody else has begun to
+			r.await(second)
+			r.serve("/a", "/b")
+			r.got(ka, "/a")
+			r.got(kb, "/b")
+			r.s.setWindow(wireWindow)
+			r.serve("/d")
+			r.await(kd)
+			r.got(kd, "/d")
+			r.alive()
+		})
+	}
+}

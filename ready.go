@@ -72,7 +72,7 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	c.line.push(e)
 	switch {
 	case behind && c.cutsWrites():
-		c.flushAll(e)
+		c.flushAll(e, true)
 	case behind: // its caller could not be let go of that write
 		c.runLater()
 	}

@@ -65,7 +65,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	e.up.hold = e.q.expect
 	e.refs++ // until the body's end
 	if e.up.hold || e.req.Push {
-		c.flushAll(e)
+		c.flushAll(e, true)
 	}
 	if e.up.hold {
 		e.up.holdBy = time.Now().Add(c.cfg.ExpectTimeout)
@@ -194,15 +194,22 @@ func (c *Conn) endBody(e *exchange) {
 	c.must(evEnd)
 }
 
-// untaken reports whether e's head waits for its body to go out with it: nothing is read
-// before that, for it would answer nothing. mu is held.
-func (c *Conn) untaken(e *exchange) bool { return c.upload == e && e.start >= c.taken && !c.owing }
+// untaken reports whether e's head is only about to be taken by a writer, be it that it waits
+// for its body to go out with it: nothing is read before that, for it would answer nothing. mu
+// is held.
+func (c *Conn) untaken(e *exchange) bool {
+	soon := c.upload == e || c.flushing && !c.writing && c.queue.head == e
+	return soon && e.start >= c.taken && !c.owing
+}
 
 // tookHead wakes who waits for that, since the head is taken now, or about to be. mu is
 // held.
 func (c *Conn) tookHead() {
 	if c.upload != nil {
 		c.upload.cond.Signal()
+	}
+	if c.reader == nil {
+		c.handOn()
 	}
 }
 
@@ -362,7 +369,7 @@ const sendFilePiece = 4 << 20
 // limit, if there is one. (The kernel's way is not found behind two limits.) An error does
 // not tell whose it is: it is the body's where the stream, asked again, is well.
 func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *io.LimitedReader) error {
-	c.flushAll(e)
+	c.flushAll(e, true)
 	for e.up.left > 0 && !c.given(e) {
 		n := min(e.up.left, largest)
 		if e.up.left > largest {
@@ -538,7 +545,7 @@ func (c *Conn) finishBody(e *exchange) error {
 	}
 	c.endBody(e)
 	if !c.writing {
-		c.flushAll(e)
+		c.flushAll(e, true)
 	}
 	c.changed()
 	return nil
@@ -553,7 +560,7 @@ func (x Exchange) Write(p []byte) (int, error) {
 	err := x.push(false, func(c *Conn, e *exchange) error {
 		err := c.piece(e, p)
 		if err == nil && c.pending() && !c.writing {
-			c.flushAll(e)
+			c.flushAll(e, true)
 		}
 		return err
 	})

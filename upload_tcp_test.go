@@ -10,9 +10,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -328,6 +331,50 @@ func TestWriteHappensBefore(t *testing.T) {
 		}
 		if got := <-seen; got != sent {
 			t.Errorf("the server saw %d, want %d", got, sent)
+		}
+	}
+}
+
+// A server that answers one request before it reads the next does not block a pipeline that
+// is longer than the buffers between them: whoever is to read reads.
+func TestPipelineBeyondBuffers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the requests of all are there when the first writes
+	const callers = 32
+	client, server := narrowPair(t)
+	go func() {
+		in := bufio.NewReader(server)
+		for {
+			if _, err := took(in); err != nil {
+				return
+			}
+			fmt.Fprintf(server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", 1<<20, make([]byte, 1<<20))
+		}
+	}()
+	c := NewConn(client, &Config{Depth: callers})
+	defer c.Close()
+	do := func() error {
+		req := get("/x")
+		req.Header.Add("Long", strings.Repeat("x", 8<<10))
+		var resp Response
+		if err := c.Do(context.Background(), req, &resp); err != nil {
+			return err
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		if err == nil && n != 1<<20 {
+			err = fmt.Errorf("%d bytes of body", n)
+		}
+		return err
+	}
+	if err := do(); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error)
+	for range callers {
+		go func() { failed <- do() }()
+	}
+	for range callers {
+		if err := <-failed; err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -21,7 +21,8 @@ import (
 // Where Depth is more than 1, a request without a body may stay in the buffer while the
 // caller goes on to send more: it goes out when somebody waits for a response, or a moment
 // later. Until a first response has shown that the connection persists, a second Send waits:
-// a lone goroutine reads that one before it sends several.
+// a lone goroutine reads that one before it sends several. Send does not read: who sends more
+// requests alone than the stream has room for, before it waits, may wait for ever.
 //
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
@@ -149,7 +150,7 @@ func (c *Conn) sendOut(e *exchange) {
 	case c.cfg.Depth > 1 && (e.once || len(c.wbuf.b) < c.cfg.WriteBuffer):
 		c.flushSoon(e)
 	default:
-		c.flushAll(e)
+		c.flushAll(e, true)
 	}
 }
 
@@ -186,7 +187,7 @@ func (c *Conn) runSoon() {
 		e = c.line.head // waits for what is left of one that was answered before it was out whole
 	}
 	if e != nil && c.pending() && !c.writing {
-		c.flushAll(e)
+		c.flushAll(e, false)
 	}
 	c.unlock()
 }
@@ -308,8 +309,8 @@ func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 // flushAll takes and writes what was appended, until there is nothing more, in the name
 // of e. mu is held, but not while it writes. Where others are in flight it lets them run
 // once first, so that their requests go out in the same write. Where e ends meanwhile, the
-// rest is left to another: its caller is not kept.
-func (c *Conn) flushAll(e *exchange) {
+// rest is left to another: its caller is not kept, if it is that who writes (own).
+func (c *Conn) flushAll(e *exchange, own bool) {
 	c.writing = true
 	before := e.err
 	e.refs++ // a response may end before the write that it answers has returned
@@ -323,7 +324,7 @@ func (c *Conn) flushAll(e *exchange) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
-	for c.pending() && c.mayWrite() && e.err == before {
+	for c.pending() && c.mayWrite() && e.err == before && !(own && c.leaves(e)) {
 		out := c.wbuf
 		c.take(len(out.b))
 		if c.wbuf, c.spare = c.spare, nil; c.wbuf == nil && c.life.n > 1 {
@@ -349,6 +350,18 @@ func (c *Conn) flushAll(e *exchange) {
 	if c.pending() && c.mayWrite() {
 		c.runLater()
 	}
+}
+
+// alwaysFits is how much a socket and its peer take between them while the peer reads nothing:
+// by default any does.
+const alwaysFits = 16 << 10
+
+// leaves reports whether e's caller is not to write what is pending, since there are requests
+// behind e's that the server may take only once its response to e was: who is to read that
+// may not wait for them. mu is held.
+func (c *Conn) leaves(e *exchange) bool {
+	oldest := c.queue.head
+	return e.end >= 0 && c.appended() > e.end && (c.sock == nil || oldest != nil && c.appended()-oldest.start > alwaysFits)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
