@@ -189,6 +189,7 @@ func TestCanceledDrainerUnwritten(t *testing.T) {
 				return
 			}
 			r.s.setWindow(wireWindow)
+			synctest.Wait() // no server answers what it has not got
 			r.serve("/a", "/b", "/k")
 			r.got(k, "/k")
 			r.alive()
