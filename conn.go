@@ -18,7 +18,7 @@ import (
 
 // A Conn is the client's side of one HTTP/1.1 connection. Its methods may be called by
 // several goroutines at once. It has no goroutine of its own, but while a request body
-// that does not fit the write buffer is on its way, and for the moment after Send until
+// that does not fit the write buffer, or may not fit a socket, is on its way, and for the moment after Send until
 // what it appended is written, where Depth is more than 1.
 type Conn struct {
 	rw   io.ReadWriteCloser
@@ -110,7 +110,9 @@ func (s State) InFlight() int { return s.life.n }
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
 // elsewhere they close rw. Where rw, or what its NetConn method returns, is a
-// syscall.Conn on a Unix system, an idle connection is probed before it is written to.
+// syscall.Conn on a Unix system, an idle connection is probed before it is written to. Where
+// rw takes no more than the server reads (net.Pipe), a server must read a request's head
+// whole before it answers; bodies it need not read.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c := &Conn{rw: rw, cfg: &defaults, life: newLife()}
 	if cfg != nil {

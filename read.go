@@ -55,7 +55,7 @@ func (r *reception) left(c *Conn) int64 {
 func (c *Conn) receive(e *exchange, resp *Response) error {
 	e.waited = true
 	if e.err == nil && c.pending() && !c.writing && c.upload == nil {
-		c.flushAll(e, true)
+		c.writeOut(e)
 	}
 	for e.err == nil && (!c.turn(e) || c.untaken(e)) {
 		if passed(e.by) {
@@ -296,7 +296,7 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 		x.recv.chunks.reset(x.recv.base)
 	}
 	if flush {
-		c.flushAll(x, true)
+		c.writeOut(x)
 	}
 	if c.err != nil || c.life.n < c.cfg.Depth {
 		c.changed()

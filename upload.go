@@ -24,6 +24,7 @@ type uploading struct {
 	left   int64     // bytes of the body not yet appended; -1: unknown
 	hold   bool      // 100 (Continue) is awaited
 	holdBy time.Time // but no longer than this
+	later  bool      // all of it is appended, and pump is to write it
 	skip   bool      // a final response came instead: the body is not sent
 	busy   bool      // an Exchange.Write or CloseWrite is at work
 	ended  bool      // the body's end was appended
@@ -198,7 +199,7 @@ func (c *Conn) endBody(e *exchange) {
 // for its body to go out with it: nothing is read before that, for it would answer nothing. mu
 // is held.
 func (c *Conn) untaken(e *exchange) bool {
-	soon := c.upload == e || c.flushing && !c.writing && c.queue.head == e
+	soon := c.upload == e || e.up.later || c.flushing && !c.writing && c.queue.head == e
 	return soon && e.start >= c.taken && !c.owing
 }
 
@@ -218,7 +219,8 @@ func (c *Conn) given(e *exchange) bool {
 	return c.upload != e || e.err != nil || !c.mayWrite()
 }
 
-// runPump writes a body from Request.Body. It runs on a goroutine of its own.
+// runPump writes a body from Request.Body, or one that lies in wbuf. It runs on a goroutine of
+// its own.
 func (e *exchange) runPump() {
 	c := e.c
 	c.mu.Lock()
@@ -227,7 +229,10 @@ func (e *exchange) runPump() {
 		e.release()
 		c.unlock()
 	}()
-	if c.awaitGo(e) {
+	if e.up.later {
+		e.up.later = false
+		c.flushAll(e, false)
+	} else if c.awaitGo(e) {
 		err := c.pumpBody(e)
 		if err == nil {
 			err = c.finishBody(e)

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Send writes a request's head, and its body if that fits the write buffer and is at hand;
-// a longer or slower body is written by a goroutine while Send returns. It waits for its
+// Send writes a request's head, and its body if that is at hand, fits the write buffer and is sure
+// to find room in the stream's socket; any other body is written by a goroutine while Send returns. It waits for its
 // turn first, until ctx ends; ctx governs the exchange to the end of the response's body.
 // Where Depth is more than 1, a request without a body may stay in the buffer while the
 // caller goes on to send more: it goes out when somebody waits for a response, or a moment
@@ -150,8 +150,20 @@ func (c *Conn) sendOut(e *exchange) {
 	case c.cfg.Depth > 1 && (e.once || len(c.wbuf.b) < c.cfg.WriteBuffer):
 		c.flushSoon(e)
 	default:
-		c.flushAll(e, true)
+		c.writeOut(e)
 	}
+}
+
+// writeOut writes what was appended. A body that may wait for the server to read it is left to
+// pump: it may be answered before it is out. mu is held.
+func (c *Conn) writeOut(e *exchange) {
+	if e.q.body == bodyNone || c.fits() {
+		c.flushAll(e, true)
+		return
+	}
+	c.writing, e.up.later = true, true
+	e.refs++
+	go e.pump()
 }
 
 // flushSoon sees to it that what was appended is written should nobody come first: by a
@@ -242,20 +254,16 @@ func (c *Conn) payOwed(e *exchange) error {
 	if e.err != nil { // it was taken back, or the connection has ended
 		return e.err
 	}
-	c.owing = false
-	if c.upload == e {
-		c.payBody(e)
-	} else if out := c.wbuf; c.pending() {
-		unsent := out.b[max(0, c.written-e.start):]
-		c.taken = c.written + int64(len(unsent))
-		c.wbuf = nil
-		err := c.write(e, unsent)
-		c.keepBlock(out)
-		if err != nil {
-			c.writeFailed(e, err)
-		}
+	c.owing, c.writing = false, false
+	switch behind := c.keepUnsent(e); {
+	case c.upload == e:
+		e.up.whole = e.up.whole[behind:]
+		e.up.left = int64(len(e.up.whole))
+		e.refs++ // until the body's end
+		go e.pump()
+	case c.pending():
+		c.writeOut(e)
 	}
-	c.writing = false
 	if e.err != nil {
 		c.sentOut()
 		return e.err
@@ -265,16 +273,14 @@ func (c *Conn) payOwed(e *exchange) error {
 	return nil
 }
 
-// payBody gives pump what one turn has left of a head and its body. mu is held.
-func (c *Conn) payBody(e *exchange) {
-	sent := int(c.written - e.start)
+// keepUnsent leaves in wbuf what one turn did not write of it, and returns how much it wrote
+// of the body behind that. mu is held.
+func (c *Conn) keepUnsent(e *exchange) (behind int) {
+	sent := len(c.wbuf.b) + len(e.up.whole) - int(c.taken-c.written)
 	head := min(sent, len(c.wbuf.b))
 	c.wbuf.b = append(c.wbuf.b[:0], c.wbuf.b[head:]...)
 	c.taken = c.written
-	e.up.whole = e.up.whole[sent-head:]
-	e.up.left = int64(len(e.up.whole))
-	e.refs++ // until the body's end
-	go e.pump()
+	return sent - head
 }
 
 // saidClose ends reuse after a request that says close, and tells those in line, who need
@@ -320,7 +326,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		runtime.Gosched()
 		c.mu.Lock()
 	}
-	if c.cfg.Depth > 1 && passed(e.by) && e.err == nil && c.takeBack(e) {
+	if (c.cfg.Depth > 1 || !own) && passed(e.by) && e.err == nil && c.takeBack(e) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
@@ -360,8 +366,14 @@ const alwaysFits = 16 << 10
 // behind e's that the server may take only once its response to e was: who is to read that
 // may not wait for them. mu is held.
 func (c *Conn) leaves(e *exchange) bool {
+	return e.end >= 0 && c.appended() > e.end && !c.fits()
+}
+
+// fits reports whether the stream surely takes all that is in flight, be it that the server reads
+// none of it. mu is held.
+func (c *Conn) fits() bool {
 	oldest := c.queue.head
-	return e.end >= 0 && c.appended() > e.end && (c.sock == nil || oldest != nil && c.appended()-oldest.start > alwaysFits)
+	return c.sock != nil && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
