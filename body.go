@@ -122,8 +122,12 @@ func (b *body) Read(p []byte) (int, error) {
 
 // drainTime bounds how long Close reads on to save a connection: a body whose next bytes
 // are not on their way is not worth waiting for, and a stream of events never ends. It is
-// what net/http allows for the same purpose.
+// what net/http allows for the same purpose. Where others wait behind, it is theirs to read
+// on, and to say for how long.
 const drainTime = 50 * time.Millisecond
+
+// errTheirs ends what Close reads where that is for others.
+var errTheirs = &Error{Kind: Canceled, Op: "read body", Offset: -1, Err: errors.New("the body was closed")}
 
 // Close gives up what was not read. It may be called again, and while another goroutine
 // reads: that read then fails with Canceled.
@@ -139,7 +143,7 @@ func (b *body) Close() error {
 	case b.err != nil || e.id.Load() != b.id || e.err != nil:
 		return nil
 	case e.inUse:
-		c.cancel(e, &Error{Kind: Canceled, Op: "read body", Offset: -1, Err: errors.New("the body was closed")})
+		c.cancel(e, errTheirs)
 		return nil
 	}
 	b.err = errClosed
@@ -150,6 +154,9 @@ func (b *body) Close() error {
 	switch {
 	case err == nil && c.reader == e && c.life.r == rBody: // also if it was canceled meanwhile
 		c.finish(e)
+	case e.err == nil && !c.dueAlone(e) && (err == errTheirs || err.Kind == Timeout && e.recv.why == whyDrain):
+		c.giveUp(e, errTheirs)
+		c.leave(e)
 	case e.err == nil:
 		why := *errUnread
 		why.Err = err

@@ -110,6 +110,7 @@ func (e *exchange) release() {
 	c := e.c
 	e.id.Add(1)
 	e.c, e.req, e.ctx, e.stop = nil, nil, nil, nil
+	e.cond.L, e.wake.L = nil, nil // they hold c
 	e.wait.ctx = nil
 	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once = false, false, false, false, false, false, false
 	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}

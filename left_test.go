@@ -233,3 +233,77 @@ func TestPatienceOfAnother(t *testing.T) {
 		r.alive()
 	})
 }
+
+// A body closed before it is there whole is read on by who waits behind it, for as long as it
+// takes: neither is kept waiting by Close, nor ended by its patience.
+func TestClosedBodySparesThoseBehind(t *testing.T) {
+	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+	for i := range 8 {
+		plain, late, away := i&1 > 0, i&2 > 0, i&4 > 0
+		if plain && late {
+			continue // only Close ends a read there
+		}
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			var b *call
+			if !late {
+				b = r.begin(context.Background(), get("/b"))
+			}
+			r.raw(chunked)
+			var resp Response
+			if err := a.x.Wait(context.Background(), &resp); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := resp.Body.Read(make([]byte, 2)); err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			closed := make(chan time.Duration, 1)
+			go func() {
+				resp.Body.Close()
+				closed <- time.Since(start)
+			}()
+			synctest.Wait()
+			if late {
+				b = r.begin(context.Background(), get("/b"))
+			}
+			if !away {
+				r.await(b)
+			}
+			if took := <-closed; !late && took != 0 || late && took != drainTime {
+				t.Errorf("plain %v, late %v: Close took %v", plain, late, took)
+			}
+			time.Sleep(time.Hour)
+			r.raw("4\r\nmore\r\n0\r\n\r\n")
+			r.serve("/b")
+			if away {
+				r.await(b)
+			}
+			r.got(b, "/b")
+			wantError(t, a.x.Wait(context.Background(), &resp), Canceled, SentAll)
+			r.alive()
+		})
+	}
+}
+
+// What is at hand of a closed body needs nobody else.
+func TestClosedBodyAtHand(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n\r\n" + answer("/b"))
+		var resp Response
+		if err := a.x.Wait(context.Background(), &resp); err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := r.c.State().String(); got != "wIdle rHead reuse n=1" {
+			t.Errorf("state is %s", got)
+		}
+		r.await(b)
+		r.got(b, "/b")
+		r.alive()
+	})
+}

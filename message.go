@@ -177,8 +177,9 @@ type Response struct {
 	Close bool
 	// Body is never nil after a call that returned no error, and also an io.WriterTo. It
 	// must be read to io.EOF or closed before the next response can be read. Close saves
-	// the connection where at most MaxDrain bytes have to be read for it, and ends it
-	// elsewhere. Reads fail with Incomplete, BadChunk, BadField, TooLarge, Timeout,
+	// the connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
+	// ends it elsewhere; where others are in flight behind, they read those, in their own
+	// time. Reads fail with Incomplete, BadChunk, BadField, TooLarge, Timeout,
 	// Canceled or IO. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.

@@ -165,6 +165,7 @@ func (c *Conn) Watch(ctx context.Context) error {
 		case c.gone || c.life.r == rShut:
 			return c.reason()
 		case c.sock == nil || c.dl == nil || w.parked || c.probing || c.reader != nil || !c.life.idle():
+			c.lookOut(time.Time{})
 			w.left.Wait()
 		default:
 			c.parkWatch(w)

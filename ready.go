@@ -167,7 +167,7 @@ func (c *Conn) wakeBy(t time.Time) {
 // or for the connection: the alarm was not set for it while they found it in a call. mu is
 // held.
 func (c *Conn) stepOut(e *exchange) {
-	if !e.by.IsZero() && (e.next != nil || c.line.head != nil || c.ready != nil || c.end != nil) {
+	if !e.by.IsZero() && (e.next != nil || c.line.head != nil || c.ready != nil || c.end != nil || c.watch != nil) {
 		c.wakeBy(e.by)
 	}
 }

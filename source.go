@@ -68,6 +68,9 @@ func (c *Conn) beginRead() error {
 	if e.err != nil {
 		return e.err
 	}
+	if !e.recv.closeBy.IsZero() && !c.dueAlone(e) {
+		return errTheirs
+	}
 	c.limitRead(e)
 	c.inRead = true
 	return nil

@@ -276,6 +276,42 @@ func TestDeadlineAnywhere(t *testing.T) {
 	}
 }
 
+// A deadline is kept where the caller has gone away, if anybody watches the connection.
+func TestDeadlineWatched(t *testing.T) {
+	for i := range 8 {
+		plain, first, head := i&1 > 0, i&2 > 0, i&4 > 0
+		inBubble(t, Config{}, plain, func(r *rig) {
+			start, watched := time.Now(), make(chan error, 1)
+			watch := func() {
+				go func() { watched <- r.c.Watch(context.Background()) }()
+				synctest.Wait()
+			}
+			if first {
+				watch()
+			}
+			req := get("/")
+			req.Deadline = start.Add(time.Second)
+			x, err := r.c.Send(context.Background(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if head {
+				r.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+				if err := x.Wait(context.Background(), &Response{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !first {
+				watch()
+			}
+			if err := <-watched; err.(*Error).Kind != Timeout || time.Since(start) != time.Second {
+				t.Errorf("first %v, head %v: %v after %v", first, head, err, time.Since(start))
+			}
+			r.dead()
+		})
+	}
+}
+
 // ExpectTimeout is how long a body is held back for 100 (Continue).
 func TestExpectTimeout(t *testing.T) {
 	for _, timeout := range []time.Duration{0, time.Minute} {

@@ -378,3 +378,30 @@ func TestPipelineBeyondBuffers(t *testing.T) {
 		}
 	}
 }
+
+// A server that has not read the body is heard also with a body in a large write buffer, on sockets that hold less of it.
+func TestEarlyResponseOnNarrowSocket(t *testing.T) {
+	for _, once := range []bool{true, false} {
+		client, server := narrowPair(t)
+		c := NewConn(client, &Config{WriteBuffer: 256 << 10})
+		go func() {
+			readHead(server)
+			io.WriteString(server, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		}()
+		req := &Request{Method: "POST", Host: "x", Body: strings.NewReader(strings.Repeat("x", 200<<10))}
+		req.Deadline = time.Now().Add(tcpHang)
+		var resp Response
+		var err error
+		if once {
+			err = c.Do(context.Background(), req, &resp)
+		} else if x, bad := c.Send(context.Background(), req); bad != nil {
+			err = bad
+		} else {
+			err = x.Wait(context.Background(), &resp)
+		}
+		if err != nil || resp.Status != 413 {
+			t.Errorf("once %v: got %d, %v", once, resp.Status, err)
+		}
+		c.Close()
+	}
+}

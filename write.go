@@ -373,7 +373,7 @@ func (c *Conn) leaves(e *exchange) bool {
 // none of it. mu is held.
 func (c *Conn) fits() bool {
 	oldest := c.queue.head
-	return c.sock != nil && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
+	return c.kind != opaque && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
