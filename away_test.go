@@ -116,7 +116,7 @@ func TestCanceledWriterIsDrained(t *testing.T) {
 		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 			s := &lazy{tap: r.s}
 			r.c = NewConn(s, &Config{Depth: 4})
-			r.c.sock = quietSocket{}
+			r.c.sock, r.c.kind = quietSocket{}, wrapped
 			defer r.c.Close()
 			r.warm()
 			r.late(true)

@@ -403,12 +403,20 @@ func (f *fifo) pop() *exchange {
 	return e
 }
 
+// remove takes e out if it is there. The first, which is the usual one, costs no walk.
 func (f *fifo) remove(e *exchange) {
-	var kept fifo
-	for x := f.pop(); x != nil; x = f.pop() {
-		if x != e {
-			kept.push(x)
-		}
+	if f.head == e {
+		f.pop()
+		return
 	}
-	*f = kept
+	for x := f.head; x != nil; x = x.next {
+		if x.next != e {
+			continue
+		}
+		if x.next = e.next; x.next == nil {
+			f.tail = x
+		}
+		e.next = nil
+		return
+	}
 }
