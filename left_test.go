@@ -307,3 +307,44 @@ func TestClosedBodyAtHand(t *testing.T) {
 		r.alive()
 	})
 }
+
+// Responses that nobody wants are read although the only one behind them is not out yet: a
+// server may want to be rid of them before it reads on.
+func TestLeftInFrontOfUnwritten(t *testing.T) {
+	for i := range 4 {
+		plain, send := i&1 > 0, i&2 > 0
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), get("/b"))
+			synctest.Wait()
+			r.s.setWindow(2*getHead + 3)
+			k := &call{}
+			if send {
+				k = r.begin(context.Background(), get("/k"))
+				r.await(k)
+			} else {
+				go func() {
+					k.err = r.c.Do(context.Background(), get("/k"), &k.resp)
+					if k.err == nil {
+						b, err := k.resp.AppendBody(nil, -1)
+						k.body, k.err = string(b), err
+					}
+					k.over.Store(true)
+				}()
+				synctest.Wait()
+			}
+			a.x.Cancel()
+			b.x.Cancel()
+			r.serve("/a", "/b")
+			synctest.Wait()
+			if got := r.c.State().InFlight(); got != 1 {
+				t.Errorf("plain %v, send %v: %d are in flight", plain, send, got)
+			}
+			r.s.setWindow(wireWindow)
+			r.serve("/k")
+			r.got(k, "/k")
+			r.alive()
+		})
+	}
+}

@@ -219,8 +219,8 @@ func (c *Conn) given(e *exchange) bool {
 	return c.upload != e || e.err != nil || !c.mayWrite()
 }
 
-// runPump writes a body from Request.Body, or one that lies in wbuf. It runs on a goroutine of
-// its own.
+// runPump writes a body from Request.Body, or what lies in wbuf. It runs on a goroutine of its
+// own.
 func (e *exchange) runPump() {
 	c := e.c
 	c.mu.Lock()

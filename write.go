@@ -154,10 +154,12 @@ func (c *Conn) sendOut(e *exchange) {
 	}
 }
 
-// writeOut writes what was appended. A body that may wait for the server to read it is left to
-// pump: it may be answered before it is out. mu is held.
+// writeOut writes what was appended. What may wait for the server to read it is left to pump,
+// if it is more than the head of the next response's request: a body may be answered before it
+// is out, and of those in front the last may leave, whose responses are e's to read then. mu is
+// held.
 func (c *Conn) writeOut(e *exchange) {
-	if e.q.body == bodyNone || c.fits() {
+	if c.fits() || e.q.body == bodyNone && c.queue.head == e {
 		c.flushAll(e, true)
 		return
 	}
