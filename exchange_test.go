@@ -2,7 +2,9 @@ package h1
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -263,4 +265,68 @@ func TestTrySendWritesForOthers(t *testing.T) {
 		}
 		r.alive()
 	})
+}
+
+// The context that Wait was given has no say once the response is there whole, be the memory of
+// its exchange another's by then.
+func TestWaitContextOfThePast(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		r.raw("HTTP/1.1 204 No Content\r\n\r\n")
+		a := r.begin(context.Background(), get("/a"))
+		r.awaitWith(ctx, a)
+		r.got(a, "")
+		b := r.begin(context.Background(), get("/b"))
+		if a.x.e != b.x.e {
+			t.Error("the memory was not used again: not the state that is to be tested")
+		}
+		cancel()
+		synctest.Wait()
+		r.serve("/b")
+		r.await(b)
+		r.got(b, "/b")
+	})
+}
+
+// Nothing of a past exchange stands in the memory that waits for the next.
+func TestExchangeMemoryIsClean(t *testing.T) {
+	for i := range 16 {
+		cfg := Config{Depth: 1 + i&1, Timing: i&2 > 0, HeadTimeout: time.Hour, StallTimeout: time.Hour}
+		inBubble(t, cfg, false, func(r *rig) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			req := posting("/a")
+			if i&4 > 0 {
+				req.Body = nil
+			}
+			if i&8 > 0 {
+				req.Deadline = time.Now().Add(time.Hour)
+			}
+			r.raw("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nA: b\r\n\r\n")
+			k := r.begin(ctx, req)
+			other, stop := context.WithCancel(ctx)
+			defer stop()
+			r.awaitWith(other, k)
+			r.got(k, "a")
+			e := k.x.e
+			if id := e.id.Load(); id == k.x.id {
+				t.Fatal("the memory is not free")
+			}
+			e.next = nil // the list of the free
+			made := &exchange{done: e.done, pump: e.pump, wait: waiting{done: e.wait.done}}
+			made.recv.head, made.recv.chunks, made.recv.spill = e.recv.head, e.recv.chunks, e.recv.spill // reset when used
+			made.id.Store(e.id.Load())
+			made.start, made.end, made.readAt, made.by, made.q = e.start, e.end, e.readAt, e.by, e.q // by newExchange, begin
+			for j, v, w := 0, reflect.ValueOf(e).Elem(), reflect.ValueOf(made).Elem(); j < v.NumField(); j++ {
+				got, want := fmt.Sprintf("%+v", v.Field(j)), fmt.Sprintf("%+v", w.Field(j))
+				name := v.Type().Field(j).Name
+				if name == "cond" || name == "wake" {
+					got, want = fmt.Sprint(v.Field(j).FieldByName("L").IsNil()), "true"
+				}
+				if got != want {
+					t.Errorf("%d: %s is %s, want %s", i, name, got, want)
+				}
+			}
+		})
+	}
 }
