@@ -5,6 +5,7 @@ package h1
 
 import (
 	"context"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -169,7 +170,14 @@ var neverDone = make(chan struct{})
 
 func (c *countedContext) AfterFunc(func()) func() bool {
 	c.n.Add(1)
-	return func() bool { c.n.Add(-1); return true }
+	var stopped atomic.Bool
+	return func() bool {
+		if stopped.Swap(true) {
+			return false
+		}
+		c.n.Add(-1)
+		return true
+	}
 }
 
 // An exchange that has ended leaves nothing with its context, whatever became of its body.
@@ -196,6 +204,47 @@ func TestContextLetGo(t *testing.T) {
 			r.await(k)
 			if !k.over.Load() || k.err != nil {
 				t.Fatalf("%s: over %v, %v", name, k.over.Load(), k.err)
+			}
+			if n := ctx.n.Load(); n != 0 {
+				t.Errorf("%s: %d callbacks wait for the context", name, n)
+			}
+		})
+	}
+}
+
+// So does one that has failed, in whatever way.
+func TestContextLetGoByFailure(t *testing.T) {
+	for name, end := range map[string]func(r *rig, k *call){
+		"cancel":     func(r *rig, k *call) { k.x.Cancel() },
+		"close":      func(r *rig, k *call) { r.c.Close() },
+		"stream":     func(r *rig, k *call) { r.s.reset() },
+		"bad":        func(r *rig, k *call) { r.raw("SSH-2.0\r\n") },
+		"closes":     func(r *rig, k *call) { r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"); r.s.fail(io.EOF) },
+		"deadline":   func(r *rig, k *call) { time.Sleep(time.Minute) },
+		"broken off": func(r *rig, k *call) { r.raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody"); r.s.fail(io.EOF) },
+	} {
+		inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+			r.warm()
+			ctx := &countedContext{Context: context.Background()}
+			var ks []*call
+			for _, req := range []*Request{get("/a"), get("/b"), get("/i"), posting("/c")} {
+				req.Deadline = time.Now().Add(time.Second)
+				k := r.begin(ctx, req)
+				if k.sent.Load() {
+					r.await(k)
+				}
+				ks = append(ks, k)
+			}
+			end(r, ks[0])
+			synctest.Wait()
+			if name == "cancel" {
+				r.c.Close()
+				synctest.Wait()
+			}
+			for i, k := range ks {
+				if !k.over.Load() {
+					t.Errorf("%s: %d is not over", name, i)
+				}
 			}
 			if n := ctx.n.Load(); n != 0 {
 				t.Errorf("%s: %d callbacks wait for the context", name, n)
