@@ -46,6 +46,9 @@ type asked struct {
 // allocated when it is fine. The fields are walked only where one of them has a meaning
 // to the engine, or may be invalid: Header has kept account of both.
 func (r *Request) check() (q asked, err *Error) {
+	if r == nil {
+		return q, badRequest("the Request is nil")
+	}
 	if r.Method != "" && !isToken(r.Method) {
 		return q, badRequest("method %.64q is not a token", r.Method)
 	}

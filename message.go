@@ -208,7 +208,10 @@ func (r *Response) Reason() []byte { return r.reason }
 // body of more than max bytes fails with TooLarge, Offset then being max, and the first max
 // bytes of it are returned with that error; max < 0 means no limit.
 func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
-	const least = 512 // as io.ReadAll: small bodies take one read
+	const least = 512  // as io.ReadAll: small bodies take one read
+	if r.Body == nil { // it was given to no call yet
+		return dst, errNoBody
+	}
 	start := len(dst)
 	for {
 		if cap(dst)-len(dst) < least {

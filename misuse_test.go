@@ -453,3 +453,22 @@ func TestReadyOfNoConn(t *testing.T) {
 	wantError(t, r.Err(), Closed, SentNothing)
 	wantError(t, r.Wait(context.Background()), Closed, SentNothing)
 }
+
+// What is nil, or was never filled, is an error and no panic.
+func TestNothingGiven(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		ctx := context.Background()
+		_, sent := r.c.Send(ctx, nil)
+		_, tried := r.c.TrySend(ctx, nil)
+		for _, err := range []error{sent, tried, r.c.Do(ctx, nil, &Response{}), r.c.Do(ctx, get("/"), nil)} {
+			wantError(t, err, BadRequest, SentNothing)
+		}
+		var resp Response
+		b, err := resp.AppendBody([]byte("a"), -1)
+		wantError(t, err, Closed, SentAll)
+		if string(b) != "a" {
+			t.Errorf("%q", b)
+		}
+		r.alive()
+	})
+}
