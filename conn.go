@@ -64,6 +64,7 @@ type Conn struct {
 	br       *reader
 	rerr     error // what a read returned along with its last bytes
 	cleanEnd bool  // the last read of data found io.EOF
+	haste    haste
 }
 
 // Stats counts what went over a connection since NewConn.

@@ -122,10 +122,20 @@ func (r *reader) runTurn(fd uintptr) bool {
 		c.mu.Lock()
 		t.wrote = c.paidOwed(t.e, max(n, 0), err)
 		c.mu.Unlock()
-		return !t.wrote
+		if !t.wrote || !c.haste.looks() {
+			return !t.wrote
+		}
+		c.haste.learn(t.read(fd))
+	} else {
+		t.read(fd)
 	}
-	t.n, t.err = retried(func() (int, error) { return syscall.Read(int(fd), t.in) })
 	return t.err != syscall.EAGAIN && t.err != syscall.EWOULDBLOCK
+}
+
+// read reads once, without waiting, and reports whether there was something.
+func (t *turn) read(fd uintptr) bool {
+	t.n, t.err = retried(func() (int, error) { return syscall.Read(int(fd), t.in) })
+	return t.n > 0
 }
 
 // awaitReadable blocks until a read would return at once, and returns the socket's error,

@@ -8,6 +8,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -252,5 +253,46 @@ func TestFileShorterThanItsLimit(t *testing.T) {
 	wantError(t, err, BodyFailed, SentPart)
 	if !errors.Is(err, errShort) || body.N != 5000 {
 		t.Errorf("%v; %d bytes are left of the limit, want 5000", err, body.N)
+	}
+}
+
+// Whether to look at once for a response goes by what the last looks have found: a server that
+// is always that fast is always looked for, and one that never is costs few looks.
+func TestHaste(t *testing.T) {
+	looks := func(h *haste, turns int, found bool) (n int) {
+		for range turns {
+			if h.looks() {
+				n++
+				h.learn(found)
+			}
+		}
+		return n
+	}
+	h := &haste{}
+	if n := looks(h, 10*lookAgain, false); n != 10 {
+		t.Errorf("%d vain looks in %d turns", n, 10*lookAgain)
+	}
+	if n := looks(h, 10*lookAgain, true); n != 9*lookAgain+1 {
+		t.Errorf("%d looks that find something, in %d turns", n, 10*lookAgain)
+	}
+	if n := looks(h, lookAgain, false); n != mostVain {
+		t.Errorf("%d vain looks after good ones", n)
+	}
+}
+
+// A response is read whole in either case, be it there at once or later.
+func TestHasteOnSocket(t *testing.T) {
+	c := NewConn(dialServer(t, echo), nil)
+	defer c.Close()
+	for i := range 300 {
+		c.haste = haste{vain: int8(i % 2), passed: 0}
+		var resp Response
+		target := fmt.Sprint("/", i)
+		if err := c.Do(context.Background(), get(target), &resp); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := resp.AppendBody(nil, -1); string(body) != target || err != nil {
+			t.Fatalf("%q, %v", body, err)
+		}
 	}
 }
