@@ -6,6 +6,7 @@ package h1
 import (
 	"context"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -246,4 +247,30 @@ func TestDeadlineOfWhoIsAway(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCancelInFlushForOthers: a request that is canceled while it writes what stands before
+// it leaves the line, and what it wrote goes on.
+func TestCancelInFlushForOthers(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(10)
+		r.c.mu.Lock()
+		r.c.flushing = true // so that the flush is left to who comes
+		r.c.mu.Unlock()
+		a := r.begin(context.Background(), get("/a"))
+		ctx, cancel := context.WithCancel(context.Background())
+		b := r.begin(ctx, &Request{Method: "POST", Host: "x", Body: strings.NewReader("hello")})
+		cancel()
+		synctest.Wait()
+		r.s.setWindow(1000)
+		r.failed(b, Canceled, SentNothing)
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+		if got := r.took(); got != "GET /a;" {
+			t.Errorf("%s was written", got)
+		}
+		r.alive()
+	})
 }

@@ -1,6 +1,6 @@
 package h1
 
-// cancel_test.go: an exchange is canceled, in each of its phases and in each of three
+// cancel_test.go: an exchange is canceled, in each of its phases and in each of four
 // ways: what its caller gets, what becomes of its neighbours and of the connection.
 
 import (
@@ -23,19 +23,25 @@ type canceler struct {
 	way   string
 	plain bool // the stream has no deadlines: a read under way can only be ended by Close
 	kind  Kind
-	ctx   context.Context
+	ctx   context.Context // Send's
+	wait  context.Context // Wait's
 	end   func(x Exchange)
+	of    *call
 }
 
 const patience = time.Minute // of a Request.Deadline
 
 func newCanceler(r *rig, way string, plain bool) *canceler {
-	k := &canceler{rig: r, way: way, plain: plain, kind: Canceled, ctx: context.Background()}
+	k := &canceler{rig: r, way: way, plain: plain, kind: Canceled, ctx: context.Background(), wait: context.Background()}
 	k.end = func(x Exchange) { x.Cancel() }
 	switch way {
-	case "context":
+	case "context", "Wait":
 		ctx, cancel := context.WithCancel(context.Background())
-		k.ctx, k.end = ctx, func(Exchange) { cancel() }
+		if k.end = func(Exchange) { cancel() }; way == "Wait" {
+			k.wait = ctx
+		} else {
+			k.ctx = ctx
+		}
 		r.Cleanup(cancel)
 	case "deadline":
 		k.kind, k.end = Timeout, func(Exchange) { time.Sleep(patience) }
@@ -49,7 +55,17 @@ func (k *canceler) victim(target string) *call {
 	if k.way == "deadline" {
 		req.Deadline = time.Now().Add(patience)
 	}
-	return k.begin(k.ctx, req)
+	k.of = k.begin(k.ctx, req)
+	return k.of
+}
+
+// await reads a response, in the victim's case under the context that may end.
+func (k *canceler) await(c *call) {
+	if c == k.of {
+		k.awaitWith(k.wait, c)
+	} else {
+		k.rig.await(c)
+	}
 }
 
 func (k *canceler) send(target string) *call { return k.begin(context.Background(), get(target)) }
@@ -142,7 +158,7 @@ var phases = []struct {
 		k.got(c, "/c")
 		k.alive()
 	}},
-	{"first, not waited for, others behind", "", func(k *canceler) {
+	{"first, not waited for, others behind", "Cancel context deadline", func(k *canceler) {
 		a, b := k.victim("/a"), k.send("/b")
 		k.await(b)
 		k.end(a.x)
@@ -229,10 +245,10 @@ var phases = []struct {
 		k.got(b, "/b")
 		k.alive()
 	}},
-	{"in a body, little left", "", inBody("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", strings.Repeat("o", 100), true)},
-	{"in a body, much left", "", inBody("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", strings.Repeat("o", 1000), false)},
-	{"in a body, chunked", "", inBody("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "3\r\nold\r\n0\r\nA: b\r\n\r\n", true)},
-	{"in a body, until close", "", inBody("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "old", false)},
+	{"in a body, little left", "Cancel context deadline", inBody("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", strings.Repeat("o", 100), true)},
+	{"in a body, much left", "Cancel context deadline", inBody("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", strings.Repeat("o", 1000), false)},
+	{"in a body, chunked", "Cancel context deadline", inBody("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "3\r\nold\r\n0\r\nA: b\r\n\r\n", true)},
+	{"in a body, until close", "Cancel context deadline", inBody("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "old", false)},
 	{"while it drains another", "", func(k *canceler) {
 		a, b, c := k.send("/a"), k.victim("/b"), k.send("/c")
 		a.x.Cancel()
@@ -280,7 +296,7 @@ func inBody(head, body string, lives bool) func(k *canceler) {
 
 func TestCancelPhases(t *testing.T) {
 	for _, phase := range phases {
-		for _, way := range []string{"Cancel", "context", "deadline"} {
+		for _, way := range []string{"Cancel", "context", "deadline", "Wait"} {
 			for _, plain := range []bool{false, true} {
 				if phase.ways != "" && !strings.Contains(phase.ways, way) {
 					continue
@@ -661,30 +677,4 @@ func TestResponseReused(t *testing.T) {
 			r.dead()
 		})
 	}
-}
-
-// TestCancelInFlushForOthers: a request that is canceled while it writes what stands before
-// it leaves the line, and what it wrote goes on.
-func TestCancelInFlushForOthers(t *testing.T) {
-	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.warm()
-		r.s.setWindow(10)
-		r.c.mu.Lock()
-		r.c.flushing = true // so that the flush is left to who comes
-		r.c.mu.Unlock()
-		a := r.begin(context.Background(), get("/a"))
-		ctx, cancel := context.WithCancel(context.Background())
-		b := r.begin(ctx, &Request{Method: "POST", Host: "x", Body: strings.NewReader("hello")})
-		cancel()
-		synctest.Wait()
-		r.s.setWindow(1000)
-		r.failed(b, Canceled, SentNothing)
-		r.serve("/a")
-		r.await(a)
-		r.got(a, "/a")
-		if got := r.took(); got != "GET /a;" {
-			t.Errorf("%s was written", got)
-		}
-		r.alive()
-	})
 }

@@ -288,6 +288,25 @@ func TestWaitContextOfThePast(t *testing.T) {
 	})
 }
 
+// Nor has it over the body.
+func TestWaitContextSparesTheBody(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		k := r.begin(context.Background(), get("/"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo")
+		if err := k.x.Wait(ctx, &k.resp); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		synctest.Wait()
+		r.raw("dy")
+		if body, err := k.resp.AppendBody(nil, -1); string(body) != "body" || err != nil {
+			t.Errorf("%q, %v", body, err)
+		}
+		r.alive()
+	})
+}
+
 // Nothing of a past exchange stands in the memory that waits for the next.
 func TestExchangeMemoryIsClean(t *testing.T) {
 	for i := range 16 {
