@@ -198,6 +198,40 @@ func TestCanceledDrainerUnwritten(t *testing.T) {
 	}
 }
 
+// Who is in line then reads on what the drainer has left.
+func TestCanceledDrainerBeforeTheLine(t *testing.T) {
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		a, b := r.writesOn("/a", "/b")
+		e := r.begin(context.Background(), get("/e"))
+		a.x.Cancel()
+		b.x.Cancel()
+		r.await(e)
+		k := r.begin(context.Background(), posting("/k"))
+		if r.c.reader != e.x.e || !r.c.inRead || e.x.e.start < r.c.taken || r.c.line.head == nil {
+			t.Fatal("not the state that is to be tested")
+		}
+		e.x.Cancel()
+		r.failed(e, Canceled, SentNothing)
+		r.serve("/a")
+		synctest.Wait()
+		if r.c.queue.head != b.x.e {
+			t.Errorf("nobody reads what is due while a write is stuck: %v", r.c.State())
+		}
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		r.serve("/b")
+		synctest.Wait()
+		r.took()
+		if !k.sent.Load() {
+			t.Fatalf("the request in line is not sent: %v", r.c.State())
+		}
+		r.serve("/k")
+		r.await(k)
+		r.got(k, "/k")
+		r.alive()
+	})
+}
+
 // Who waits for the connection, and not for a response of its own, is not kept by a request
 // whose Deadline has passed while its caller was away.
 func TestDeadlineOfWhoIsAway(t *testing.T) {
