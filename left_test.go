@@ -348,3 +348,34 @@ func TestLeftInFrontOfUnwritten(t *testing.T) {
 		})
 	}
 }
+
+// The head of a pushed request that stands behind others does not keep Send: nobody could read
+// what those in front leave.
+func TestLeftInFrontOfPushed(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			synctest.Wait()
+			r.s.setWindow(getHead + 3)
+			k := r.begin(context.Background(), &Request{Method: "PUT", Target: "/k", Host: "x", Push: true})
+			if !k.sent.Load() {
+				t.Fatal("Send waits for the server to read")
+			}
+			r.await(k)
+			a.x.Cancel()
+			r.serve("/a")
+			synctest.Wait()
+			if got := r.c.State().InFlight(); got != 1 {
+				t.Errorf("%d are in flight", got)
+			}
+			r.s.setWindow(wireWindow)
+			if err := k.x.CloseWrite(); err != nil {
+				t.Error(err)
+			}
+			r.serve("/k")
+			r.got(k, "/k")
+			r.alive()
+		})
+	}
+}

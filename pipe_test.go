@@ -6,11 +6,16 @@ package h1
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // onPipe runs f with a connection over a pipe, whose server reads each request's head, byte
@@ -24,9 +29,9 @@ func onPipe(t *testing.T, cfg Config, plain bool, serve func(server net.Conn), f
 			rw = wirePlain{client}
 		}
 		c := NewConn(rw, &cfg)
-		defer c.Close()
-		defer server.Close()
-		go serve(server)
+		served := make(chan struct{})
+		go func() { serve(server); close(served) }()
+		defer func() { c.Close(); server.Close(); <-served }()
 		f(t, c)
 	})
 }
@@ -123,5 +128,196 @@ func TestRefusedExpectOnPipe(t *testing.T) {
 				req = get("/")
 			}
 		})
+	}
+}
+
+// A pipeWorld is a server that reads no byte more than it needs, at a moment of its choice, and
+// callers of all kinds.
+type pipeWorld struct {
+	rnd *rand.Rand // the server's
+	ok  *atomic.Int32
+}
+
+// serve answers requests: before their bodies were read, after, or instead.
+func (w pipeWorld) serve(server net.Conn) {
+	defer server.Close()
+	for {
+		head, err := readHead(server)
+		if err != nil {
+			return
+		}
+		_, target, _ := strings.Cut(head, " ")
+		target, _, _ = strings.Cut(target, " ")
+		when := w.rnd.IntN(8)
+		refused := strings.Contains(head, "Expect:") && when > 2
+		if when <= 2 {
+			if strings.Contains(head, "Expect:") {
+				io.WriteString(server, "HTTP/1.1 100 Continue\r\n\r\n")
+			}
+			w.readBody(server, head)
+		}
+		w.answer(server, target, when == 7)
+		if when == 7 || refused && strings.Contains(head, "Content-Length:") {
+			return
+		}
+		if when > 2 {
+			w.readBody(server, head)
+		}
+	}
+}
+
+// answer writes a response piece by piece, and waits now and then.
+func (w pipeWorld) answer(server net.Conn, target string, last bool) {
+	body := strings.Repeat(target, 1+w.rnd.IntN(100))
+	wire := "HTTP/1.1 200 OK\r\n"
+	if last {
+		wire += "Connection: close\r\n"
+	}
+	if w.rnd.IntN(2) > 0 {
+		wire += fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+	} else {
+		wire += fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	}
+	for len(wire) > 0 {
+		n := 1 + w.rnd.IntN(len(wire))
+		io.WriteString(server, wire[:n])
+		wire = wire[n:]
+		time.Sleep(time.Duration(w.rnd.IntN(3)) * time.Millisecond)
+	}
+}
+
+// readBody reads a request's body and no byte more.
+func (w pipeWorld) readBody(server net.Conn, head string) {
+	read := func(n int64) { io.CopyN(io.Discard, server, n) }
+	if _, rest, ok := strings.Cut(head, "Content-Length: "); ok {
+		var n int64
+		fmt.Sscan(rest, &n)
+		read(n)
+		return
+	}
+	for strings.Contains(head, "chunked") {
+		var line string
+		b := make([]byte, 1)
+		for !strings.HasSuffix(line, "\r\n") {
+			if _, err := io.ReadFull(server, b); err != nil {
+				return
+			}
+			line += string(b)
+		}
+		var n int64
+		fmt.Sscanf(line, "%x", &n)
+		read(n + 2)
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// ask makes one request of some kind, and reads of its response all or some.
+func (w pipeWorld) ask(t *testing.T, c *Conn, rnd *rand.Rand) {
+	target := fmt.Sprint("/", rnd.IntN(1000))
+	req := get(target)
+	kind := rnd.IntN(7)
+	if kind > 1 {
+		req.Method = []string{"PUT", "POST"}[rnd.IntN(2)]
+		req.Body = strings.NewReader(strings.Repeat("x", rnd.IntN(2<<uint(rnd.IntN(14)))))
+		if kind&1 > 0 {
+			req.Body = io.MultiReader(req.Body)
+		}
+		if b, ok := req.Body.(*strings.Reader); kind == 5 && (!ok || b.Len() > 0) {
+			req.Header.Add("Expect", "100-continue")
+		}
+		if kind == 6 {
+			req.Body, req.Push = nil, true
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	switch rnd.IntN(8) {
+	case 0:
+		time.AfterFunc(time.Duration(rnd.IntN(20))*time.Millisecond, cancel)
+	case 1:
+		req.Deadline = time.Now().Add(time.Duration(1+rnd.IntN(20)) * time.Millisecond)
+	}
+	var resp Response
+	var err error
+	if !req.Push && rnd.IntN(2) > 0 {
+		err = c.Do(ctx, req, &resp)
+	} else {
+		var x Exchange
+		if x, err = c.Send(ctx, req); err == nil {
+			if req.Push {
+				pieces := rnd.IntN(5)
+				go push(x, pieces)
+			}
+			err = x.Wait(ctx, &resp)
+		}
+	}
+	if err != nil {
+		return
+	}
+	if rnd.IntN(4) == 0 {
+		resp.Body.Read(make([]byte, 1+rnd.IntN(50)))
+		resp.Body.Close()
+		return
+	}
+	if body, err := resp.AppendBody(nil, -1); err == nil {
+		if n := len(body) / len(target); string(body) != strings.Repeat(target, n) || n == 0 {
+			t.Errorf("%s was answered with %.100q", target, body)
+		}
+		w.ok.Add(1)
+	}
+}
+
+// push sends a body of some pieces.
+func push(x Exchange, pieces int) {
+	for range pieces {
+		if _, err := x.Write(make([]byte, 500)); err != nil {
+			return
+		}
+	}
+	x.CloseWrite()
+}
+
+// Whatever callers do on a pipe, none of them waits for ever, and each gets its own.
+func TestNoHangOnPipe(t *testing.T) {
+	rounds := uint64(300)
+	if testing.Short() || raceDetector {
+		rounds = 60
+	}
+	var ok atomic.Int32
+	for seed := range rounds {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		cfg := Config{Depth: 1 + rnd.IntN(4), WriteBuffer: 128 << rnd.IntN(6), MaxDrain: int64(rnd.IntN(3000))}
+		w := pipeWorld{rand.New(rand.NewPCG(seed, 2)), &ok}
+		onPipe(t, cfg, seed&1 > 0, w.serve, func(t *testing.T, c *Conn) {
+			var all sync.WaitGroup
+			for range 1 + rnd.IntN(6) {
+				own := rand.New(rand.NewPCG(rnd.Uint64(), 3))
+				all.Go(func() {
+					for i := 0; i < 4 && c.Err() == nil; i++ {
+						w.ask(t, c, own)
+					}
+				})
+			}
+			end := map[int]func(){
+				0: func() { c.Shutdown(context.Background()) },
+				1: func() { c.Close() },
+				2: func() { c.Ready().Wait(context.Background()) },
+			}[rnd.IntN(10)]
+			if end != nil {
+				all.Go(func() { time.Sleep(time.Duration(seed%100) * time.Millisecond); end() })
+			}
+			over := make(chan struct{})
+			go func() { all.Wait(); close(over) }()
+			select {
+			case <-over:
+			case <-time.After(time.Hour):
+				t.Fatalf("seed %d: somebody hangs: %v, Err %v", seed, c.State(), c.Err())
+			}
+		})
+	}
+	if n := uint64(ok.Load()); n < 2*rounds {
+		t.Errorf("only %d responses in %d rounds", n, rounds)
 	}
 }

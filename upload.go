@@ -65,8 +65,12 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	}
 	e.up.hold = e.q.expect
 	e.refs++ // until the body's end
-	if e.up.hold || e.req.Push {
+	switch {
+	case !e.up.hold && !e.req.Push: // pump writes the head as well
+	case c.fits() || c.queue.head == e:
 		c.flushAll(e, true)
+	default: // see writeOut
+		c.runLater()
 	}
 	if e.up.hold {
 		e.up.holdBy = time.Now().Add(c.cfg.ExpectTimeout)
