@@ -148,19 +148,19 @@ func (w pipeWorld) serve(server net.Conn) {
 		}
 		_, target, _ := strings.Cut(head, " ")
 		target, _, _ = strings.Cut(target, " ")
-		when := w.rnd.IntN(8)
-		refused := strings.Contains(head, "Expect:") && when > 2
-		if when <= 2 {
+		when := w.rnd.IntN(16)
+		refused := strings.Contains(head, "Expect:") && when > 5
+		if when <= 5 {
 			if strings.Contains(head, "Expect:") {
 				io.WriteString(server, "HTTP/1.1 100 Continue\r\n\r\n")
 			}
 			w.readBody(server, head)
 		}
-		w.answer(server, target, when == 7)
-		if when == 7 || refused && strings.Contains(head, "Content-Length:") {
+		w.answer(server, target, when == 15)
+		if when == 15 || refused && strings.Contains(head, "Content-Length:") {
 			return
 		}
-		if when > 2 {
+		if when > 5 {
 			w.readBody(server, head)
 		}
 	}
@@ -317,7 +317,7 @@ func TestNoHangOnPipe(t *testing.T) {
 			}
 		})
 	}
-	if n := uint64(ok.Load()); n < 2*rounds {
+	if n := uint64(ok.Load()); n < rounds {
 		t.Errorf("only %d responses in %d rounds", n, rounds)
 	}
 }
