@@ -256,3 +256,29 @@ func TestImpossibleCountIsNoVerdict(t *testing.T) {
 		conn.Close()
 	}
 }
+
+// An error says what was being done.
+func TestErrorSaysWhat(t *testing.T) {
+	for wire, op := range map[string]string{
+		"SSH-2.0-x\r\n": "read head",
+		"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n":                                    "read head",
+		"HTTP/1.1 101 Switching Protocols\r\n\r\n":                                        "read head",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx":                          "read body",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA b\r\n":               "read trailer",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nTrailer" + "end of it": "read trailer",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nbody":                                "read body",
+		"HTTP/1.1 200 OK\r\nConte":                                                        "read head",
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.raw(wire)
+			r.s.fail(io.EOF)
+			k := r.begin(context.Background(), get("/"))
+			r.await(k)
+			bad, ok := k.err.(*Error)
+			if !ok || bad.Op != op {
+				t.Errorf("%q: %v, want one of %q", wire, k.err, op)
+			}
+			r.dead()
+		})
+	}
+}
