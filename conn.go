@@ -112,8 +112,8 @@ func (s State) InFlight() int { return s.life.n }
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
 // elsewhere they close rw. Where rw, or what its NetConn method returns, is a
 // syscall.Conn on a Unix system, an idle connection is probed before it is written to. Where
-// rw takes no more than the server reads (net.Pipe), a server must read a request's head
-// whole before it answers; bodies it need not read.
+// rw takes no more than the server reads (net.Pipe), a server must read a head that fits
+// WriteBuffer whole before it answers; longer ones, and bodies, it need not.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c := &Conn{rw: rw, cfg: &defaults, life: newLife()}
 	if cfg != nil {

@@ -50,11 +50,15 @@ func readHead(server net.Conn) (head string, err error) {
 // A server that answers a request whose body it has not read is heard, on a stream that
 // holds nothing of that body.
 func TestEarlyResponseOnPipe(t *testing.T) {
-	for _, way := range []string{"do", "send", "chunked", "large", "push"} {
+	for _, way := range []string{"do", "send", "chunked", "large", "push", "long head"} {
 		for _, plain := range []bool{false, true} {
 			t.Run(way, func(t *testing.T) {
 				onPipe(t, Config{}, plain, func(server net.Conn) {
-					readHead(server)
+					if way == "long head" {
+						io.ReadFull(server, make([]byte, 100))
+					} else {
+						readHead(server)
+					}
 					io.WriteString(server, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n")
 					io.WriteString(server, "Content-Length: 5\r\n\r\nlarge")
 				}, func(t *testing.T, c *Conn) { heardOnPipe(t, c, way) })
@@ -71,6 +75,9 @@ func heardOnPipe(t *testing.T, c *Conn, way string) {
 	var err error
 	switch way {
 	case "do":
+		err = c.Do(ctx, req, &resp)
+	case "long head":
+		req = get("/" + strings.Repeat("x", defaultBuffer))
 		err = c.Do(ctx, req, &resp)
 	case "chunked":
 		req.Body = io.MultiReader(req.Body)

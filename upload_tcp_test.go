@@ -379,16 +379,27 @@ func TestPipelineBeyondBuffers(t *testing.T) {
 	}
 }
 
-// A server that has not read the body is heard also with a body in a large write buffer, on sockets that hold less of it.
+// A server that has not read the body is heard also with a body in a large write buffer, on
+// sockets that hold less of it; so is one that has not read a long head.
 func TestEarlyResponseOnNarrowSocket(t *testing.T) {
-	for _, once := range []bool{true, false} {
+	for i := range 4 {
+		once, head := i&1 > 0, i&2 > 0
 		client, server := narrowPair(t)
 		c := NewConn(client, &Config{WriteBuffer: 256 << 10})
+		long := strings.Repeat("x", 200<<10)
+		req := &Request{Method: "POST", Host: "x", Body: strings.NewReader(long)}
+		if head {
+			c = NewConn(client, nil)
+			req = get("/" + long)
+		}
 		go func() {
-			readHead(server)
+			if head {
+				io.ReadFull(server, make([]byte, 100))
+			} else {
+				readHead(server)
+			}
 			io.WriteString(server, "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		}()
-		req := &Request{Method: "POST", Host: "x", Body: strings.NewReader(strings.Repeat("x", 200<<10))}
 		req.Deadline = time.Now().Add(tcpHang)
 		var resp Response
 		var err error
@@ -400,7 +411,7 @@ func TestEarlyResponseOnNarrowSocket(t *testing.T) {
 			err = x.Wait(context.Background(), &resp)
 		}
 		if err != nil || resp.Status != 413 {
-			t.Errorf("once %v: got %d, %v", once, resp.Status, err)
+			t.Errorf("once %v, head %v: got %d, %v", once, head, resp.Status, err)
 		}
 		c.Close()
 	}

@@ -155,11 +155,11 @@ func (c *Conn) sendOut(e *exchange) {
 }
 
 // writeOut writes what was appended. What may wait for the server to read it is left to pump,
-// if it is more than the head of the next response's request: a body may be answered before it
-// is out, and of those in front the last may leave, whose responses are e's to read then. mu is
-// held.
+// if it is more than the next response's request, a head of no unusual length: others may be
+// answered before they are out, and of those in front the last may leave, whose responses are
+// e's to read then. mu is held.
 func (c *Conn) writeOut(e *exchange) {
-	if c.fits() || e.q.body == bodyNone && c.queue.head == e {
+	if c.fits() || e.q.body == bodyNone && c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer {
 		c.flushAll(e, true)
 		return
 	}
