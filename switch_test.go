@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -129,4 +130,28 @@ func switchServer(nc net.Conn) error {
 	}
 	_, err = io.Copy(nc, br)
 	return err
+}
+
+// A switch is a response like others to who counts, and CONNECT's is none where it is refused.
+func TestSwitchCounted(t *testing.T) {
+	for wire, want := range map[string]string{
+		"HTTP/1.1 200 OK\r\n\r\n":                           "wShut rShut noreuse n=0 switched",
+		"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n":     "wIdle rIdle reuse n=0",
+		"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n": "wShut rShut noreuse n=0 switched",
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.raw(wire)
+			var resp Response
+			if err := r.c.Do(context.Background(), &Request{Method: "CONNECT", Target: "x:1"}, &resp); err != nil {
+				t.Fatal(err)
+			}
+			s := r.c.Stats()
+			if s.Requests != 1 || s.Responses != 1 || s.InFlight != 0 || int(s.Informational) != strings.Count(wire, " 103 ") {
+				t.Errorf("%q: %+v", wire, s)
+			}
+			if got := r.c.State().String(); got != want {
+				t.Errorf("%q: %s", wire, got)
+			}
+		})
+	}
 }
