@@ -198,6 +198,45 @@ func TestCanceledDrainerUnwritten(t *testing.T) {
 	}
 }
 
+// A write in the name of one whose response has ended is not cut off by its Deadline: the bytes
+// left in it are another's.
+func TestDeadlineOfThePast(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			r.s.setWindow(getHead + 3)
+			req := get("/a")
+			req.Deadline = time.Now().Add(time.Minute)
+			a, err := r.c.Send(context.Background(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := r.c.Send(context.Background(), get("/b"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if r.c.writer != a.e || !r.c.inWrite || len(r.s.out) != getHead+3 {
+				t.Fatal("not the state that is to be tested")
+			}
+			ka, kb := &call{x: a}, &call{x: b}
+			r.serve("/a")
+			r.await(ka)
+			r.got(ka, "/a")
+			r.await(kb)
+			time.Sleep(time.Hour)
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			if got := r.took(); got != "GET /a;GET /b;" {
+				t.Errorf("the server received %q", got)
+			}
+			r.serve("/b")
+			r.got(kb, "/b")
+			r.alive()
+		})
+	}
+}
+
 // Who is in line then reads on what the drainer has left.
 func TestCanceledDrainerBeforeTheLine(t *testing.T) {
 	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
