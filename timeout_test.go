@@ -566,3 +566,51 @@ func TestDeadlineBeforeFlush(t *testing.T) {
 		r.alive()
 	})
 }
+
+// One alarm serves a connection: an earlier deadline of another takes nothing from a later one.
+func TestDeadlineAfterAnother(t *testing.T) {
+	short := func(r *rig) {
+		req := get("/b")
+		req.Deadline = time.Now().Add(time.Minute)
+		k := r.begin(context.Background(), req) // in line
+		time.Sleep(2 * time.Minute)
+		r.failed(k, Timeout, SentNothing)
+	}
+	// A body that is still pushed when its response has ended.
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{}, plain, func(r *rig) {
+			req := &Request{Method: "PUT", Host: "x", Push: true, ContentLength: 10, Deadline: time.Now().Add(time.Hour)}
+			k := r.begin(context.Background(), req)
+			r.serve("/early")
+			r.await(k)
+			r.got(k, "/early")
+			short(r)
+			if err := r.c.Err(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			r.dead()
+		})
+	}
+	// A write, and a read, that make no progress.
+	for _, window := range []int{3, wireWindow} {
+		inBubble(t, Config{StallTimeout: time.Hour}, true, func(r *rig) {
+			r.s.setWindow(window)
+			k := &call{}
+			go func() {
+				k.err = r.c.Do(context.Background(), get("/a"), &k.resp)
+				k.over.Store(true)
+			}()
+			synctest.Wait()
+			short(r)
+			if k.over.Load() {
+				t.Fatal(k.err)
+			}
+			time.Sleep(time.Hour)
+			if !k.over.Load() || !errors.Is(k.err, Timeout) {
+				t.Errorf("window %d: over %v, %v", window, k.over.Load(), k.err)
+			}
+			r.dead()
+		})
+	}
+}
