@@ -349,3 +349,29 @@ func TestExchangeMemoryIsClean(t *testing.T) {
 		})
 	}
 }
+
+// A request that is taken back moves those behind it: what is said of them is true still.
+func TestSentBehindTakenBack(t *testing.T) {
+	for _, some := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			r.s.setWindow(10)
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), get("/b"))
+			k := r.begin(context.Background(), get("/k"))
+			b.x.Cancel()
+			want := SentAll
+			if some {
+				r.s.setWindow(getHead + 10)
+				want = SentPart
+			} else {
+				r.s.setWindow(wireWindow)
+			}
+			r.await(a)
+			r.await(k)
+			r.c.Close()
+			r.failed(a, Closed, SentAll)
+			r.failed(k, Closed, want)
+		})
+	}
+}
