@@ -379,3 +379,75 @@ func TestLeftInFrontOfPushed(t *testing.T) {
 		})
 	}
 }
+
+// A cancel that meets Close in its read lets it leave by itself: two never read at once.
+func TestCanceledWhileClosing(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			r.raw("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+			var resp Response
+			if err := a.x.Wait(context.Background(), &resp); err != nil {
+				t.Fatal(err)
+			}
+			closed := make(chan bool)
+			go func() { resp.Body.Close(); close(closed) }()
+			synctest.Wait()
+			b := r.begin(context.Background(), get("/b")) // since then somebody is behind
+			r.await(b)
+			if !r.c.inRead || r.c.reader != a.x.e || r.c.queue.tail != b.x.e {
+				t.Fatal("not the state that is to be tested")
+			}
+			r.c.mu.Lock()
+			a.x.e.c.cancel(a.x.e, &Error{Kind: Canceled, Op: "test", Offset: -1})
+			if !plain && r.c.reader != a.x.e {
+				t.Error("another may read before Close has left")
+			}
+			r.c.unlock()
+			<-closed
+			if plain { // only Close of the stream ends a read there
+				r.failed(b, Closed, SentAll)
+				r.dead()
+				return
+			}
+			r.raw("more")
+			r.serve("/b")
+			r.got(b, "/b")
+			r.alive()
+		})
+	}
+}
+
+// What a call has failed with leaves nothing of an earlier response to be taken for its own.
+func TestFailedResponseIsEmpty(t *testing.T) {
+	for name, wire := range map[string]string{
+		"nothing":   "",
+		"half":      "HTTP/1.1 201 Created\r\nA: b\r\nC",
+		"bad":       "HTTP/1.1 201 Created\r\nA: b\r\nContent-Length: x\r\n\r\n",
+		"bad field": "HTTP/1.1 201 Created\r\nA: b\r\nC d\r\n\r\n",
+	} {
+		inBubble(t, Config{Timing: true}, false, func(r *rig) {
+			r.raw("HTTP/1.1 200 Fine\r\nA: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nB: b\r\n\r\n")
+			var resp Response
+			if err := r.c.Do(context.Background(), get("/"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := resp.AppendBody(nil, -1); err != nil || resp.Trailer.Len() != 1 {
+				t.Fatal(err)
+			}
+			r.raw(wire)
+			r.s.fail(io.EOF)
+			err := r.c.Do(context.Background(), get("/"), &resp)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if resp.Status != 0 || resp.Minor != 0 || len(resp.Reason()) != 0 || resp.Header.Len() != 0 || resp.Trailer.Len() != 0 ||
+				resp.ContentLength != 0 || resp.Close || resp.Timing != (Timing{}) {
+				t.Errorf("%s: %+v", name, &resp)
+			}
+			_, err = resp.Body.Read(make([]byte, 1))
+			wantError(t, err, Closed, SentAll)
+		})
+	}
+}
