@@ -270,19 +270,23 @@ func TestTrySendWritesForOthers(t *testing.T) {
 // The context that Wait was given has no say once the response is there whole, be the memory of
 // its exchange another's by then.
 func TestWaitContextOfThePast(t *testing.T) {
-	inBubble(t, Config{}, false, func(r *rig) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
 		ctx, cancel := context.WithCancel(context.Background())
-		r.raw("HTTP/1.1 204 No Content\r\n\r\n")
 		a := r.begin(context.Background(), get("/a"))
+		other := r.begin(context.Background(), get("/other")) // while it lasts, the connection keeps the memory
+		r.serve("/a")
 		r.awaitWith(ctx, a)
-		r.got(a, "")
+		r.got(a, "/a")
 		b := r.begin(context.Background(), get("/b"))
 		if a.x.e != b.x.e {
 			t.Error("the memory was not used again: not the state that is to be tested")
 		}
 		cancel()
 		synctest.Wait()
-		r.serve("/b")
+		r.serve("/other", "/b")
+		r.await(other)
+		r.got(other, "/other")
 		r.await(b)
 		r.got(b, "/b")
 	})

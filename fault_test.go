@@ -172,8 +172,8 @@ func (f *faultCase) verdicts() (vs []faultVerdict, least, most time.Duration) {
 		if f.story.between(f.writes) && !f.plain {
 			// No request was in part out: each that was not out at all was taken back when its
 			// own time was up, and if the write's end came first, the connection lived until
-			// the time of the next was up as well.
-			next.or = Timeout
+			// the time of the next was up as well: that of its write and of its read at one instant.
+			next.or, next.unsure = Timeout, true
 			return vs, faultPatience, 2 * faultPatience
 		}
 		return vs, faultPatience, faultPatience
