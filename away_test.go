@@ -204,26 +204,20 @@ func TestDeadlineOfThePast(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
 			r.warm()
-			r.s.setWindow(getHead + 3)
+			r.s.setWindow(3)
 			req := get("/a")
 			req.Deadline = time.Now().Add(time.Minute)
-			a, err := r.c.Send(context.Background(), req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := r.c.Send(context.Background(), get("/b"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			b := r.begin(context.Background(), get("/b"))
+			r.s.setWindow(getHead + 3)
 			synctest.Wait()
-			if r.c.writer != a.e || !r.c.inWrite || len(r.s.out) != getHead+3 {
+			if r.c.writer != a.x.e || !r.c.inWrite || len(r.s.out) != getHead+3 {
 				t.Fatal("not the state that is to be tested")
 			}
-			ka, kb := &call{x: a}, &call{x: b}
 			r.serve("/a")
-			r.await(ka)
-			r.got(ka, "/a")
-			r.await(kb)
+			r.got(a, "/a")
+			r.await(b)
 			time.Sleep(time.Hour)
 			r.s.setWindow(wireWindow)
 			synctest.Wait()
@@ -231,7 +225,7 @@ func TestDeadlineOfThePast(t *testing.T) {
 				t.Errorf("the server received %q", got)
 			}
 			r.serve("/b")
-			r.got(kb, "/b")
+			r.got(b, "/b")
 			r.alive()
 		})
 	}
