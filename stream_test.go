@@ -113,18 +113,19 @@ func TestHeadLargerThanSocket(t *testing.T) {
 		}
 		defer far.Close()
 		time.Sleep(10 * time.Millisecond) // so that the first write meets a full socket
-		var tail [4]byte
 		buf := make([]byte, 64<<10)
-		for string(tail[:]) != "\r\n\r\n" {
-			n, err := far.Read(buf)
-			if err != nil {
-				return
+		for {
+			var tail [4]byte
+			for string(tail[:]) != "\r\n\r\n" {
+				n, err := far.Read(buf)
+				if err != nil {
+					return
+				}
+				both := append(tail[:], buf[:n]...)
+				copy(tail[:], both[len(both)-4:])
 			}
-			both := append(tail[:], buf[:n]...)
-			copy(tail[:], both[len(both)-4:])
+			io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
-		io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		io.Copy(io.Discard, far)
 	}()
 	near, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
@@ -132,14 +133,17 @@ func TestHeadLargerThanSocket(t *testing.T) {
 	}
 	c := NewConn(near, nil)
 	defer c.Close()
-	req := &Request{Host: "x"}
-	req.Header.Add("Long", strings.Repeat("x", size))
-	var resp Response
-	if err := c.Do(context.Background(), req, &resp); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := resp.AppendBody(nil, -1); string(b) != "ok" || err != nil {
-		t.Errorf("%q, %v", b, err)
+	long := &Request{Host: "x"}
+	long.Header.Add("Long", strings.Repeat("x", size))
+	// The second is written when the first's write has returned: its bytes are counted by then.
+	for _, req := range []*Request{long, {Host: "x"}} {
+		var resp Response
+		if err := c.Do(context.Background(), req, &resp); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := resp.AppendBody(nil, -1); string(b) != "ok" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
 	}
 	if s := c.Stats(); s.BytesWritten < size || !c.State().Reusable() {
 		t.Errorf("%+v, %v", s, c.State())
