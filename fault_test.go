@@ -169,7 +169,7 @@ func (f *faultCase) verdicts() (vs []faultVerdict, least, most time.Duration) {
 			// A write that had moved something was progress, and it took as long to tell.
 			return vs, faultPatience, 2 * faultPatience
 		}
-		if f.story.between(f.writes) && !f.plain {
+		if f.lives() {
 			// No request was in part out: each that was not out at all was taken back when its
 			// own time was up, and if the write's end came first, the connection lived until
 			// the time of the next was up as well: that of its write and of its read at one instant.
@@ -374,7 +374,20 @@ func (f *faultCase) run() error {
 	if err := f.checkBytes(s.written()[before:], vs[len(vs)-1].sent); err != nil {
 		return err
 	}
+	if f.lives() && c.Err() == nil {
+		if c.State().InFlight() == 0 {
+			return fmt.Errorf("it is idle over a write that is stuck: %v", c.State())
+		}
+		c.Close()
+	}
 	return faultEnded(c, s)
+}
+
+// lives reports whether the connection may outlive the story: a write is stuck before the first
+// byte of a request that was given up in it, and those behind were taken back, that of faultNext
+// as well. It is not known to have failed, and whoever comes next may write on.
+func (f *faultCase) lives() bool {
+	return f.wfault == faultStall && f.clock == faultByDeadline && f.story.between(f.writes) && !f.plain
 }
 
 // exchanges runs the story and what comes after it.
