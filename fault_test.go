@@ -375,19 +375,34 @@ func (f *faultCase) run() error {
 		return err
 	}
 	if f.lives() && c.Err() == nil {
-		if c.State().InFlight() == 0 {
-			return fmt.Errorf("it is idle over a write that is stuck: %v", c.State())
+		if err := stuckForNobody(c); err != nil {
+			return err
 		}
 		c.Close()
 	}
 	return faultEnded(c, s)
 }
 
-// lives reports whether the connection may outlive the story: a write is stuck before the first
-// byte of a request that was given up in it, and those behind were taken back, that of faultNext
-// as well. It is not known to have failed, and whoever comes next may write on.
+// lives reports whether the connection may outlive the story, as it may until the engine ends
+// such a one by itself: see stuckForNobody.
 func (f *faultCase) lives() bool {
 	return f.wfault == faultStall && f.clock == faultByDeadline && f.story.between(f.writes) && !f.plain
+}
+
+// stuckForNobody reports how c differs from the one state in which it may live on: all in flight
+// were given up, and a write is stuck before the first byte of one of them.
+func stuckForNobody(c *Conn) error {
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stuck := c.inWrite && c.writer.left && c.writer.start == c.written && c.queue.head != nil
+	for x := c.queue.head; x != nil; x = x.next {
+		stuck = stuck && x.left
+	}
+	if !stuck {
+		return fmt.Errorf("lives on: %v", c.life)
+	}
+	return nil
 }
 
 // exchanges runs the story and what comes after it.
