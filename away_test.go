@@ -265,6 +265,63 @@ func TestCanceledDrainerBeforeTheLine(t *testing.T) {
 	})
 }
 
+// A write that is stuck in a request that nobody wants any more ends the connection once nobody
+// is left whose time would: those behind are given up, or one in front is answered.
+func TestStuckForNobody(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, last := range []string{"taken back", "its caller leaves it", "out of line", "answered"} {
+			t.Run(last, func(t *testing.T) {
+				inBubble(t, Config{Depth: 8}, plain, func(r *rig) { r.stuckForNobody(last) })
+			})
+		}
+	}
+}
+
+func (r *rig) stuckForNobody(last string) {
+	a, b := r.writesOn("/a", "/b")
+	if last == "answered" {
+		r.await(a)
+		b.x.Cancel()
+		if err := r.c.Err(); err != nil {
+			r.Fatalf("one is still wanted: %v", err)
+		}
+		r.serve("/a")
+		r.got(a, "/a")
+		r.dead()
+		return
+	}
+	e := r.begin(context.Background(), get("/e"))
+	a.x.Cancel()
+	b.x.Cancel()
+	line, leave := context.WithCancel(context.Background())
+	var k *call
+	switch last {
+	case "its caller leaves it":
+		r.await(e)
+	case "out of line":
+		k = r.begin(line, posting("/k"))
+	}
+	if err := r.c.Err(); err != nil {
+		r.Fatalf("one is still wanted: %v", err)
+	}
+	e.x.Cancel()
+	synctest.Wait()
+	if err := r.c.Err(); k != nil && err != nil {
+		r.Fatalf("one is still in line: %v", err)
+	}
+	leave()
+	if k == nil {
+		r.await(e)
+		r.failed(e, Canceled, SentNothing)
+	} else {
+		r.failed(k, Canceled, SentNothing)
+	}
+	if err, ok := r.c.Err().(*Error); !ok || err.Kind != Canceled {
+		r.Errorf("Err: %v", err)
+	}
+	r.dead()
+}
+
 // Who waits for the connection, and not for a response of its own, is not kept by a request
 // whose Deadline has passed while its caller was away.
 func TestDeadlineOfWhoIsAway(t *testing.T) {

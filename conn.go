@@ -231,8 +231,8 @@ func (c *Conn) dropUpload() {
 // changed hands on what the state of the moment allows: it is called under mu after every
 // move, and is the only place that wakes those who wait for the state.
 func (c *Conn) changed() {
-	if c.err != nil && c.life.n > 0 && c.nextReader() == nil { // nobody comes who would read what is due
-		c.fail(nil, c.err)
+	if c.life.n > 0 && c.nextReader() == nil {
+		c.forNobody()
 	}
 	if c.err != nil {
 		for e := c.line.pop(); e != nil; e = c.line.pop() {
@@ -255,6 +255,22 @@ func (c *Conn) changed() {
 		}
 		if c.watch != nil {
 			c.watch.left.Broadcast()
+		}
+	}
+}
+
+// forNobody settles what is in flight where nobody wants a response. Nobody may come who reads
+// what is due; where there is nobody in line either, nor may anybody whose time ends a write
+// that is stuck: what no writer has in hand leaves then, and else the connection ends. mu is held.
+func (c *Conn) forNobody() {
+	if c.err != nil {
+		c.fail(nil, c.err)
+		return
+	}
+	for x := c.unwritten(); x != nil && c.line.head == nil; x = c.unwritten() {
+		if !c.takeBack(x) {
+			c.fail(x, x.err)
+			return
 		}
 	}
 }

@@ -169,7 +169,7 @@ func (f *faultCase) verdicts() (vs []faultVerdict, least, most time.Duration) {
 			// A write that had moved something was progress, and it took as long to tell.
 			return vs, faultPatience, 2 * faultPatience
 		}
-		if f.lives() {
+		if f.story.between(f.writes) && !f.plain {
 			// No request was in part out: each that was not out at all was taken back when its
 			// own time was up, and if the write's end came first, the connection lived until
 			// the time of the next was up as well: that of its write and of its read at one instant.
@@ -374,35 +374,7 @@ func (f *faultCase) run() error {
 	if err := f.checkBytes(s.written()[before:], vs[len(vs)-1].sent); err != nil {
 		return err
 	}
-	if f.lives() && c.Err() == nil {
-		if err := stuckForNobody(c); err != nil {
-			return err
-		}
-		c.Close()
-	}
 	return faultEnded(c, s)
-}
-
-// lives reports whether the connection may outlive the story, as it may until the engine ends
-// such a one by itself: see stuckForNobody.
-func (f *faultCase) lives() bool {
-	return f.wfault == faultStall && f.clock == faultByDeadline && f.story.between(f.writes) && !f.plain
-}
-
-// stuckForNobody reports how c differs from the one state in which it may live on: all in flight
-// were given up, and a write is stuck before the first byte of one of them.
-func stuckForNobody(c *Conn) error {
-	synctest.Wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	stuck := c.inWrite && c.writer.left && c.writer.start == c.written && c.queue.head != nil
-	for x := c.queue.head; x != nil; x = x.next {
-		stuck = stuck && x.left
-	}
-	if !stuck {
-		return fmt.Errorf("lives on: %v", c.life)
-	}
-	return nil
 }
 
 // exchanges runs the story and what comes after it.

@@ -214,14 +214,14 @@ func TestPatienceOfAnother(t *testing.T) {
 		}
 		go a.resp.Body.Close()
 		synctest.Wait()
-		for _, k := range []*call{a, b, y} { // y is not written yet
-			k.x.Cancel()
+		k := r.begin(context.Background(), posting("/k"))
+		for _, x := range []*call{a, b, y} { // y is not written yet
+			x.x.Cancel()
 			synctest.Wait()
 		}
-		if r.c.queue.head != a.x.e || a.x.e.recv.closeBy.IsZero() || !r.c.abandoned() {
+		if r.c.queue.head != a.x.e || a.x.e.recv.closeBy.IsZero() || r.c.reader == nil || !r.c.reader.inLine {
 			t.Fatal("not the state that is to be tested")
 		}
-		k := r.begin(context.Background(), posting("/k"))
 		time.Sleep(time.Second)
 		r.s.setWindow(wireWindow)
 		r.raw("/a")

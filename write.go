@@ -85,9 +85,7 @@ func (c *Conn) start(e *exchange, wait bool) error {
 	}
 	if err != nil {
 		e.fail(err)
-		if c.life.n == 0 {
-			c.giveBack()
-		}
+		c.changed()
 		return e.err
 	}
 	return nil
