@@ -251,6 +251,8 @@ func (r *stateRun) check() {
 		r.Fatalf("idle, and somebody waits in line")
 	case c.line.head != nil && c.abandoned():
 		r.Fatalf("somebody waits in line behind responses that nobody reads: %v", l)
+	case c.line.head == nil && c.abandoned() && c.unwritten() != nil:
+		r.Fatalf("a request that nobody wants is still written: %v", l)
 	case l.r == rShut && c.queue.head != nil:
 		r.Fatalf("nothing is read any more, and somebody waits for a response: %v", l)
 	}
