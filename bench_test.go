@@ -7,23 +7,32 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"runtime"
+	"sync"
 	"testing"
 )
 
 // answering is a stream that answers each request with canned bytes, at once.
 type answering struct {
 	response []byte
+	mu       sync.Mutex
 	ready    int
 }
 
 func (a *answering) Write(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.ready += bytes.Count(p, []byte("\r\n\r\n")) * len(a.response)
 	return len(p), nil
 }
 
 func (a *answering) Read(p []byte) (int, error) {
-	if a.ready == 0 {
-		return 0, io.EOF
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.ready == 0 { // a write is still under way
+		a.mu.Unlock()
+		runtime.Gosched()
+		a.mu.Lock()
 	}
 	n := 0
 	for n < len(p) && a.ready > 0 {

@@ -323,49 +323,59 @@ func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
 func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bool, err *Error) {
 	d := &e.recv.chunks
 	for {
-		switch {
+		m, bad := c.copyChunks(d, p[n:])
+		switch n += m; {
+		case bad != nil:
+			bad.Op = "read body"
+			return n, false, bad
 		case d.last:
 			done, err = c.readTrailer(e, resp, n > 0)
 			return n, done, err
-		case d.remain > 0:
-			if n == len(p) || n > 0 && c.br.Buffered() == 0 {
-				return n, false, nil
-			}
+		case n > 0 || len(p) == 0 && d.remain > 0:
+			return n, false, nil
+		case d.remain == 0:
+			err = c.more(e, "read body")
+		default:
 			if c.smallChunks(d.remain, len(p)) {
 				c.resize(chunkBuffer)
 			}
-			m, err := c.readChunk(e, p[n:])
-			if n += m; err != nil {
-				return n, false, err
-			}
-		default:
-			b, _ := c.br.Peek(c.br.Buffered())
-			m, bad := d.next(b)
-			if bad != nil {
-				bad.Op = "read body"
-				return n, false, bad
-			}
-			c.br.Discard(m)
-			if m > 0 {
-				continue
-			}
-			if n > 0 {
-				return n, false, nil
-			}
-			if err := c.more(e, "read body"); err != nil {
-				return n, false, err
-			}
+			n, err = c.readChunk(e, p)
+		}
+		if err != nil {
+			return n, false, err
 		}
 	}
 }
 
-// readChunk reads data of the current chunk. Where p has room for more, what follows the
+// copyChunks copies to p the data of the chunks in br, up to what fills p or the end of br.
+func (c *Conn) copyChunks(d *chunkDecoder, p []byte) (n int, err *Error) {
+	b, _ := c.br.Peek(c.br.Buffered())
+	at := 0
+	for at < len(b) && err == nil {
+		var m int
+		if d.remain > 0 {
+			m = copy(p[n:], b[at:at+int(min(d.remain, int64(len(b)-at)))])
+			d.took(m)
+			n += m
+		} else {
+			m, err = d.next(b[at:])
+		}
+		if m == 0 {
+			break // p is full, or it is the last chunk
+		}
+		at += m
+	}
+	c.br.Discard(at)
+	return n, err
+}
+
+// readChunk reads data of the current chunk from the stream. Where p has room for more, what follows the
 // chunk comes with the same read of the stream, and is put where framing is parsed.
 func (c *Conn) readChunk(e *exchange, p []byte) (int, *Error) {
 	d := &e.recv.chunks
 	if room := int64(len(p)); room > d.remain {
 		room = d.remain
-		if c.br.Buffered() == 0 && room >= int64(c.br.Size()) {
+		if room >= int64(c.br.Size()) {
 			room += int64(c.br.Size())
 		}
 		p = p[:min(int64(len(p)), room)]
@@ -385,7 +395,7 @@ const chunkBuffer = 64 << 10
 
 // smallChunks reports whether that buffer is worth its memory.
 func (c *Conn) smallChunks(remain int64, room int) bool {
-	return c.br.Buffered() == 0 && remain < int64(c.br.Size()) && room >= 4*c.br.Size() && c.br.Size() < chunkBuffer
+	return remain < int64(c.br.Size()) && room >= 4*c.br.Size() && c.br.Size() < chunkBuffer
 }
 
 // readTrailer reads the trailer section; if hurry is set, only what is at hand.

@@ -71,6 +71,9 @@ func (d *chunkDecoder) next(b []byte) (n int, err *Error) {
 	if d.remain > 0 || d.last {
 		return 0, nil
 	}
+	if n = d.between(b); n > 0 {
+		return n, nil
+	}
 	for n < len(b) {
 		c := b[n]
 		why := ""
@@ -114,6 +117,36 @@ func (d *chunkDecoder) next(b []byte) (n int, err *Error) {
 	return n, nil
 }
 
+// between consumes at once what stands between the data of two chunks, where that is at hand
+// whole and is nothing but CR LF, up to 8 digits and CR LF, as nearly always; else 0, and next
+// goes byte by byte.
+func (d *chunkDecoder) between(b []byte) int {
+	const most = len("\r\n12345678\r\n")
+	if d.state != chunkDataCR || len(b) < most || b[0] != '\r' || b[1] != '\n' {
+		return 0
+	}
+	size, n := int64(0), 2
+	for ; n < most-2 && octets[b[n]]&hexDigit != 0; n++ {
+		size = size<<4 | digit(b[n])
+	}
+	if size == 0 || b[n] != '\r' || b[n+1] != '\n' {
+		return 0
+	}
+	n += 2
+	d.off += int64(n)
+	d.size = size
+	d.endLine()
+	return n
+}
+
+// digit is the value of a hexadecimal digit.
+func digit(c byte) int64 {
+	if c > '9' {
+		c += 9 // the low four bits of "A" and of "a" are 1
+	}
+	return int64(c & 0xf)
+}
+
 // endLine acts on a size line's end.
 func (d *chunkDecoder) endLine() {
 	d.remain, d.last = d.size, d.size == 0
@@ -131,10 +164,7 @@ func (d *chunkDecoder) sizeByte(c byte) string {
 	if d.digits++; d.digits > maxSizeDigits || d.size >= 1<<(63-4) {
 		return "a chunk's size past 2^63-1, or of too many digits"
 	}
-	if c > '9' {
-		c += 9 // the low four bits of "A" and of "a" are 1
-	}
-	d.size = d.size<<4 | int64(c&0xf)
+	d.size = d.size<<4 | digit(c)
 	return ""
 }
 
