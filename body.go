@@ -323,79 +323,74 @@ func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
 func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bool, err *Error) {
 	d := &e.recv.chunks
 	for {
-		m, bad := c.copyChunks(d, p[n:])
-		switch n += m; {
-		case bad != nil:
-			bad.Op = "read body"
-			return n, false, bad
+		b, _ := c.br.Peek(c.br.Buffered())
+		var used int
+		n, used, err = d.data(p, b)
+		c.br.Discard(used)
+		if n == 0 && err == nil && !d.last && (len(p) > 0 || d.remain == 0) { // br is empty
+			if len(p) < c.br.Size() {
+				err = c.more(e, "read body")
+			} else {
+				n, err = c.readInPlace(e, p)
+			}
+		}
+		switch {
+		case err != nil:
+			return n, false, err
 		case d.last:
 			done, err = c.readTrailer(e, resp, n > 0)
 			return n, done, err
 		case n > 0 || len(p) == 0 && d.remain > 0:
 			return n, false, nil
-		case d.remain == 0:
-			err = c.more(e, "read body")
-		default:
-			if c.smallChunks(d.remain, len(p)) {
-				c.resize(chunkBuffer)
-			}
-			n, err = c.readChunk(e, p)
-		}
-		if err != nil {
-			return n, false, err
 		}
 	}
 }
 
-// copyChunks copies to p the data of the chunks in br, up to what fills p or the end of br.
-func (c *Conn) copyChunks(d *chunkDecoder, p []byte) (n int, err *Error) {
-	b, _ := c.br.Peek(c.br.Buffered())
-	at := 0
-	for at < len(b) && err == nil {
+// mostBehind is how much more is read into the caller's slice than the chunk at hand has left.
+// Behind the last one that may be of other responses, and br has to hold it.
+const mostBehind = 64 << 10
+
+// readInPlace reads from the stream into p, and closes the gaps there that framing leaves.
+func (c *Conn) readInPlace(e *exchange, p []byte) (int, *Error) {
+	d := &e.recv.chunks
+	if int64(len(p))-d.remain > mostBehind {
+		p = p[:d.remain+mostBehind]
+	}
+	m, err := c.readData(e, p)
+	if err != nil {
+		return 0, err
+	}
+	p = p[:m]
+	n, used, err := d.data(p, p)
+	if err == nil && used < m {
+		if m-used > c.br.Size() {
+			c.resize(m - used)
+		}
+		c.fill(p[used:])
+		clear(p[used:]) // it is not for e's caller
+	}
+	return n, err
+}
+
+// data copies to p the data of the chunks in b, and says how much of b it has used: up to what
+// fills p, or behind the last chunk. p may be b.
+func (d *chunkDecoder) data(p, b []byte) (n, used int, err *Error) {
+	for used < len(b) {
 		var m int
 		if d.remain > 0 {
-			m = copy(p[n:], b[at:at+int(min(d.remain, int64(len(b)-at)))])
+			m = copy(p[n:], b[used:used+int(min(d.remain, int64(len(b)-used)))])
 			d.took(m)
 			n += m
-		} else {
-			m, err = d.next(b[at:])
+		} else if m, err = d.next(b[used:]); err != nil {
+			err.Op = "read body"
+			return n, used, err
 		}
 		if m == 0 {
-			break // p is full, or it is the last chunk
+			break
 		}
-		at += m
+		used += m
 	}
-	c.br.Discard(at)
-	return n, err
-}
-
-// readChunk reads data of the current chunk from the stream. Where p has room for more, what follows the
-// chunk comes with the same read of the stream, and is put where framing is parsed.
-func (c *Conn) readChunk(e *exchange, p []byte) (int, *Error) {
-	d := &e.recv.chunks
-	if room := int64(len(p)); room > d.remain {
-		room = d.remain
-		if room >= int64(c.br.Size()) {
-			room += int64(c.br.Size())
-		}
-		p = p[:min(int64(len(p)), room)]
-	}
-	n, err := c.readData(e, p)
-	if more := int64(n) - d.remain; more > 0 {
-		n = int(d.remain)
-		c.fill(p[n : n+int(more)])
-	}
-	d.took(n)
-	return n, err
-}
-
-// chunkBuffer is the size of the buffer for a body in small chunks that is read into large
-// slices: a chunk's data is then copied, but one read of the stream brings many.
-const chunkBuffer = 64 << 10
-
-// smallChunks reports whether that buffer is worth its memory.
-func (c *Conn) smallChunks(remain int64, room int) bool {
-	return remain < int64(c.br.Size()) && room >= 4*c.br.Size() && c.br.Size() < chunkBuffer
+	return n, used, nil
 }
 
 // readTrailer reads the trailer section; if hurry is set, only what is at hand.

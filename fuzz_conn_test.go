@@ -381,9 +381,6 @@ func (s *seqServer) say(text string, end error) {
 
 func (s *seqServer) Read(p []byte) (int, error) {
 	most := max(s.size, 1<<class(s.peak))
-	if s.conn.reader.recv.fr.kind == framingChunked { // chunks smaller than the buffer, read into much more
-		most = max(most, chunkBuffer)
-	}
 	if n := s.conn.br.Size(); n > most {
 		s.fault("%d bytes are buffered, %d are the limit", n, most)
 	}

@@ -81,8 +81,8 @@ func faultAt(outcome string) int {
 	return n
 }
 
-// FuzzChunked: a chunked body decodes as by a slow plain decoder, however it is split, and
-// as by net/http where both accept it.
+// FuzzChunked: a chunked body decodes as by a slow plain decoder, however it is split, where it
+// lies or not, and as by net/http where both accept it.
 func FuzzChunked(f *testing.F) {
 	addSeeds(f, func(wire string) {
 		if _, body, ok := strings.Cut(wire, "\r\n\r\n"); ok {
@@ -101,6 +101,11 @@ func FuzzChunked(f *testing.F) {
 		}
 		if d, k, g := decodeChunked(wire, 0, int(at)%(len(wire)+1)); !bytes.Equal(d, data) || g != got || g == "done" && k != n {
 			t.Fatalf("split: %q, %d, %s\nwhole: %q, %d, %s", d, k, g, data, n, got)
+		}
+		var there chunkDecoder
+		in := bytes.Clone(wire)
+		if m, used, bad := there.data(in, in); !bytes.Equal(in[:m], data) || (bad != nil) != (got != "done" && got != "more") || there.last && used != n {
+			t.Fatalf("where it lies: %q, %d, %v\nwhole: %q, %d, %s", in[:m], used, bad, data, n, got)
 		}
 		d, k, err := plainChunked(wire)
 		if !bytes.Equal(d, data) || (err == nil) != (got == "done") || (err == io.ErrUnexpectedEOF) != (got == "more") || err == nil && k != n {
