@@ -322,6 +322,62 @@ func (r *rig) stuckForNobody(last string) {
 	r.dead()
 }
 
+// A write that is over, and has only not returned yet, is not stuck.
+func TestOutForNobody(t *testing.T) {
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		r.warm()
+		returns := make(chan struct{})
+		late := func() { <-returns }
+		r.s.onSent.Store(&late)
+		var err, err2 error
+		a, b := &call{}, &call{}
+		a.x, err = r.c.Send(context.Background(), get("/a"))
+		b.x, err2 = r.c.Send(context.Background(), get("/b")) // for the same write
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;GET /b;" || !r.c.inWrite {
+			t.Fatalf("not the state that is to be tested: the server received %q", got)
+		}
+		r.await(a)
+		b.x.Cancel()
+		r.serve("/a", "/b")
+		r.got(a, "/a")
+		close(returns)
+		r.alive()
+	})
+}
+
+// The Deadline of one that was answered before it was out ends its write, as soon as that is for
+// nobody else.
+func TestStuckBehindAnswer(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for _, late := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+				r.warm()
+				r.s.setWindow(3)
+				req := get("/a")
+				req.Deadline = time.Now().Add(time.Minute)
+				a := r.begin(context.Background(), req)
+				r.await(a)
+				b := r.begin(context.Background(), get("/b"))
+				if !late {
+					b.x.Cancel()
+				}
+				r.serve("/a")
+				r.got(a, "/a")
+				b.x.Cancel()
+				if err := r.c.Err(); err != nil {
+					t.Fatalf("late %v: it ended before the Deadline: %v", late, err)
+				}
+				time.Sleep(2 * time.Minute)
+				r.dead()
+			})
+		}
+	}
+}
+
 // Who waits for the connection, and not for a response of its own, is not kept by a request
 // whose Deadline has passed while its caller was away.
 func TestDeadlineOfWhoIsAway(t *testing.T) {

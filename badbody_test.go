@@ -96,3 +96,30 @@ func TestBodyDesertsPump(t *testing.T) {
 		r.dead()
 	})
 }
+
+// A body that is wrong ends the connection, be it that its reader is canceled at that moment:
+// nobody is answered by what stands behind.
+func TestBadChunkAtCancel(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := a.resp.Body.Read(make([]byte, 5)); n != 5 || err != nil {
+			t.Fatal(n, err)
+		}
+		b := &call{}
+		f := func() {
+			b.x, _ = r.c.Send(context.Background(), get("/b"))
+			a.x.Cancel()
+		}
+		r.s.onRead.Store(&f)
+		r.raw("\nno line's end" + answer("/lost"))
+		a.resp.Body.Close()
+		r.await(b)
+		r.failed(b, Closed, SentNothing)
+		r.dead()
+	})
+}

@@ -161,6 +161,8 @@ func (b *body) Close() error {
 		why := *errUnread
 		why.Err = err
 		c.fail(e, &why)
+	case err != nil && (err.Kind == BadChunk || err.Kind == BadField || err.Kind == TooLarge):
+		c.fail(e, err) // nobody can read on behind what is wrong
 	default:
 		c.leave(e)
 	}
@@ -346,15 +348,17 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 	}
 }
 
-// mostBehind is how much more is read into the caller's slice than the chunk at hand has left.
-// Behind the last one that may be of other responses, and br has to hold it.
+// mostBehind is how much more is read into the caller's slice than the chunk at hand has left, or
+// br's size if that is more. Behind the last chunk that may be of other responses, and br has to
+// hold it.
 const mostBehind = 64 << 10
 
-// readInPlace reads from the stream into p, and closes the gaps there that framing leaves.
+// readInPlace reads from the stream into p, which is no shorter than br, and closes the gaps there
+// that framing leaves. br is empty, and is so past the read: less than its size would go through it.
 func (c *Conn) readInPlace(e *exchange, p []byte) (int, *Error) {
 	d := &e.recv.chunks
-	if int64(len(p))-d.remain > mostBehind {
-		p = p[:d.remain+mostBehind]
+	if most := int64(max(mostBehind, c.br.Size())); int64(len(p))-d.remain > most {
+		p = p[:d.remain+most]
 	}
 	m, err := c.readData(e, p)
 	if err != nil {

@@ -238,8 +238,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 // owns the reception. mu is held.
 func (c *Conn) interrupt(e *exchange) {
 	if c.writer == e && c.inWrite && c.othersWrite(e) {
-		c.spoiltW, e.up.until = true, longAgo
-		c.dl.SetWriteDeadline(longAgo)
+		c.cutWrite()
 	}
 	if c.reader == e && c.inRead {
 		c.spoiltR = true

@@ -360,8 +360,7 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
 	}
 	if c.inWrite && c.dl != nil && c.writer != x && c.unwritten() == nil { // and what is being written is cut off
-		c.spoiltW = true
-		c.dl.SetWriteDeadline(longAgo)
+		c.cutWrite()
 	}
 }
 

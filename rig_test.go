@@ -27,11 +27,16 @@ type tap struct {
 	*wireStream
 	writes atomic.Int32
 	onRead atomic.Pointer[func()] // runs once, when bytes were read
+	onSent atomic.Pointer[func()] // runs once, before a write returns
 }
 
 func (s *tap) Write(p []byte) (int, error) {
 	s.writes.Add(1)
-	return s.wireStream.Write(p)
+	n, err := s.wireStream.Write(p)
+	if f := s.onSent.Swap(nil); f != nil {
+		(*f)()
+	}
+	return n, err
 }
 
 func (s *tap) Read(p []byte) (int, error) {

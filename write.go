@@ -514,6 +514,12 @@ func (c *Conn) writesOn(e *exchange) {
 	}
 }
 
+// cutWrite ends the write under way, which then says how far it has come. mu is held.
+func (c *Conn) cutWrite() {
+	c.spoiltW, c.writer.up.until = true, longAgo
+	c.dl.SetWriteDeadline(longAgo)
+}
+
 // alone reports whether e is the only request, and nobody waits for the stream to be read.
 // mu is held.
 func (c *Conn) alone(e *exchange) bool {
@@ -531,7 +537,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	if n < want && err == nil {
 		return io.ErrShortWrite
 	}
-	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == whyStall
+	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == whyStall && !e.up.until.Equal(longAgo)
 	if stalled && c.kind != layered && e.err == nil {
 		return nil
 	}
@@ -579,6 +585,10 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	if isTimeout(err) {
 		if c.err != nil && c.upload == nil && c.unwritten() == nil {
 			return // it was for requests behind one that says close: see lastHead
+		}
+		if x := c.unwritten(); x != nil && x.left && e.up.until.Equal(longAgo) { // see forNobody
+			c.fail(x, x.err)
+			return
 		}
 		if e.err != nil || passed(e.up.until) {
 			c.fail(c.stalled(e), fromDeadline("write", e.up.why))
@@ -658,6 +668,9 @@ func (c *Conn) takeBack(e *exchange) bool {
 	c.counts.requests--
 	c.must(evDrop)
 	e.start, e.end = -1, -1
+	if w := c.writer; c.queue.head == nil && c.inWrite && w.recv.done {
+		c.writesOn(w) // not for e any more
+	}
 	switch {
 	case c.reader == nil:
 		c.handOn()
