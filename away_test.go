@@ -322,6 +322,35 @@ func (r *rig) stuckForNobody(last string) {
 	r.dead()
 }
 
+// A request that was given up while a writer had it is not sent once none has it any more.
+func TestDroppedBehindCutWrite(t *testing.T) {
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		r.warm()
+		r.s.setWindow(3)
+		req := get("/a")
+		req.Deadline = time.Now().Add(time.Second)
+		a := r.begin(context.Background(), req)
+		r.await(a)
+		b, k := r.begin(context.Background(), get("/b")), r.begin(context.Background(), get("/k"))
+		r.s.setWindow(getHead)
+		synctest.Wait()
+		b.x.Cancel()
+		time.Sleep(2 * time.Second)
+		r.failed(a, Timeout, SentAll)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;GET /k;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.await(b)
+		r.failed(b, Canceled, SentPart) // as far as was known when it failed
+		r.await(k)
+		r.serve("/a", "/k")
+		r.got(k, "/k")
+		r.alive()
+	})
+}
+
 // A write that is over, and has only not returned yet, is not stuck.
 func TestOutForNobody(t *testing.T) {
 	inBubble(t, Config{Depth: 8}, false, func(r *rig) {

@@ -261,23 +261,18 @@ func (c *Conn) changed() {
 
 // forNobody settles what is in flight where nobody wants a response. Nobody may come who reads
 // what is due; where there is nobody in line either, nor may anybody whose time ends a write
-// that is stuck: what no writer has in hand leaves then, and else the connection ends, unless
-// the write turns out to be over. mu is held.
+// that is stuck: the connection ends, unless that write turns out to be over. mu is held.
 func (c *Conn) forNobody() {
 	if c.err != nil {
 		c.fail(nil, c.err)
 		return
 	}
-	for x := c.unwritten(); x != nil && c.line.head == nil; x = c.unwritten() {
-		switch {
-		case c.takeBack(x):
-			continue
-		case c.inWrite && c.dl != nil:
-			c.cutWrite()
-		default:
-			c.fail(x, x.err)
-		}
-		return
+	switch x := c.unwritten(); {
+	case x == nil || c.line.head != nil:
+	case c.inWrite && c.dl != nil:
+		c.cutWrite()
+	default:
+		c.fail(x, x.err)
 	}
 }
 

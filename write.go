@@ -341,6 +341,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		if err != nil && c.resumable(e, err) {
 			c.putBack(out.b[c.written-at:])
 			c.keepBlock(out)
+			c.dropLeft()
 			break
 		}
 		c.keepBlock(out)
@@ -643,51 +644,4 @@ func (c *Conn) unsent() *exchange {
 		}
 	}
 	return nil
-}
-
-// takeBack removes a request of which no writer has taken a byte. mu is held.
-func (c *Conn) takeBack(e *exchange) bool {
-	if e.start < c.taken || e.end < 0 || !c.mayUnread(e) {
-		return false
-	}
-	if e.end > c.appended() {
-		return false // lastHead has taken it back already
-	}
-	from, n := e.start-c.taken, e.end-e.start
-	c.wbuf.b = append(c.wbuf.b[:from], c.wbuf.b[from+n:]...)
-	for x := e.next; x != nil; x = x.next {
-		x.start -= n
-		if x.end >= 0 {
-			x.end -= n
-		}
-	}
-	if c.owing {
-		c.owing, c.writing = false, false
-	}
-	c.queue.remove(e)
-	c.counts.requests--
-	c.must(evDrop)
-	e.start, e.end = -1, -1
-	if w := c.writer; c.queue.head == nil && c.inWrite && w.recv.done {
-		c.writesOn(w) // not for e any more
-	}
-	switch {
-	case c.reader == nil:
-		c.handOn()
-	case c.reader == e:
-		c.interrupt(e)
-	}
-	return true
-}
-
-// mayUnread reports whether e can leave although somebody reads: that is not for e, or it
-// is e's own goroutine, which can be told, and nothing has come. mu is held.
-func (c *Conn) mayUnread(e *exchange) bool {
-	switch {
-	case c.reader == e && c.inRead && c.dl == nil:
-		return false // only Close ends its read, be that of a response in front
-	case c.reader == nil || c.queue.head != e:
-		return true
-	}
-	return c.reader == e && !e.seen
 }
