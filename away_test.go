@@ -351,6 +351,49 @@ func TestDroppedBehindCutWrite(t *testing.T) {
 	})
 }
 
+// A request that is answered while a writer has it, and given up half read, does not leave when
+// that write is cut, be it that no byte of it went out: the rest of its response is to be read.
+func TestAnsweredBeforeItsWriteWasCut(t *testing.T) {
+	for _, canceled := range []bool{false, true} {
+		inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+			r.warm()
+			r.s.setWindow(0)
+			b, k := &call{}, &call{}
+			ctx, stop := context.WithCancel(context.Background())
+			go func() {
+				b.x, b.err = r.c.Send(context.Background(), get("/b"))
+				k.x, k.err = r.c.Send(context.Background(), get("/k"))
+				r.c.Send(ctx, posting("/p")) // which writes those, in line
+			}()
+			synctest.Wait()
+			if r.c.line.head == nil || r.c.writer != r.c.line.head || !r.c.inWrite {
+				t.Fatal("not the state that is to be tested")
+			}
+			r.raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nxxx")
+			if err := b.x.Wait(context.Background(), &b.resp); err != nil {
+				t.Fatal(err)
+			}
+			b.x.Cancel()
+			stop()
+			synctest.Wait()
+			if canceled {
+				k.x.Cancel()
+				r.dead()
+				return
+			}
+			if r.c.queue.head != b.x.e {
+				t.Errorf("half of a response is nobody's: %v", r.c.State())
+			}
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			r.raw(string(make([]byte, 97)))
+			r.serve("/k")
+			r.await(k)
+			r.got(k, "/k")
+		})
+	}
+}
+
 // A write that is over, and has only not returned yet, is not stuck.
 func TestOutForNobody(t *testing.T) {
 	inBubble(t, Config{Depth: 8}, false, func(r *rig) {

@@ -294,6 +294,9 @@ func (c *Conn) takeBack(e *exchange) bool {
 	if e.start < c.taken || e.end < 0 || !c.mayUnread(e) {
 		return false
 	}
+	if e.final || e.seen && c.queue.head == e {
+		return false // answered while a writer had it that was cut: what has come of that is to be read
+	}
 	if e.end > c.appended() {
 		return false // lastHead has taken it back already
 	}
