@@ -294,9 +294,6 @@ func (c *Conn) takeBack(e *exchange) bool {
 	if e.start < c.taken || e.end < 0 || !c.mayUnread(e) {
 		return false
 	}
-	if e.final || e.seen && c.queue.head == e {
-		return false // answered while a writer had it that was cut: what has come of that is to be read
-	}
 	if e.end > c.appended() {
 		return false // lastHead has taken it back already
 	}
@@ -339,16 +336,17 @@ func (c *Conn) dropLeft() {
 	}
 }
 
-// mayUnread reports whether e can leave although somebody reads: that is not for e, or it
-// is e's own goroutine, which can be told, and nothing has come. mu is held.
+// mayUnread reports whether e can leave although somebody reads, or has read: nothing has come of
+// its response, as some may have while a writer had it that was cut, and that read is not for e, or
+// is on e's own goroutine, which can be told. mu is held.
 func (c *Conn) mayUnread(e *exchange) bool {
 	switch {
 	case c.reader == e && c.inRead && c.dl == nil:
 		return false // only Close ends its read, be that of a response in front
-	case c.reader == nil || c.queue.head != e:
+	case c.queue.head != e:
 		return true
 	}
-	return c.reader == e && !e.seen
+	return !e.seen && (c.reader == nil || c.reader == e)
 }
 
 // An Exchange is a request in flight: a value, to be copied freely. After its end it

@@ -229,7 +229,7 @@ func (r *stateRun) check() {
 	l.few = false
 	inFlight, at := 0, int64(0)
 	for e := c.queue.head; e != nil; e = e.next {
-		there := c.werr != nil || max(e.start, e.end) <= c.appended() // a failed write drops what was appended behind it
+		there := max(e.start, e.end) <= c.appended() || c.werr != nil && e.next == nil // a failed write drops the last one's end
 		if inFlight++; e.start < at || !there {
 			r.Fatalf("bytes %d to %d are a request's, after %d and of %d in %v", e.start, e.end, at, c.appended(), l)
 		}
