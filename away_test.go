@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,14 @@ func (r *rig) late(late bool) {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	r.c.flushing = late
+}
+
+// flush writes what Send left in the buffer in nobody's name who waits.
+func (r *rig) flush() {
+	r.c.mu.Lock()
+	r.c.runLater()
+	r.c.mu.Unlock()
+	synctest.Wait()
 }
 
 // Who is in line, and writes meanwhile what others have appended, is not kept by that write
@@ -399,16 +408,14 @@ func TestOutForNobody(t *testing.T) {
 	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
 		r.warm()
 		returns := make(chan struct{})
+		over := sync.OnceFunc(func() { close(returns) })
+		defer over()
 		late := func() { <-returns }
 		r.s.onSent.Store(&late)
-		var err, err2 error
-		a, b := &call{}, &call{}
-		a.x, err = r.c.Send(context.Background(), get("/a"))
-		b.x, err2 = r.c.Send(context.Background(), get("/b")) // for the same write
-		if err != nil || err2 != nil {
-			t.Fatal(err, err2)
-		}
-		synctest.Wait()
+		r.late(true)
+		a, b := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/b"))
+		r.late(false)
+		r.flush()
 		if got := r.took(); got != "GET /a;GET /b;" || !r.c.inWrite {
 			t.Fatalf("not the state that is to be tested: the server received %q", got)
 		}
@@ -416,7 +423,7 @@ func TestOutForNobody(t *testing.T) {
 		b.x.Cancel()
 		r.serve("/a", "/b")
 		r.got(a, "/a")
-		close(returns)
+		over()
 		r.alive()
 	})
 }
