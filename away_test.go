@@ -96,22 +96,6 @@ func TestCanceledWhileWritingForTheAnswered(t *testing.T) {
 	})
 }
 
-// A lazy stream is one whose writer is slow to wake: of the write deadlines that are set while
-// it is held it sees the last.
-type lazy struct {
-	*tap
-	hold atomic.Bool
-	last atomic.Pointer[time.Time]
-}
-
-func (s *lazy) SetWriteDeadline(t time.Time) error {
-	if s.hold.Load() {
-		s.last.Store(&t)
-		return nil
-	}
-	return s.tap.SetWriteDeadline(t)
-}
-
 // A quietSocket is one of which nothing is seen, in whose buffers short requests always fit.
 type quietSocket struct{}
 
@@ -367,14 +351,11 @@ func TestAnsweredBeforeItsWriteWasCut(t *testing.T) {
 		inBubble(t, Config{Depth: 8}, false, func(r *rig) {
 			r.warm()
 			r.s.setWindow(0)
-			b, k := &call{}, &call{}
+			r.late(true)
+			b, k := r.begin(context.Background(), get("/b")), r.begin(context.Background(), get("/k"))
 			ctx, stop := context.WithCancel(context.Background())
-			go func() {
-				b.x, b.err = r.c.Send(context.Background(), get("/b"))
-				k.x, k.err = r.c.Send(context.Background(), get("/k"))
-				r.c.Send(ctx, posting("/p")) // which writes those, in line
-			}()
-			synctest.Wait()
+			r.begin(ctx, posting("/p")) // which writes those, in line
+			r.late(false)
 			if r.c.line.head == nil || r.c.writer != r.c.line.head || !r.c.inWrite {
 				t.Fatal("not the state that is to be tested")
 			}

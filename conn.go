@@ -183,6 +183,7 @@ var (
 	errAmbiguous  = closedFor("a response's framing was ambiguous")
 	errUpload     = closedFor("a request body was given up after its response")
 	errUnread     = closedFor("a response was given up")
+	errStuck      = closedFor("a request that nobody wanted was given up half written")
 	errByCaller   = closedFor("closed by the caller")
 	errShutdown   = closedFor("shut down by the caller")
 	errSwitched   = closedFor("the stream was given to another protocol")
@@ -272,7 +273,17 @@ func (c *Conn) forNobody() {
 	case c.inWrite && c.dl != nil:
 		c.cutWrite()
 	default:
+		c.failStuck()
+	}
+}
+
+// failStuck ends the connection in the midst of a request that nobody wants, or wanted when its
+// write was cut. mu is held.
+func (c *Conn) failStuck() {
+	if x := c.unwritten(); x != nil && x.left {
 		c.fail(x, x.err)
+	} else {
+		c.fail(nil, errStuck)
 	}
 }
 

@@ -36,11 +36,16 @@ const (
 	direct                    // the stream is the socket: bytes may be moved around its methods
 	wrapped                   // a socket's bytes are the stream's, but its own methods move them
 	layered                   // a socket carries the stream's bytes in another form (TLS)
+	sealed                    // the same, where no socket was found
 )
+
+// inForm reports whether the stream's bytes travel in another form: a write that is cut then does
+// not say how far it came.
+func (k streamKind) inForm() bool { return k >= layered }
 
 // socketOf finds the socket under a stream.
 func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
-	kind := wrapped
+	kind, without := wrapped, opaque
 	var s syscall.Conn
 	switch t := rw.(type) {
 	case *net.TCPConn:
@@ -49,19 +54,19 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 		s, kind = t, direct
 	case interface{ NetConn() net.Conn }: // crypto/tls.Conn, and what imitates it
 		s, _ = t.NetConn().(syscall.Conn)
-		kind = layered
+		kind, without = layered, sealed
 	case syscall.Conn:
 		s = t
 	}
 	if s == nil {
-		return nil, opaque
+		return nil, without
 	}
 	if !canProbe {
 		return nil, kind
 	}
 	raw, err := s.SyscallConn()
 	if err != nil {
-		return nil, opaque
+		return nil, without
 	}
 	return raw, kind
 }

@@ -341,7 +341,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		if err != nil && c.resumable(e, err) {
 			c.putBack(out.b[c.written-at:])
 			c.keepBlock(out)
-			c.dropLeft()
+			c.resume()
 			break
 		}
 		c.keepBlock(out)
@@ -374,7 +374,7 @@ func (c *Conn) leaves(e *exchange) bool {
 // none of it. mu is held.
 func (c *Conn) fits() bool {
 	oldest := c.queue.head
-	return c.kind != opaque && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
+	return c.kind != opaque && c.kind != sealed && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
@@ -392,18 +392,35 @@ func (c *Conn) take(n int) {
 	c.tookHead()
 }
 
-// resumable reports whether a write ended only because e's own time did, while e wrote what
-// others had appended behind it. They are spared: another goes on with the write, where the
-// stream says how far it came (TLS does not). mu is held.
+// resumable reports whether what a write in e's name has not moved may be written by another: it
+// was cut, or ended because e's own time did, while it moved what others had appended behind e.
+// The stream must say how far it came (TLS does not). mu is held.
 func (c *Conn) resumable(e *exchange, err error) bool {
-	if !isTimeout(err) || !c.othersWrite(e) {
+	switch {
+	case !isTimeout(err) || !c.cutsWrites() || c.moot():
 		return false
-	}
-	if e.err == nil && e.up.why == whyDeadline && passed(e.by) {
-		c.giveUp(e, fromDeadline(e.op(), whyDeadline))
-		c.interrupt(e)
+	case e.up.until.Equal(longAgo):
+		return true
+	case !c.othersWrite(e):
+		return false
+	case e.err == nil && e.up.why == whyDeadline && passed(e.by):
+		if !e.recv.done {
+			c.giveUp(e, fromDeadline(e.op(), whyDeadline))
+			c.interrupt(e)
+		}
+		return true
 	}
 	return e.err != nil
+}
+
+// resume settles what was put back: what nobody wants leaves, and the rest of what was answered
+// already is written for those who wait, if anybody does. mu is held.
+func (c *Conn) resume() {
+	c.dropLeft()
+	if c.life.n == 0 && c.line.head == nil && c.upload == nil && c.pending() {
+		c.failStuck()
+	}
+	c.changed()
 }
 
 // othersWrite reports whether a write of e's moves the bytes of others, and may end before
@@ -414,7 +431,7 @@ func (c *Conn) othersWrite(e *exchange) bool {
 
 // cutsWrites reports whether a write can be ended without the connection: by a deadline,
 // where the stream then says how far it came.
-func (c *Conn) cutsWrites() bool { return c.kind != layered && c.dl != nil }
+func (c *Conn) cutsWrites() bool { return !c.kind.inForm() && c.dl != nil }
 
 // putBack puts bytes that a write did not take in front of those appended since. mu is held.
 func (c *Conn) putBack(rest []byte) {
@@ -535,11 +552,15 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 		return errors.New("the stream's Write returned an impossible count")
 	}
 	c.written += int64(n)
+	if c.kind.inForm() && c.spoiltW { // TLS writes by itself as well, while it reads
+		c.spoiltW = false
+		c.dl.SetWriteDeadline(time.Time{})
+	}
 	if n < want && err == nil {
 		return io.ErrShortWrite
 	}
 	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == whyStall && !e.up.until.Equal(longAgo)
-	if stalled && c.kind != layered && e.err == nil {
+	if stalled && !c.kind.inForm() && e.err == nil {
 		return nil
 	}
 	if n == want {
@@ -584,11 +605,11 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	}
 	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
 	if isTimeout(err) {
-		if c.err != nil && c.upload == nil && c.unwritten() == nil {
-			return // it was for requests behind one that says close: see lastHead
+		if c.moot() {
+			return
 		}
-		if x := c.unwritten(); x != nil && x.left && e.up.until.Equal(longAgo) { // see forNobody
-			c.fail(x, x.err)
+		if e.up.until.Equal(longAgo) { // see forNobody
+			c.failStuck()
 			return
 		}
 		if e.err != nil || passed(e.up.until) {
@@ -616,6 +637,10 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	}
 	c.changed()
 }
+
+// moot reports whether what is left to write is only for requests behind one that says close: see
+// lastHead. mu is held.
+func (c *Conn) moot() bool { return c.err != nil && c.upload == nil && c.unwritten() == nil }
 
 // stalled returns the exchange whose bytes a write in e's name was stuck in: a deadline of
 // e's is its own affair, a stall is not. mu is held.

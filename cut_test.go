@@ -1,0 +1,208 @@
+package h1
+
+// cut_test.go: what befalls a write that is cut, and those who come before it has returned.
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A lazy stream is one whose writer is slow to wake: of the write deadlines that are set while
+// it is held it sees the last.
+type lazy struct {
+	*tap
+	hold atomic.Bool
+	last atomic.Pointer[time.Time]
+}
+
+func (s *lazy) SetWriteDeadline(t time.Time) error {
+	if s.hold.Load() {
+		s.last.Store(&t)
+		return nil
+	}
+	return s.tap.SetWriteDeadline(t)
+}
+
+// letGo ends that, and has it see the last.
+func (s *lazy) letGo() {
+	s.hold.Store(false)
+	if t := s.last.Load(); t != nil {
+		s.SetWriteDeadline(*t)
+	}
+}
+
+// cutFor has a write cut that was in the name of /a, and is in /b, of which sent bytes are out and
+// which was given up, when /a is answered. The write has yet to hear of it.
+func (r *rig) cutFor(s *lazy, kind streamKind, limit time.Duration, sent int) (b *call) {
+	r.c = NewConn(s, &Config{Depth: 4})
+	r.c.kind = kind
+	r.warm()
+	r.s.setWindow(3)
+	req := get("/a")
+	if limit > 0 {
+		req.Deadline = time.Now().Add(limit)
+	}
+	a := r.begin(context.Background(), req)
+	r.await(a)
+	b = r.begin(context.Background(), get("/b"))
+	r.s.setWindow(getHead + sent)
+	synctest.Wait()
+	b.x.Cancel()
+	s.hold.Store(true)
+	r.serve("/a")
+	r.got(a, "/a")
+	if w := r.c.writer; w != a.x.e || !r.c.inWrite || !w.up.until.Equal(longAgo) || len(r.s.out) != getHead+sent {
+		r.Fatal("not the state that is to be tested")
+	}
+	return b
+}
+
+// Who comes before a cut write has returned finds the connection well: the rest is written by
+// another, but what nobody wants or reads, and of which nothing is out.
+func TestAdmittedInTheCut(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Minute} {
+		for _, c := range []struct {
+			sent int
+			req  *Request
+			want string
+		}{
+			{0, get("/k"), "GET /a;GET /k;"},
+			{3, get("/k"), "GET /a;GET /b;GET /k;"},
+			{0, posting("/k"), "GET /a;GET /b;POST /k;"}, // waits in line, and reads what is due
+			{3, posting("/k"), "GET /a;GET /b;POST /k;"},
+		} {
+			inBubble(t, Config{}, false, func(r *rig) {
+				s := &lazy{tap: r.s}
+				r.cutFor(s, opaque, limit, c.sent)
+				defer r.c.Close()
+				k := r.begin(context.Background(), c.req)
+				s.letGo()
+				synctest.Wait()
+				r.s.setWindow(wireWindow)
+				synctest.Wait()
+				if strings.Contains(c.want, "/b") {
+					r.serve("/b")
+				}
+				synctest.Wait()
+				r.await(k)
+				if got := r.took(); got != c.want {
+					t.Errorf("limit %v, sent %d: the server received %q, want %q", limit, c.sent, got, c.want)
+				}
+				r.serve("/k")
+				r.got(k, "/k")
+				r.alive()
+			})
+		}
+	}
+}
+
+// Where nobody comes, and nothing of what nobody wants is out, the connection is well, too.
+func TestCutBetweenRequests(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Minute} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			s := &lazy{tap: r.s}
+			r.cutFor(s, opaque, limit, 0)
+			defer r.c.Close()
+			s.letGo()
+			synctest.Wait()
+			r.s.setWindow(wireWindow)
+			if got := r.took(); got != "GET /a;" {
+				t.Errorf("the server received %q", got)
+			}
+			r.alive()
+		})
+	}
+}
+
+// A request that is answered before it is out, in that moment, is out before the next one; where
+// there is none, the connection ends with it.
+func TestAnsweredInTheCut(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Minute} {
+		for _, stays := range []bool{false, true} {
+			inBubble(t, Config{}, false, func(r *rig) {
+				s := &lazy{tap: r.s}
+				r.cutFor(s, opaque, limit, 3)
+				defer r.c.Close()
+				k := r.begin(context.Background(), posting("/k")) // which reads what /b is answered
+				r.serve("/b")
+				synctest.Wait()
+				if r.c.queue.head != nil {
+					t.Fatal("not the state that is to be tested")
+				}
+				if !stays {
+					k.x.Cancel()
+				}
+				s.letGo()
+				r.s.setWindow(wireWindow)
+				synctest.Wait()
+				if got := r.took(); got != "GET /a;GET /b;POST /k;" {
+					t.Errorf("the server received %q", got)
+				}
+				r.serve("/k")
+				r.await(k)
+				r.got(k, "/k")
+				r.alive()
+			})
+		}
+	}
+}
+
+// Where the stream does not say how far a cut write came, that ends the connection, for a reason that
+// is nobody's Timeout; who came meanwhile may send again.
+func TestAdmittedInTheCutOfTLS(t *testing.T) {
+	for _, limit := range []time.Duration{0, time.Minute} {
+		for _, answered := range []bool{false, true} {
+			inBubble(t, Config{}, false, func(r *rig) {
+				s := &lazy{tap: r.s}
+				r.cutFor(s, layered, limit, 3)
+				defer r.c.Close()
+				k := r.begin(context.Background(), get("/k"))
+				r.await(k)
+				if answered {
+					r.serve("/b")
+				}
+				synctest.Wait()
+				s.letGo()
+				r.failed(k, Closed, SentNothing)
+				r.dead()
+			})
+		}
+	}
+}
+
+// TLS may write while it reads (a KeyUpdate is answered): no deadline of a write that is over is in
+// its way.
+func TestWriteOverUnderTLS(t *testing.T) {
+	for _, kind := range []streamKind{layered, sealed} {
+		inBubble(t, Config{StallTimeout: time.Minute}, false, func(r *rig) {
+			r.c.kind = kind
+			req := get("/a")
+			req.Deadline = time.Now().Add(time.Hour)
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			if r.s.write.at != (time.Time{}) || r.s.read.at.IsZero() {
+				t.Errorf("deadlines: of writes %v, of reads %v", r.s.write.at, r.s.read.at)
+			}
+			r.serve("/a")
+			r.got(a, "/a")
+			r.alive()
+		})
+	}
+}
+
+// TLS is that on whatever it runs: a write of it that is cut is not gone on with.
+func TestTLSWithoutSocket(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	defer server.Close()
+	c := NewConn(tls.Client(client, &tls.Config{}), nil)
+	if c.cutsWrites() || c.fits() || !c.kind.inForm() {
+		t.Errorf("kind %v: cuts writes %v, fits %v", c.kind, c.cutsWrites(), c.fits())
+	}
+}
