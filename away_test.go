@@ -140,8 +140,7 @@ func TestCanceledWriterIsDrained(t *testing.T) {
 				k = r.begin(context.Background(), get("/k"))
 				want += "GET /k;"
 			}
-			s.hold.Store(false)
-			s.SetWriteDeadline(*s.last.Load())
+			s.letGo()
 			r.failed(a, Canceled, SentAll)
 			r.s.setWindow(wireWindow)
 			synctest.Wait()

@@ -29,10 +29,15 @@ func (s *lazy) SetWriteDeadline(t time.Time) error {
 	return s.tap.SetWriteDeadline(t)
 }
 
+func (s *lazy) SetDeadline(t time.Time) error {
+	s.SetReadDeadline(t)
+	return s.SetWriteDeadline(t)
+}
+
 // letGo ends that, and has it see the last.
 func (s *lazy) letGo() {
 	s.hold.Store(false)
-	if t := s.last.Load(); t != nil {
+	if t := s.last.Swap(nil); t != nil {
 		s.SetWriteDeadline(*t)
 	}
 }

@@ -58,11 +58,49 @@ type stateCall struct {
 	fed    bool // the pipe was written to: once, for its lock is none that a bubble sees
 }
 
+// A slowWriter is a stream whose writer may be slow: to learn of a deadline, and to return.
+type slowWriter struct {
+	lazy
+	returns chan struct{} // nil: writes return at once; guarded by the stream's mu
+}
+
+// slow makes the writer slow, or lets it go.
+func (s *slowWriter) slow(deadlines, returns bool) {
+	if s.hold.Load() && !deadlines {
+		s.letGo()
+	}
+	s.hold.Store(deadlines)
+	s.change(func() {
+		switch {
+		case returns && s.returns == nil:
+			s.returns = make(chan struct{})
+		case !returns && s.returns != nil:
+			close(s.returns)
+			s.returns = nil
+		}
+	})
+}
+
+func (s *slowWriter) Write(p []byte) (int, error) {
+	n, err := s.lazy.Write(p)
+	var returns chan struct{}
+	s.change(func() { returns = s.returns })
+	if returns != nil {
+		<-returns
+	}
+	return n, err
+}
+
+// isSlow reports whether c's write has ended, or was cut, and does not return. c.mu is held.
+func (s *slowWriter) isSlow(c *Conn) bool {
+	return c.inWrite && (s.returns != nil || s.hold.Load() && c.writer.up.until.Equal(longAgo))
+}
+
 // A stateRun is a connection under fuzz. Its fields change only while all calls rest.
 type stateRun struct {
 	*testing.T
 	c     *Conn
-	s     *wireStream
+	s     *slowWriter
 	calls []*stateCall
 	under atomic.Int32 // calls that have not returned
 }
@@ -132,7 +170,7 @@ func (r *stateRun) send(arg int, way byte) {
 	})
 }
 
-const stateVerbs = "stdwrRcxkpqiPDZCSeEvzW"
+const stateVerbs = "stdwrRcxkpqiPDZCSeEvzWH"
 
 // do takes one step.
 func (r *stateRun) do(verb byte, arg int) {
@@ -178,6 +216,8 @@ func (r *stateRun) do(verb byte, arg int) {
 	case 'v':
 		r.s.setWindow([]int{0, 100, 5000, wireWindow}[arg&3])
 		r.s.receive(1 << 20)
+	case 'H':
+		r.s.slow(arg&1 != 0, arg&2 != 0)
 	case 'z':
 		time.Sleep(time.Second)
 	case 'x':
@@ -252,7 +292,7 @@ func (r *stateRun) check() {
 		r.Fatalf("idle, and somebody waits in line")
 	case c.line.head != nil && c.abandoned():
 		r.Fatalf("somebody waits in line behind responses that nobody reads: %v", l)
-	case c.line.head == nil && c.abandoned() && c.unwritten() != nil:
+	case c.line.head == nil && c.abandoned() && c.unwritten() != nil && !r.s.isSlow(c):
 		r.Fatalf("a request that nobody wants is still written: %v", l)
 	case l.r == rShut && c.queue.head != nil:
 		r.Fatalf("nothing is read any more, and somebody waits for a response: %v", l)
@@ -262,6 +302,7 @@ func (r *stateRun) check() {
 // finish ends everything, and sees that every call ends.
 func (r *stateRun) finish() {
 	r.c.Close()
+	r.s.slow(false, false)
 	for _, k := range r.calls {
 		if k.pipe != nil {
 			k.pipe.Close()
@@ -292,6 +333,9 @@ func FuzzState(f *testing.F) {
 		f.Add(uint16(40), seed)
 		f.Add(uint16(997), seed)
 	}
+	// A write that is cut, or over, and does not return.
+	f.Add(uint16(0), "s0w0S0R0v1s0s0w1x2H1S0R1s0w3H0v3S0S0")
+	f.Add(uint16(0), "s0w0S0R0H2s0s0w1x2S0R1H0s0w3S0")
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
@@ -300,7 +344,7 @@ func FuzzState(f *testing.F) {
 		}
 		synctest.Test(t, func(t *testing.T) {
 			cfg, plain := fuzzConfig(bits)
-			r := &stateRun{T: t, s: newWireStream(false)}
+			r := &stateRun{T: t, s: &slowWriter{lazy: lazy{tap: &tap{wireStream: newWireStream(false)}}}}
 			var rw io.ReadWriteCloser = r.s
 			if plain {
 				rw = wirePlain{r.s}
