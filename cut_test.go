@@ -134,14 +134,24 @@ func TestAnsweredInTheCut(t *testing.T) {
 				s := &lazy{tap: r.s}
 				r.cutFor(s, opaque, limit, 3)
 				defer r.c.Close()
-				k := r.begin(context.Background(), posting("/k")) // which reads what /b is answered
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				k := r.begin(ctx, posting("/k")) // which reads what /b is answered
 				r.serve("/b")
 				synctest.Wait()
 				if r.c.queue.head != nil {
 					t.Fatal("not the state that is to be tested")
 				}
 				if !stays {
-					k.x.Cancel()
+					cancel()
+					r.failed(k, Canceled, SentNothing)
+					s.letGo()
+					synctest.Wait()
+					if r.c.Err() != errStuck {
+						t.Errorf("limit %v: Err: %v", limit, r.c.Err())
+					}
+					r.dead()
+					return
 				}
 				s.letGo()
 				r.s.setWindow(wireWindow)
