@@ -6,8 +6,13 @@ package h1
 // Rule: after every step all goroutines have come to rest, and then the invariants hold.
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"io"
+	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -102,6 +107,7 @@ type stateRun struct {
 	c     *Conn
 	s     *slowWriter
 	calls []*stateCall
+	got   []byte       // what the server has received
 	under atomic.Int32 // calls that have not returned
 }
 
@@ -120,9 +126,11 @@ func (r *stateRun) call(k *stateCall, f func()) {
 	}()
 }
 
+var stateMethods = []string{"GET", "PUT", "HEAD", "POST"}
+
 // request makes one of the kinds of requests.
 func (r *stateRun) request(k *stateCall, arg int) *Request {
-	req := &Request{Host: "x", Target: "/", Method: []string{"GET", "PUT", "HEAD", "POST"}[arg&3]}
+	req := &Request{Host: "x", Target: "/", Method: stateMethods[arg&3]}
 	switch arg >> 2 & 7 {
 	case 1:
 		req.Body = strings.NewReader("body")
@@ -214,8 +222,8 @@ func (r *stateRun) do(verb byte, arg int) {
 	case 'E':
 		r.s.reset()
 	case 'v':
-		r.s.setWindow([]int{0, 100, 5000, wireWindow}[arg&3])
-		r.s.receive(1 << 20)
+		r.s.setWindow([]int{0, 100, 5000, wireWindow, 3, 30, 50, 70}[arg&7])
+		r.got = append(r.got, r.s.receive(1<<20)...)
 	case 'H':
 		r.s.slow(arg&1 != 0, arg&2 != 0)
 	case 'z':
@@ -317,6 +325,38 @@ func (r *stateRun) finish() {
 		k.cancel()
 	}
 	r.s.Close()
+	r.whole()
+}
+
+// whole checks that what the server has received is whole requests, and at most the beginning of
+// one behind them.
+func (r *stateRun) whole() {
+	r.Helper()
+	all := append(r.got, r.s.receive(1<<20)...)
+	for rest := all; len(rest) > 0; {
+		if !bytes.Contains(rest, []byte("\r\n\r\n")) {
+			if bytes.Count(rest, []byte("HTTP/1.1")) > 1 {
+				r.Fatalf("the server received %q: half of a head before another", all)
+			}
+			return
+		}
+		from := bytes.NewReader(rest)
+		in := bufio.NewReader(from)
+		req, err := http.ReadRequest(in)
+		if err == nil && !(slices.Contains(stateMethods, req.Method) && req.RequestURI == "/" && req.Host == "x") {
+			err = errors.New("a request that nobody made")
+		}
+		if err == nil {
+			_, err = io.Copy(io.Discard, req.Body)
+		}
+		if err == io.ErrUnexpectedEOF {
+			return
+		}
+		if err != nil {
+			r.Fatalf("the server received %q: %v at %q", all, err, rest)
+		}
+		rest = rest[len(rest)-from.Len()-in.Buffered():]
+	}
 }
 
 // FuzzState: whatever is called and said, in whatever order, the connection is in a state the
@@ -336,6 +376,7 @@ func FuzzState(f *testing.F) {
 	// A write that is cut, or over, and does not return.
 	f.Add(uint16(0), "s0w0S0R0v1s0s0w1x2H1S0R1s0w3H0v3S0S0")
 	f.Add(uint16(0), "s0w0S0R0H2s0s0w1x2S0R1H0s0w3S0")
+	f.Add(uint16(0), "s0w0S0R0v6H2sPs0s0H0w1w2z0z0z0z0v3S0S0S0R2")
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
