@@ -349,7 +349,7 @@ func (r *stateRun) whole() {
 		if err == nil {
 			_, err = io.Copy(io.Discard, req.Body)
 		}
-		if err == io.ErrUnexpectedEOF {
+		if err != nil && strings.Contains(err.Error(), "unexpected EOF") { // of a trailer it says so in words only
 			return
 		}
 		if err != nil {
