@@ -42,11 +42,25 @@ func (s *lazy) letGo() {
 	}
 }
 
-// cutFor has a write cut that was in the name of /a, and is in /b, of which sent bytes are out and
-// which was given up, when /a is answered. The write has yet to hear of it.
-func (r *rig) cutFor(s *lazy, kind streamKind, limit time.Duration, sent int) (b *call) {
-	r.c = NewConn(s, &Config{Depth: 4})
-	r.c.kind = kind
+// inCut runs f on a connection whose write was cut, and has yet to hear of it: it was in the name of
+// /a, with a Deadline or without, and is in /b, of which sent bytes are out and which was given up
+// when /a was answered.
+func inCut(t *testing.T, kind streamKind, sent int, f func(*rig, *lazy)) {
+	for _, limit := range []time.Duration{0, time.Minute} {
+		t.Run("Deadline "+limit.String(), func(t *testing.T) {
+			inBubble(t, Config{}, false, func(r *rig) {
+				s := &lazy{tap: r.s}
+				r.c = NewConn(s, &Config{Depth: 4})
+				defer r.c.Close()
+				r.c.kind = kind
+				r.cut(s, limit, sent)
+				f(r, s)
+			})
+		})
+	}
+}
+
+func (r *rig) cut(s *lazy, limit time.Duration, sent int) {
 	r.warm()
 	r.s.setWindow(3)
 	req := get("/a")
@@ -55,139 +69,118 @@ func (r *rig) cutFor(s *lazy, kind streamKind, limit time.Duration, sent int) (b
 	}
 	a := r.begin(context.Background(), req)
 	r.await(a)
-	b = r.begin(context.Background(), get("/b"))
+	b := r.begin(context.Background(), get("/b"))
 	r.s.setWindow(getHead + sent)
 	synctest.Wait()
 	b.x.Cancel()
 	s.hold.Store(true)
 	r.serve("/a")
 	r.got(a, "/a")
-	if w := r.c.writer; w != a.x.e || !r.c.inWrite || !w.up.until.Equal(longAgo) || len(r.s.out) != getHead+sent {
+	if w := r.c.writer; w != a.x.e || !r.c.inWrite || !w.up.cut() || len(r.s.out) != getHead+sent {
 		r.Fatal("not the state that is to be tested")
 	}
-	return b
 }
 
 // Who comes before a cut write has returned finds the connection well: the rest is written by
 // another, but what nobody wants or reads, and of which nothing is out.
 func TestAdmittedInTheCut(t *testing.T) {
-	for _, limit := range []time.Duration{0, time.Minute} {
-		for _, c := range []struct {
-			sent int
-			req  *Request
-			want string
-		}{
-			{0, get("/k"), "GET /a;GET /k;"},
-			{3, get("/k"), "GET /a;GET /b;GET /k;"},
-			{0, posting("/k"), "GET /a;GET /b;POST /k;"}, // waits in line, and reads what is due
-			{3, posting("/k"), "GET /a;GET /b;POST /k;"},
-		} {
-			inBubble(t, Config{}, false, func(r *rig) {
-				s := &lazy{tap: r.s}
-				r.cutFor(s, opaque, limit, c.sent)
-				defer r.c.Close()
-				k := r.begin(context.Background(), c.req)
-				s.letGo()
-				synctest.Wait()
-				r.s.setWindow(wireWindow)
-				synctest.Wait()
-				if strings.Contains(c.want, "/b") {
-					r.serve("/b")
-				}
-				synctest.Wait()
-				r.await(k)
-				if got := r.took(); got != c.want {
-					t.Errorf("limit %v, sent %d: the server received %q, want %q", limit, c.sent, got, c.want)
-				}
-				r.serve("/k")
-				r.got(k, "/k")
-				r.alive()
-			})
-		}
-	}
-}
-
-// Where nobody comes, and nothing of what nobody wants is out, the connection is well, too.
-func TestCutBetweenRequests(t *testing.T) {
-	for _, limit := range []time.Duration{0, time.Minute} {
-		inBubble(t, Config{}, false, func(r *rig) {
-			s := &lazy{tap: r.s}
-			r.cutFor(s, opaque, limit, 0)
-			defer r.c.Close()
+	for _, c := range []struct {
+		sent int
+		make func(string) *Request
+		want string
+	}{
+		{0, get, "GET /a;GET /k;"},
+		{3, get, "GET /a;GET /b;GET /k;"},
+		{0, posting, "GET /a;GET /b;POST /k;"}, // waits in line, and reads what is due
+		{3, posting, "GET /a;GET /b;POST /k;"},
+	} {
+		inCut(t, opaque, c.sent, func(r *rig, s *lazy) {
+			k := r.begin(context.Background(), c.make("/k"))
 			s.letGo()
 			synctest.Wait()
 			r.s.setWindow(wireWindow)
-			if got := r.took(); got != "GET /a;" {
-				t.Errorf("the server received %q", got)
+			synctest.Wait()
+			if strings.Contains(c.want, "/b") {
+				r.serve("/b")
 			}
+			synctest.Wait()
+			r.await(k)
+			if got := r.took(); got != c.want {
+				r.Errorf("sent %d: the server received %q, want %q", c.sent, got, c.want)
+			}
+			r.serve("/k")
+			r.got(k, "/k")
 			r.alive()
 		})
 	}
 }
 
+// Where nobody comes, and nothing of what nobody wants is out, the connection is well, too.
+func TestCutBetweenRequests(t *testing.T) {
+	inCut(t, opaque, 0, func(r *rig, s *lazy) {
+		s.letGo()
+		synctest.Wait()
+		r.s.setWindow(wireWindow)
+		if got := r.took(); got != "GET /a;" {
+			r.Errorf("the server received %q", got)
+		}
+		r.alive()
+	})
+}
+
 // A request that is answered before it is out, in that moment, is out before the next one; where
 // there is none, the connection ends with it.
 func TestAnsweredInTheCut(t *testing.T) {
-	for _, limit := range []time.Duration{0, time.Minute} {
-		for _, stays := range []bool{false, true} {
-			inBubble(t, Config{}, false, func(r *rig) {
-				s := &lazy{tap: r.s}
-				r.cutFor(s, opaque, limit, 3)
-				defer r.c.Close()
-				ctx, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				k := r.begin(ctx, posting("/k")) // which reads what /b is answered
-				r.serve("/b")
-				synctest.Wait()
-				if r.c.queue.head != nil {
-					t.Fatal("not the state that is to be tested")
-				}
-				if !stays {
-					cancel()
-					r.failed(k, Canceled, SentNothing)
-					s.letGo()
-					synctest.Wait()
-					if r.c.Err() != errStuck {
-						t.Errorf("limit %v: Err: %v", limit, r.c.Err())
-					}
-					r.dead()
-					return
-				}
+	for _, stays := range []bool{false, true} {
+		inCut(t, opaque, 3, func(r *rig, s *lazy) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			k := r.begin(ctx, posting("/k")) // which reads what /b is answered
+			r.serve("/b")
+			synctest.Wait()
+			if r.c.queue.head != nil {
+				r.Fatal("not the state that is to be tested")
+			}
+			if !stays {
+				cancel()
+				r.failed(k, Canceled, SentNothing)
 				s.letGo()
-				r.s.setWindow(wireWindow)
 				synctest.Wait()
-				if got := r.took(); got != "GET /a;GET /b;POST /k;" {
-					t.Errorf("the server received %q", got)
+				if r.c.Err() != errStuck {
+					r.Errorf("Err: %v", r.c.Err())
 				}
-				r.serve("/k")
-				r.await(k)
-				r.got(k, "/k")
-				r.alive()
-			})
-		}
+				r.dead()
+				return
+			}
+			s.letGo()
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			if got := r.took(); got != "GET /a;GET /b;POST /k;" {
+				r.Errorf("the server received %q", got)
+			}
+			r.serve("/k")
+			r.await(k)
+			r.got(k, "/k")
+			r.alive()
+		})
 	}
 }
 
 // Where the stream does not say how far a cut write came, that ends the connection, for a reason that
 // is nobody's Timeout; who came meanwhile may send again.
 func TestAdmittedInTheCutOfTLS(t *testing.T) {
-	for _, limit := range []time.Duration{0, time.Minute} {
-		for _, answered := range []bool{false, true} {
-			inBubble(t, Config{}, false, func(r *rig) {
-				s := &lazy{tap: r.s}
-				r.cutFor(s, layered, limit, 3)
-				defer r.c.Close()
-				k := r.begin(context.Background(), get("/k"))
-				r.await(k)
-				if answered {
-					r.serve("/b")
-				}
-				synctest.Wait()
-				s.letGo()
-				r.failed(k, Closed, SentNothing)
-				r.dead()
-			})
-		}
+	for _, answered := range []bool{false, true} {
+		inCut(t, layered, 3, func(r *rig, s *lazy) {
+			k := r.begin(context.Background(), get("/k"))
+			r.await(k)
+			if answered {
+				r.serve("/b")
+			}
+			synctest.Wait()
+			s.letGo()
+			r.failed(k, Closed, SentNothing)
+			r.dead()
+		})
 	}
 }
 

@@ -66,7 +66,7 @@ type stateCall struct {
 // A slowWriter is a stream whose writer may be slow: to learn of a deadline, and to return.
 type slowWriter struct {
 	lazy
-	returns chan struct{} // nil: writes return at once; guarded by the stream's mu
+	returns chan struct{} // nil: writes return at once; changes under the stream's mu
 }
 
 // slow makes the writer slow, or lets it go.
@@ -98,7 +98,7 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 
 // isSlow reports whether c's write has ended, or was cut, and does not return. c.mu is held.
 func (s *slowWriter) isSlow(c *Conn) bool {
-	return c.inWrite && (s.returns != nil || s.hold.Load() && c.writer.up.until.Equal(longAgo))
+	return c.inWrite && (s.returns != nil || s.hold.Load() && c.writer.up.cut())
 }
 
 // A stateRun is a connection under fuzz. Its fields change only while all calls rest.

@@ -399,12 +399,12 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	switch {
 	case !isTimeout(err) || !c.cutsWrites() || c.moot():
 		return false
-	case e.up.until.Equal(longAgo):
+	case e.up.cut():
 		return true
 	case !c.othersWrite(e):
 		return false
 	case e.err == nil && e.up.why == whyDeadline && passed(e.by):
-		if !e.recv.done {
+		if !e.recv.done { // else its caller has what it was to have by then
 			c.giveUp(e, fromDeadline(e.op(), whyDeadline))
 			c.interrupt(e)
 		}
@@ -527,7 +527,7 @@ func (c *Conn) limitWrite(e *exchange) {
 // writesOn takes the Deadline of e, whose response has ended, from the write under way in its
 // name, which goes on for those behind; not from one that is to end: see interrupt. mu is held.
 func (c *Conn) writesOn(e *exchange) {
-	if !e.by.IsZero() && !e.up.until.Equal(longAgo) {
+	if !e.by.IsZero() && !e.up.cut() {
 		c.limitWrite(e)
 	}
 }
@@ -537,6 +537,9 @@ func (c *Conn) cutWrite() {
 	c.spoiltW, c.writer.up.until = true, longAgo
 	c.dl.SetWriteDeadline(longAgo)
 }
+
+// cut reports whether the write under way, or the last one, was.
+func (u *uploading) cut() bool { return u.until.Equal(longAgo) }
 
 // alone reports whether e is the only request, and nobody waits for the stream to be read.
 // mu is held.
@@ -559,7 +562,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	if n < want && err == nil {
 		return io.ErrShortWrite
 	}
-	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == whyStall && !e.up.until.Equal(longAgo)
+	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == whyStall && !e.up.cut()
 	if stalled && !c.kind.inForm() && e.err == nil {
 		return nil
 	}
@@ -608,7 +611,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		if c.moot() {
 			return
 		}
-		if e.up.until.Equal(longAgo) { // see forNobody
+		if e.up.cut() { // see forNobody
 			c.failStuck()
 			return
 		}
