@@ -204,7 +204,7 @@ func closedFor(why string) *Error {
 // must moves the state by an event that the code around it has made legal.
 func (c *Conn) must(ev event) {
 	if err := c.life.step(ev); err != nil {
-		panic("h1: " + err.Error())
+		panic(err)
 	}
 }
 
@@ -454,7 +454,7 @@ func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err
 	}
-	q, err := prepare(ctx, req)
+	q, err := prepare(req)
 	if err != nil {
 		return err
 	}

@@ -112,8 +112,8 @@ var errUnaskedSwitch = errors.New("101 (Switching Protocols) without an Upgrade 
 func contentLength(r *Response) (int64, *Error) {
 	h, length := &r.Header, int64(-1)
 	var first []byte
-	for i := range h.fields {
-		s := &h.fields[i]
+	for i, fields := 0, h.fields; i < len(fields); i++ {
+		s := &fields[i]
 		if s.nameEnd-s.name != uint32(len("Content-Length")) {
 			continue
 		}

@@ -113,7 +113,7 @@ func (l *life) idle() bool { return l.w == wIdle && l.r == rIdle && l.reuse }
 func (l *life) step(ev event) error {
 	w, r := wTable[l.w][ev], rTable[l.r][ev]
 	if w == wIllegal || r == rIllegal || !l.allows(ev) {
-		return fmt.Errorf("%v in state %v", ev, *l)
+		return l.refuses(ev)
 	}
 	l.w, l.r = w, r
 	switch ev {
@@ -133,6 +133,11 @@ func (l *life) step(ev event) error {
 	l.settle(ev)
 	return nil
 }
+
+// refuses is apart from step, which is called three times a request and does without its frame.
+//
+//go:noinline
+func (l *life) refuses(ev event) error { return fmt.Errorf("%v in state %v", ev, *l) }
 
 // allows holds what no single half can say of an event.
 func (l *life) allows(ev event) bool {

@@ -270,7 +270,7 @@ func (c *Conn) nextReader() *exchange {
 // handOn gives the right to read to the next in order. mu is held.
 func (c *Conn) handOn() {
 	c.reader = nil
-	if e := c.nextReader(); e != nil {
+	if e := c.nextReader(); e != nil && e.waited {
 		e.cond.Signal()
 	}
 }

@@ -39,7 +39,7 @@ func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 
 // send prepares and starts a request.
 func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, error) {
-	q, err := prepare(ctx, req)
+	q, err := prepare(req)
 	if err != nil {
 		return Exchange{}, err
 	}
@@ -52,17 +52,14 @@ func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, err
 	return Exchange{e, c, e.id.Load()}, nil
 }
 
-// prepare checks a request, and that its time is not over.
-func prepare(ctx context.Context, req *Request) (asked, error) {
+// prepare checks a request, and that its Deadline has not passed.
+func prepare(req *Request) (asked, error) {
 	q, bad := req.check()
 	if bad == nil {
 		bad = checkLength(req, &q)
 	}
 	if bad != nil {
 		return q, bad
-	}
-	if ctx.Err() != nil {
-		return q, fromContext(ctx, "send")
 	}
 	if passed(req.Deadline) {
 		return q, fromDeadline("send", whyDeadline)
@@ -73,6 +70,9 @@ func prepare(ctx context.Context, req *Request) (asked, error) {
 // start waits for the exchange's turn to write, and takes it. mu is held.
 func (c *Conn) start(e *exchange, wait bool) error {
 	c.timed = c.timed || !e.by.IsZero()
+	if e.stop != nil && e.ctx.Err() != nil {
+		e.fail(fromContext(e.ctx, "send"))
+	}
 	err := c.admit(e, wait)
 	if err == nil && !c.mayOwe(e) {
 		err = c.gate(e)
@@ -93,7 +93,10 @@ func (c *Conn) start(e *exchange, wait bool) error {
 
 // checkLength refuses a body that says of itself that it is not as long as declared.
 func checkLength(req *Request, q *asked) *Error {
-	if b, ok := req.Body.(interface{ Len() int }); ok && q.body == bodyLength && int64(b.Len()) != q.length {
+	if q.body != bodyLength {
+		return nil
+	}
+	if b, ok := req.Body.(interface{ Len() int }); ok && int64(b.Len()) != q.length {
 		return badRequest("ContentLength is %d, but Body holds %d bytes", q.length, b.Len())
 	}
 	return nil
