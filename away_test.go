@@ -127,7 +127,7 @@ func TestCanceledWriterIsDrained(t *testing.T) {
 			if r.c.writer != a.x.e || !r.c.inWrite || len(r.s.out) != getHead+3 {
 				t.Fatal("not the state that is to be tested")
 			}
-			s.hold.Store(true)
+			s.writes.hold.Store(true)
 			a.x.Cancel()
 			r.serve("/a")
 			synctest.Wait()

@@ -13,47 +13,58 @@ import (
 	"time"
 )
 
-// A lazy stream is one whose writer is slow to wake: of the write deadlines that are set while
-// it is held it sees the last.
+// A lazy stream is one whose writer, or reader, is slow to wake: of the deadlines that are set
+// while it is held it sees the last.
 type lazy struct {
 	*tap
+	writes, reads held
+}
+
+type held struct {
 	hold atomic.Bool
 	last atomic.Pointer[time.Time]
 }
 
-func (s *lazy) SetWriteDeadline(t time.Time) error {
-	if s.hold.Load() {
-		s.last.Store(&t)
+func (h *held) set(t time.Time, now func(time.Time) error) error {
+	if h.hold.Load() {
+		h.last.Store(&t)
 		return nil
 	}
-	return s.tap.SetWriteDeadline(t)
+	return now(t)
 }
+
+// letGo ends that.
+func (h *held) letGo(now func(time.Time) error) {
+	h.hold.Store(false)
+	if t := h.last.Swap(nil); t != nil {
+		now(*t)
+	}
+}
+
+func (s *lazy) SetWriteDeadline(t time.Time) error { return s.writes.set(t, s.tap.SetWriteDeadline) }
+func (s *lazy) SetReadDeadline(t time.Time) error  { return s.reads.set(t, s.tap.SetReadDeadline) }
 
 func (s *lazy) SetDeadline(t time.Time) error {
 	s.SetReadDeadline(t)
 	return s.SetWriteDeadline(t)
 }
 
-// letGo ends that, and has it see the last.
-func (s *lazy) letGo() {
-	s.hold.Store(false)
-	if t := s.last.Swap(nil); t != nil {
-		s.SetWriteDeadline(*t)
-	}
-}
+func (s *lazy) letGo() { s.writes.letGo(s.tap.SetWriteDeadline) }
 
 // inCut runs f on a connection whose write was cut, and has yet to hear of it: it was in the name of
-// /a, with a Deadline or without, and is in /b, of which sent bytes are out and which was given up
+// /a, with a Deadline, a StallTimeout or neither, and is in /b, of which sent bytes are out and which was given up
 // when /a was answered.
 func inCut(t *testing.T, kind streamKind, sent int, f func(*rig, *lazy)) {
-	for _, limit := range []time.Duration{0, time.Minute} {
-		t.Run("Deadline "+limit.String(), func(t *testing.T) {
+	for name, limits := range map[string]struct{ deadline, stall time.Duration }{
+		"unlimited": {}, "Deadline": {deadline: time.Minute}, "StallTimeout": {stall: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
 			inBubble(t, Config{}, false, func(r *rig) {
 				s := &lazy{tap: r.s}
-				r.c = NewConn(s, &Config{Depth: 4})
+				r.c = NewConn(s, &Config{Depth: 4, StallTimeout: limits.stall})
 				defer r.c.Close()
 				r.c.kind = kind
-				r.cut(s, limit, sent)
+				r.cut(s, limits.deadline, sent)
 				f(r, s)
 			})
 		})
@@ -73,7 +84,7 @@ func (r *rig) cut(s *lazy, limit time.Duration, sent int) {
 	r.s.setWindow(getHead + sent)
 	synctest.Wait()
 	b.x.Cancel()
-	s.hold.Store(true)
+	s.writes.hold.Store(true)
 	r.serve("/a")
 	r.got(a, "/a")
 	if w := r.c.writer; w != a.x.e || !r.c.inWrite || !w.up.cut() || len(r.s.out) != getHead+sent {
@@ -164,6 +175,34 @@ func TestAnsweredInTheCut(t *testing.T) {
 			r.alive()
 		})
 	}
+}
+
+// Who was to read what is due, and is told to leave, is not kept by a write that ends before it
+// knows: that sets no other deadline.
+func TestToldToLeaveBeforeAWriteEnds(t *testing.T) {
+	inCut(t, opaque, 3, func(r *rig, s *lazy) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		k := r.begin(ctx, posting("/k"))
+		l := r.begin(context.Background(), posting("/l"))
+		if r.c.reader != r.c.line.head || !r.c.inRead {
+			r.Fatal("not the state that is to be tested")
+		}
+		s.reads.hold.Store(true)
+		cancel()
+		synctest.Wait()
+		s.letGo()
+		synctest.Wait()
+		s.reads.letGo(s.tap.SetReadDeadline)
+		r.failed(k, Canceled, SentNothing)
+		r.s.setWindow(wireWindow)
+		r.serve("/b")
+		synctest.Wait()
+		r.await(l)
+		r.serve("/l")
+		r.got(l, "/l")
+		r.alive()
+	})
 }
 
 // Where the stream does not say how far a cut write came, that ends the connection, for a reason that

@@ -104,7 +104,7 @@ func (e *exchange) release() {
 	if e.stop != nil && !e.stop() {
 		return // the callback runs, and must find this very exchange ended
 	}
-	if e.err != nil || e.left || e.wait.late {
+	if e.err != nil || e.wait.late {
 		return
 	}
 	c := e.c

@@ -71,10 +71,10 @@ type slowWriter struct {
 
 // slow makes the writer slow, or lets it go.
 func (s *slowWriter) slow(deadlines, returns bool) {
-	if s.hold.Load() && !deadlines {
+	if s.writes.hold.Load() && !deadlines {
 		s.letGo()
 	}
-	s.hold.Store(deadlines)
+	s.writes.hold.Store(deadlines)
 	s.change(func() {
 		switch {
 		case returns && s.returns == nil:
@@ -98,7 +98,7 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 
 // isSlow reports whether c's write has ended, or was cut, and does not return. c.mu is held.
 func (s *slowWriter) isSlow(c *Conn) bool {
-	return c.inWrite && (s.returns != nil || s.hold.Load() && c.writer.up.cut())
+	return c.inWrite && (s.returns != nil || s.writes.hold.Load() && c.writer.up.cut())
 }
 
 // A stateRun is a connection under fuzz. Its fields change only while all calls rest.

@@ -404,16 +404,8 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 		return false
 	case e.up.cut():
 		return true
-	case !c.othersWrite(e):
-		return false
-	case e.err == nil && e.up.why == whyDeadline && passed(e.by):
-		if !e.recv.done { // else its caller has what it was to have by then
-			c.giveUp(e, fromDeadline(e.op(), whyDeadline))
-			c.interrupt(e)
-		}
-		return true
 	}
-	return e.err != nil
+	return c.othersWrite(e) && (e.err != nil || e.up.why == whyDeadline && passed(e.by))
 }
 
 // resume settles what was put back: what nobody wants leaves, and the rest of what was answered
@@ -427,9 +419,9 @@ func (c *Conn) resume() {
 }
 
 // othersWrite reports whether a write of e's moves the bytes of others, and may end before
-// they are out: e is not in yet, or is out whole and others are in flight. mu is held.
+// they are out: e is not in yet, or is out whole. mu is held.
 func (c *Conn) othersWrite(e *exchange) bool {
-	return c.cutsWrites() && (e.start < 0 || e.end >= 0 && c.written >= e.end && !c.dueAlone(e))
+	return c.cutsWrites() && (e.start < 0 || e.end >= 0 && c.written >= e.end)
 }
 
 // cutsWrites reports whether a write can be ended without the connection: by a deadline,
