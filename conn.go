@@ -250,6 +250,9 @@ func (c *Conn) changed() {
 		c.ready = nil
 	}
 	if c.life.n == 0 {
+		if c.line.head == nil && c.upload == nil && c.pending() && !c.writing && c.mayWrite() {
+			c.failStuck() // the rest of what was answered already: there is nobody for whom to write it
+		}
 		c.giveBack()
 		if c.line.head == nil && c.life.w != wBody && !c.writing {
 			c.stopAlarm() // whose deadline it was set for has ended before

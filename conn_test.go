@@ -655,3 +655,28 @@ func TestWriteReturnsLate(t *testing.T) {
 		t.Run(way, func(t *testing.T) { inBubble(t, Config{Depth: 4}, false, run(way)) })
 	}
 }
+
+// A body that is out opens the way for the next request, be its own response still due.
+func TestReadyAfterUpload(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		body, w := io.Pipe()
+		a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Body: body})
+		ready := r.c.Ready().Done()
+		select {
+		case <-ready:
+			t.Fatal("ready in the midst of a body")
+		default:
+		}
+		w.Close()
+		synctest.Wait()
+		select {
+		case <-ready:
+		default:
+			t.Error("not ready, and the body is out")
+		}
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+	})
+}

@@ -222,7 +222,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		}
 	case c.takeBack(e):
 		e.fail(err)
-	case e.end < 0 || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
+	case e.end < 0 || e.start >= c.taken || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
 		c.fail(e, err)
 	case c.reader == e && c.inRead && c.dl == nil: // only Close ends its read
 		c.fail(e, err)
@@ -282,7 +282,7 @@ func (c *Conn) leave(e *exchange) {
 		}
 	case c.takeBack(e): // its time was up before the read that was to write it
 		c.changed()
-	case c.dueAlone(e) || e.recv.left(c) > c.cfg.MaxDrain:
+	case e.start >= c.taken || c.dueAlone(e) || e.recv.left(c) > c.cfg.MaxDrain:
 		c.fail(e, e.err)
 	case c.reader == e || c.reader == nil:
 		c.handOn()

@@ -302,6 +302,8 @@ func (r *stateRun) check() {
 		r.Fatalf("somebody waits in line behind responses that nobody reads: %v", l)
 	case c.line.head == nil && c.abandoned() && c.unwritten() != nil && !r.s.isSlow(c):
 		r.Fatalf("a request that nobody wants is still written: %v", l)
+	case l.n == 0 && c.line.head == nil && c.upload == nil && c.pending() && !c.writing && c.mayWrite():
+		r.Fatalf("idle, in the midst of a request: %v", l)
 	case l.r == rShut && c.queue.head != nil:
 		r.Fatalf("nothing is read any more, and somebody waits for a response: %v", l)
 	}

@@ -359,8 +359,12 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 		own := max(0, x.end-c.taken)
 		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
 	}
-	if c.inWrite && c.dl != nil && c.writer != x && c.unwritten() == nil { // and what is being written is cut off
+	switch w := c.writer; {
+	case !c.inWrite || w == x:
+	case c.dl != nil && c.unwritten() == nil: // and what is being written is cut off
 		c.cutWrite()
+	case w.err != nil: // it moves bytes of x's
+		c.writesOn(w)
 	}
 }
 
@@ -406,6 +410,24 @@ func (c *Conn) finishSwitch(e *exchange) {
 	e.release()
 }
 
+// lookBehind looks at what came behind a response that has ended. It may be the next one, if a
+// writer has taken the request for that. mu is held.
+func (c *Conn) lookBehind() {
+	next := c.queue.head
+	b, _ := c.br.Peek(min(c.br.Buffered(), peeked))
+	switch {
+	case next != nil && len(b) > 0 && next.start >= c.taken:
+		c.fail(next, unasked(b))
+	case next != nil:
+		next.seen = len(b) > 0
+	case c.err != nil:
+	case len(b) > 0:
+		c.noReuse(unasked(b))
+	case c.rerr != nil:
+		c.noReuse(errIdleEnd)
+	}
+}
+
 // finish ends e's response and hands the read half on. mu is held.
 func (c *Conn) finish(e *exchange) {
 	e.recv.done = true
@@ -430,16 +452,7 @@ func (c *Conn) finish(e *exchange) {
 			c.resize(needed)
 		}
 	}
-	if next := c.queue.head; next != nil {
-		next.seen = c.br.Buffered() > 0
-	} else if c.err == nil {
-		if k := c.br.Buffered(); k > 0 {
-			b, _ := c.br.Peek(min(k, peeked))
-			c.noReuse(unasked(b))
-		} else if c.rerr != nil {
-			c.noReuse(errIdleEnd)
-		}
-	}
+	c.lookBehind()
 	c.handOn()
 	e.release() // before the buffers are given back, with which it goes
 	c.changed()

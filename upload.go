@@ -25,7 +25,7 @@ type uploading struct {
 	hold   bool      // 100 (Continue) is awaited
 	holdBy time.Time // but no longer than this
 	later  bool      // all of it is appended, and pump is to write it
-	skip   bool      // a final response came instead: the body is not sent
+	skip   bool      // a final response came instead: Write is not told the body is over
 	busy   bool      // an Exchange.Write or CloseWrite is at work
 	ended  bool      // the body's end was appended
 	over   bool      // but not by CloseWrite, which has nothing left to do
@@ -210,9 +210,6 @@ func (c *Conn) untaken(e *exchange) bool {
 // tookHead wakes who waits for that, since the head is taken now, or about to be. mu is
 // held.
 func (c *Conn) tookHead() {
-	if c.upload != nil {
-		c.upload.cond.Signal()
-	}
 	if c.reader == nil {
 		c.handOn()
 	}
@@ -265,7 +262,7 @@ func (c *Conn) awaitGo(e *exchange) bool {
 		}
 		e.pushAt = time.Time{}
 	}
-	return !e.up.skip && !c.given(e)
+	return !c.given(e)
 }
 
 // mayGoOn releases a body that waited for 100 (Continue). mu is held.
@@ -378,6 +375,12 @@ const sendFilePiece = 4 << 20
 // limit, if there is one. (The kernel's way is not found behind two limits.) An error does
 // not tell whose it is: it is the body's where the stream, asked again, is well.
 func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *io.LimitedReader) error {
+	for c.writing && !c.given(e) { // the head is in another's write
+		e.wake.Wait()
+	}
+	if c.given(e) {
+		return errStop
+	}
 	c.flushAll(e, true)
 	for e.up.left > 0 && !c.given(e) {
 		n := min(e.up.left, largest)

@@ -30,9 +30,10 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, true)
 }
 
-// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. Nor does
-// it read the responses that nobody wants any more: a request that may not stand behind those
-// is sent once Send, Do or another's Wait has read them.
+// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To send a
+// body it may write what those have left in the buffer. It does not read the responses that nobody
+// wants any more: a request that may not stand behind those is sent once Send, Do or another's Wait
+// has read them.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, false)
 }
@@ -198,8 +199,10 @@ func (c *Conn) runSoon() {
 	}
 	c.flushing = false
 	e := c.unwritten()
-	if e == nil {
-		e = c.line.head // waits for what is left of one that was answered before it was out whole
+	if e == nil { // what is left is of one that was answered before it was out whole
+		for e = c.line.head; e != nil && (e.err != nil || passed(e.by)); {
+			e = e.next
+		}
 	}
 	if e != nil && c.pending() && !c.writing {
 		c.flushAll(e, false)
@@ -396,7 +399,7 @@ func (c *Conn) take(n int) {
 }
 
 // resumable reports whether what a write in e's name has not moved may be written by another: it
-// was cut, or ended because e's own time did, while it moved what others had appended behind e.
+// was cut, or ended because e's own time did, while it was for others.
 // The stream must say how far it came (TLS does not). mu is held.
 func (c *Conn) resumable(e *exchange, err error) bool {
 	switch {
@@ -404,17 +407,15 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 		return false
 	case e.up.cut():
 		return true
+	case e.up.why == whyStall && passed(e.up.until):
+		return false // be it others' bytes
 	}
-	return c.othersWrite(e) && (e.err != nil || e.up.why == whyDeadline && passed(e.by))
+	return (c.othersWrite(e) || e.recv.done && c.upload != e) && (e.err != nil || passed(e.by))
 }
 
-// resume settles what was put back: what nobody wants leaves, and the rest of what was answered
-// already is written for those who wait, if anybody does. mu is held.
+// resume settles what was put back: what nobody wants leaves. mu is held.
 func (c *Conn) resume() {
 	c.dropLeft()
-	if c.life.n == 0 && c.line.head == nil && c.upload == nil && c.pending() {
-		c.failStuck()
-	}
 	c.changed()
 }
 
@@ -519,8 +520,8 @@ func (c *Conn) limitWrite(e *exchange) {
 	}
 }
 
-// writesOn takes the Deadline of e, whose response has ended, from the write under way in its
-// name, which goes on for those behind; not from one that is to end: see interrupt. mu is held.
+// writesOn takes the Deadline of e, which has ended, from the write under way in its name, which
+// goes on for others; not from one that is to end: see interrupt. mu is held.
 func (c *Conn) writesOn(e *exchange) {
 	if !e.by.IsZero() && !e.up.cut() {
 		c.limitWrite(e)
@@ -558,7 +559,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 		return io.ErrShortWrite
 	}
 	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == whyStall && !e.up.cut()
-	if stalled && !c.kind.inForm() && e.err == nil {
+	if stalled && !c.kind.inForm() {
 		return nil
 	}
 	if n == want {

@@ -1,0 +1,252 @@
+package h1
+
+// leftover_test.go: bytes that were appended and are not out, when those whose they are leave.
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What is left of a request that was answered before it was out is written for who waits in line;
+// once that one leaves, by its Deadline or canceled before the write began, the connection ends.
+func TestRestForNobody(t *testing.T) {
+	for range 8 { // which of two goroutines comes first differs
+		inCut(t, opaque, 3, func(r *rig, s *lazy) {
+			req := posting("/k")
+			req.Deadline = time.Now().Add(time.Second)
+			k := r.begin(context.Background(), req)
+			r.serve("/b")
+			synctest.Wait()
+			s.letGo()
+			time.Sleep(2 * time.Second)
+			r.failed(k, Timeout, SentNothing)
+			r.dead()
+		})
+	}
+	for _, request := range []func(string) *Request{get, posting} {
+		inCut(t, opaque, 3, func(r *rig, s *lazy) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			k := r.begin(ctx, request("/k"))
+			r.await(k)
+			r.serve("/b")
+			synctest.Wait()
+			r.late(true)
+			s.letGo()
+			synctest.Wait()
+			cancel()
+			r.failed(k, Canceled, SentNothing)
+			r.dead()
+		})
+	}
+}
+
+// Who is in line, and whose time is over, is nobody to write for; the next in line is.
+func TestRestForTheNextInLine(t *testing.T) {
+	inCut(t, opaque, 3, func(r *rig, s *lazy) {
+		req := posting("/k")
+		req.Deadline = time.Now().Add(time.Second)
+		k := r.begin(context.Background(), req)
+		l := r.begin(context.Background(), posting("/l"))
+		r.serve("/b")
+		synctest.Wait()
+		s.letGo()
+		time.Sleep(2 * time.Second)
+		r.failed(k, Timeout, SentNothing)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		r.await(l)
+		if got := r.took(); got != "GET /a;GET /b;POST /l;" {
+			r.Errorf("the server received %q", got)
+		}
+		r.serve("/l")
+		r.got(l, "/l")
+		r.alive()
+	})
+}
+
+// Bytes behind a response, to a request that no writer has taken: the connection ends, and none that
+// says it was not sent is.
+func TestAnsweredBeforeItIsSent(t *testing.T) {
+	for _, stray := range []string{"\r\n", "H", answer("/b")} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			r.await(a)
+			r.late(true)
+			b, k := r.begin(context.Background(), get("/b")), r.begin(context.Background(), get("/k"))
+			r.raw(answer("/a") + stray)
+			r.got(a, "/a")
+			b.x.Cancel()
+			r.took()
+			r.late(false)
+			r.flush()
+			if got := r.took(); got != "" {
+				t.Errorf("behind %q the server received %q", stray, got)
+			}
+			r.await(b)
+			r.failed(b, Unsolicited, SentNothing)
+			r.await(k)
+			r.failed(k, Closed, SentNothing)
+			r.dead()
+		})
+	}
+}
+
+// The Deadline of one that stands behind a response with close is nothing to that.
+func TestDeadlineOfOneBehindClose(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		r.late(true)
+		a := r.begin(context.Background(), get("/a"))
+		req := get("/b")
+		req.Deadline = time.Now().Add(time.Second)
+		b := r.begin(context.Background(), req)
+		r.s.setWindow(3)
+		r.late(false)
+		r.await(b) // writes both
+		r.await(a)
+		if r.c.writer != b.x.e || !r.c.inWrite {
+			t.Fatal("not the state that is to be tested")
+		}
+		r.raw("HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/")
+		r.failed(b, Closed, SentPart)
+		time.Sleep(2 * time.Second)
+		r.raw("a")
+		r.got(a, "/a")
+	})
+}
+
+// A write that moves is not stalled, be it in the name of one that was given up.
+func TestSlowRestIsNoStall(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &lazy{tap: r.s}
+		r.c = NewConn(s, &Config{Depth: 4, StallTimeout: time.Minute})
+		defer r.c.Close()
+		r.cut(s, 0, 3)
+		k := r.begin(context.Background(), get("/k"))
+		r.await(k)
+		s.letGo()
+		for n := getHead + 6; n < 3*getHead; n += 3 {
+			time.Sleep(40 * time.Second)
+			r.s.setWindow(n)
+			synctest.Wait()
+		}
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		r.serve("/b", "/k")
+		r.got(k, "/k")
+		r.alive()
+	})
+}
+
+// Nor does the write of one that was given up take twice the time to be stalled.
+func TestStalledRest(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &lazy{tap: r.s}
+		r.c = NewConn(s, &Config{Depth: 4, StallTimeout: time.Minute})
+		defer r.c.Close()
+		r.cut(s, 0, 3)
+		k := r.begin(context.Background(), get("/k"))
+		r.await(k)
+		s.letGo()
+		time.Sleep(61 * time.Second)
+		r.failed(k, Closed, SentNothing)
+		r.dead()
+	})
+}
+
+// A write that its Deadline has ended, and that has not returned yet, is nothing to who comes
+// meanwhile, and goes on for that one.
+func TestDeadlineBeforeTheNextComes(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &slowWriter{lazy: lazy{tap: r.s}}
+		r.c = NewConn(s, &Config{Depth: 4})
+		defer r.c.Close()
+		defer s.slow(false, false)
+		r.warm()
+		r.s.setWindow(3)
+		req := get("/a")
+		req.Deadline = time.Now().Add(time.Second)
+		a := r.begin(context.Background(), req)
+		r.await(a)
+		r.serve("/a")
+		r.got(a, "/a")
+		s.slow(false, true)
+		time.Sleep(2 * time.Second)
+		k := r.begin(context.Background(), get("/k"))
+		r.await(k)
+		s.slow(false, false)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;GET /k;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.serve("/k")
+		r.got(k, "/k")
+		r.alive()
+	})
+}
+
+// fileStream takes a file as a socket does, and is slow to write what begins with slow.
+type fileStream struct {
+	*tap
+	slow string
+}
+
+func (s fileStream) Write(p []byte) (int, error) {
+	if strings.HasPrefix(string(p), s.slow) {
+		time.Sleep(time.Second)
+	}
+	return s.tap.Write(p)
+}
+
+func (s fileStream) ReadFrom(from io.Reader) (int64, error) {
+	b, err := io.ReadAll(from)
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.tap.Write(b)
+	return int64(n), err
+}
+
+// A file does not go out before its head, which may be in another's write.
+func TestFileBehindItsHead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(name, []byte("of a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.c = NewConn(fileStream{r.s, "PUT"}, &Config{Depth: 4})
+		r.c.kind = direct
+		defer r.c.Close()
+		r.warm()
+		req := &Request{Method: "PUT", Target: "/f", Host: "x", Body: f, ContentLength: 9}
+		q, err := prepare(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.c.mu.Lock() // Send, in which pump is started, and comes after the goroutine of another Send
+		e := r.c.newExchange(context.Background(), req, q)
+		if err := r.c.start(e, true); err != nil {
+			t.Error(err)
+		}
+		r.c.flushAll(r.c.unwritten(), false)
+		r.c.unlock()
+		time.Sleep(time.Minute)
+		if got, want := string(r.s.receive(1<<20)), "PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nof a file"; got != want {
+			t.Errorf("the server received %q, want %q", got, want)
+		}
+	})
+}
