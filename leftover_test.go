@@ -216,37 +216,48 @@ func (s fileStream) ReadFrom(from io.Reader) (int64, error) {
 	return int64(n), err
 }
 
-// A file does not go out before its head, which may be in another's write.
+// A file does not go out before its head, which may be in another's write, nor once it was given up
+// meanwhile.
 func TestFileBehindItsHead(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "body")
 	if err := os.WriteFile(name, []byte("of a file"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	inBubble(t, Config{}, false, func(r *rig) {
-		r.c = NewConn(fileStream{r.s, "PUT"}, &Config{Depth: 4})
-		r.c.kind = direct
-		defer r.c.Close()
-		r.warm()
-		req := &Request{Method: "PUT", Target: "/f", Host: "x", Body: f, ContentLength: 9}
-		q, err := prepare(req)
+	const head = "PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+	for _, after := range []time.Duration{time.Millisecond, time.Hour} {
+		f, err := os.Open(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.c.mu.Lock() // Send, in which pump is started, and comes after the goroutine of another Send
-		e := r.c.newExchange(context.Background(), req, q)
-		if err := r.c.start(e, true); err != nil {
-			t.Error(err)
-		}
-		r.c.flushAll(r.c.unwritten(), false)
-		r.c.unlock()
-		time.Sleep(time.Minute)
-		if got, want := string(r.s.receive(1<<20)), "PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nof a file"; got != want {
-			t.Errorf("the server received %q, want %q", got, want)
-		}
-	})
+		defer f.Close()
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.c = NewConn(fileStream{r.s, "PUT"}, &Config{Depth: 4})
+			r.c.kind = direct
+			defer r.c.Close()
+			r.warm()
+			req := &Request{Method: "PUT", Target: "/f", Host: "x", Body: f, ContentLength: 9}
+			q, err := prepare(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), after)
+			defer cancel()
+			r.c.mu.Lock() // Send, in which pump is started, and comes after the goroutine of another Send
+			e := r.c.newExchange(ctx, req, q)
+			if err := r.c.start(e, true); err != nil {
+				t.Error(err)
+			}
+			r.c.flushAll(r.c.unwritten(), false)
+			r.c.unlock()
+			time.Sleep(time.Minute)
+			want := head + "of a file"
+			if after < time.Minute {
+				want = ""
+				r.dead()
+			}
+			if got := string(r.s.receive(1 << 20)); got != want {
+				t.Errorf("the server received %q, want %q", got, want)
+			}
+		})
+	}
 }
