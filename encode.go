@@ -126,10 +126,9 @@ func notTarget(t string) int {
 	i := 0
 	for ; len(t)-i >= 8; i += 8 {
 		x := eight(t[i:])
-		hash := x ^ '#'*ones
-		// In turn: above 0x7f; 0x7f; below 0x21; "#". A borrow or a carry from one octet
+		// In turn: above 0x7e, below 0x21 or above 0xa0, "#". A borrow or a carry from one octet
 		// into the next happens only where the first is refused already.
-		if (x|(x+ones)|(x-0x21*ones)|((hash-ones)&^hash))&tops != 0 {
+		if ((x+ones)|(x-0x21*ones)|((x^'#'*ones)-ones))&tops != 0 {
 			break
 		}
 	}
@@ -451,15 +450,17 @@ func isSchemeOctet(c byte, first bool) bool {
 // The caller's fields go out as they are, in one copy; the engine's own stand before
 // (Host: RFC 9110, 7.2, would have it first) and after them.
 func appendHead(dst []byte, r *Request, q *asked, titleCase bool) []byte {
-	method, target := r.Method, r.Target
-	if method == "" {
-		method = "GET"
-	}
+	target := r.Target
 	if target == "" {
 		target = "/"
 	}
-	dst = append(dst, method...)
-	dst = append(dst, ' ')
+	switch r.Method {
+	case "", "GET":
+		dst = append(dst, "GET "...)
+	default:
+		dst = append(dst, r.Method...)
+		dst = append(dst, ' ')
+	}
 	dst = append(dst, target...)
 	dst = append(dst, " HTTP/1.1\r\n"...)
 	if !r.Header.has(knownHost) {
