@@ -421,7 +421,7 @@ func (c *Conn) Detach() (Parts, error) {
 	switch {
 	case c.gone:
 		return Parts{}, c.refusal("detach")
-	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.probing || c.reader != nil):
+	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.probing || c.reader != nil):
 		return Parts{}, &Error{Kind: NotReady, Op: "detach", Offset: -1, Err: errors.New("exchanges are in flight")}
 	}
 	c.gone, c.err = true, errDetached

@@ -47,6 +47,20 @@ func TestRestForNobody(t *testing.T) {
 	}
 }
 
+// Nor is the stream given back before that rest is out.
+func TestDetachBeforeTheRest(t *testing.T) {
+	inCut(t, opaque, 3, func(r *rig, s *lazy) {
+		r.begin(context.Background(), posting("/k"))
+		r.serve("/b")
+		synctest.Wait()
+		r.late(true)
+		s.letGo()
+		synctest.Wait()
+		_, err := r.c.Detach()
+		wantError(r, err, NotReady, SentNothing)
+	})
+}
+
 // Who is in line, and whose time is over, is nobody to write for; the next in line is.
 func TestRestForTheNextInLine(t *testing.T) {
 	inCut(t, opaque, 3, func(r *rig, s *lazy) {
