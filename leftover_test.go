@@ -137,8 +137,9 @@ func TestDeadlineOfOneBehindClose(t *testing.T) {
 	})
 }
 
-// A write that moves is not stalled, be it in the name of one that was given up.
-func TestSlowRestIsNoStall(t *testing.T) {
+// inRest runs f where the rest of /b, which was given up, is on its way under a StallTimeout, and k
+// behind it.
+func inRest(t *testing.T, f func(r *rig, k *call)) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		s := &lazy{tap: r.s}
 		r.c = NewConn(s, &Config{Depth: 4, StallTimeout: time.Minute})
@@ -147,6 +148,13 @@ func TestSlowRestIsNoStall(t *testing.T) {
 		k := r.begin(context.Background(), get("/k"))
 		r.await(k)
 		s.letGo()
+		f(r, k)
+	})
+}
+
+// A write that moves is not stalled, be it in the name of one that was given up.
+func TestSlowRestIsNoStall(t *testing.T) {
+	inRest(t, func(r *rig, k *call) {
 		for n := getHead + 6; n < 3*getHead; n += 3 {
 			time.Sleep(40 * time.Second)
 			r.s.setWindow(n)
@@ -160,20 +168,52 @@ func TestSlowRestIsNoStall(t *testing.T) {
 	})
 }
 
-// Nor does the write of one that was given up take twice the time to be stalled.
+// Nor does such a write take twice the time to be stalled.
 func TestStalledRest(t *testing.T) {
-	inBubble(t, Config{}, false, func(r *rig) {
-		s := &lazy{tap: r.s}
-		r.c = NewConn(s, &Config{Depth: 4, StallTimeout: time.Minute})
-		defer r.c.Close()
-		r.cut(s, 0, 3)
-		k := r.begin(context.Background(), get("/k"))
-		r.await(k)
-		s.letGo()
+	inRest(t, func(r *rig, k *call) {
 		time.Sleep(61 * time.Second)
 		r.failed(k, Closed, SentNothing)
 		r.dead()
 	})
+}
+
+// The Deadline of one who waits in line, while a body that was answered already is written, is its
+// own affair where that write cannot be ended without the connection.
+func TestDeadlineInLine(t *testing.T) {
+	for _, kind := range []streamKind{opaque, layered} {
+		inBubble(t, Config{}, kind == opaque, func(r *rig) {
+			r.c.kind = kind
+			body, more := io.Pipe()
+			defer more.Close()
+			a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: 100})
+			more.Write(make([]byte, 10))
+			synctest.Wait()
+			r.late(true)
+			more.Write(make([]byte, 10))
+			synctest.Wait()
+			r.serve("/a")
+			r.await(a)
+			r.got(a, "/a")
+			r.s.receive(1 << 20)
+			r.s.setWindow(3)
+			req := posting("/k")
+			req.Deadline = time.Now().Add(time.Second)
+			k := r.begin(context.Background(), req)
+			l := r.begin(context.Background(), posting("/l"))
+			r.late(false)
+			r.flush()
+			time.Sleep(2 * time.Second)
+			r.failed(k, Timeout, SentNothing)
+			r.s.setWindow(wireWindow)
+			go more.Write(make([]byte, 80))
+			synctest.Wait()
+			r.s.receive(1 << 20)
+			r.await(l)
+			r.serve("/l")
+			r.got(l, "/l")
+			r.alive()
+		})
+	}
 }
 
 // A write that its Deadline has ended, and that has not returned yet, is nothing to who comes

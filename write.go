@@ -347,7 +347,8 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		if err != nil && c.resumable(e, err) {
 			c.putBack(out.b[c.written-at:])
 			c.keepBlock(out)
-			c.resume()
+			c.dropLeft()
+			c.changed()
 			break
 		}
 		c.keepBlock(out)
@@ -411,12 +412,6 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 		return false // be it others' bytes
 	}
 	return (c.othersWrite(e) || e.recv.done && c.upload != e) && (e.err != nil || passed(e.by))
-}
-
-// resume settles what was put back: what nobody wants leaves. mu is held.
-func (c *Conn) resume() {
-	c.dropLeft()
-	c.changed()
 }
 
 // othersWrite reports whether a write of e's moves the bytes of others, and may end before
@@ -494,8 +489,11 @@ func (c *Conn) beginWrite(e *exchange) bool {
 // limitWrite sets the deadline of a write in e's name, under way or next. mu is held.
 func (c *Conn) limitWrite(e *exchange) {
 	until, why := e.by, whyDeadline
-	if e.err != nil || e.recv.done && c.upload != e && c.queue.head != nil {
+	switch {
+	case e.err != nil || e.recv.done && c.upload != e && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
+	case e.start < 0 && !c.cutsWrites():
+		until = time.Time{} // it only waits in line, and would take the connection with it
 	}
 	if s := c.cfg.StallTimeout; s > 0 {
 		if t := time.Now().Add(s); until.IsZero() || t.Before(until) {
