@@ -52,8 +52,8 @@ func (s *lazy) SetDeadline(t time.Time) error {
 func (s *lazy) letGo() { s.writes.letGo(s.tap.SetWriteDeadline) }
 
 // inCut runs f on a connection whose write was cut, and has yet to hear of it: it was in the name of
-// /a, with a Deadline, a StallTimeout or neither, and is in /b, of which sent bytes are out and which was given up
-// when /a was answered.
+// /a, with a Deadline, a StallTimeout or neither, and is in /b, of which sent bytes are out and which
+// was given up when /a was answered.
 func inCut(t *testing.T, kind streamKind, sent int, f func(*rig, *lazy)) {
 	for name, limits := range map[string]struct{ deadline, stall time.Duration }{
 		"unlimited": {}, "Deadline": {deadline: time.Minute}, "StallTimeout": {stall: time.Minute},

@@ -199,7 +199,8 @@ func (e *exchange) op() string {
 //   - written whole, or soon to be by another: its response is read for nobody by whoever
 //     reads next, if that costs at most MaxDrain, and unless it is the very response that
 //     is due and nobody wants one behind it;
-//   - else the connection ends.
+//   - else the connection ends; so it does where bytes came for one of which no writer has taken
+//     a byte, and which thus cannot leave: it is not to be sent after its caller has heard that.
 func (c *Conn) cancel(e *exchange, err *Error) {
 	switch {
 	case e.err != nil || e.refs == 0:

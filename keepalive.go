@@ -137,7 +137,7 @@ func (l *life) step(ev event) error {
 // refuses is apart from step, which is called three times a request and does without its frame.
 //
 //go:noinline
-func (l *life) refuses(ev event) error { return fmt.Errorf("%v in state %v", ev, *l) }
+func (l *life) refuses(ev event) error { return fmt.Errorf("h1: %v in state %v", ev, *l) }
 
 // allows holds what no single half can say of an event.
 func (l *life) allows(ev event) bool {

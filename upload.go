@@ -25,7 +25,7 @@ type uploading struct {
 	hold   bool      // 100 (Continue) is awaited
 	holdBy time.Time // but no longer than this
 	later  bool      // all of it is appended, and pump is to write it
-	skip   bool      // a final response came instead: Write is not told the body is over
+	skip   bool      // a final response came instead: the body is not sent, and Write says so
 	busy   bool      // an Exchange.Write or CloseWrite is at work
 	ended  bool      // the body's end was appended
 	over   bool      // but not by CloseWrite, which has nothing left to do
@@ -584,7 +584,8 @@ func (x Exchange) Write(p []byte) (int, error) {
 
 // CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
-// than ContentLength was written.
+// than ContentLength was written. Once the response has ended, a last write that is stuck ends
+// by Request.Deadline, StallTimeout or Close, not by the context.
 func (x Exchange) CloseWrite() error {
 	return x.push(true, (*Conn).finishBody)
 }
