@@ -133,10 +133,10 @@ func (e *exchange) release() {
 }
 
 // forsake leaves the context of an exchange that it cannot end any more: one whose response
-// has ended and whose body is not written on. Whoever pushes that may never learn it, and a
-// context may live for long. mu is held.
+// has ended and whose body is not written on, nor in CloseWrite. Whoever pushes that may never learn
+// it, and a context may live for long. mu is held.
 func (e *exchange) forsake() {
-	if e.recv.done && e.c.upload != e && e.stop != nil && e.stop() {
+	if e.recv.done && e.c.upload != e && !e.up.busy && e.stop != nil && e.stop() {
 		e.stop = nil
 	}
 }
@@ -206,8 +206,11 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	case e.err != nil || e.refs == 0:
 		return
 	case e.recv.done: // but its body is still on its way
-		if c.upload == e {
+		switch {
+		case c.upload == e:
 			c.noReuse(errUpload)
+		case e.lastWrite():
+			c.endLastWrite(e, err)
 		}
 	case e.start < 0:
 		if e.inLine {
@@ -233,6 +236,26 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		c.interrupt(e)
 	}
 	c.changed()
+}
+
+// lastWrite reports whether somebody is in CloseWrite who was answered already, and the body is not
+// out. mu is held.
+func (e *exchange) lastWrite() bool {
+	return e.up.busy && e.recv.done && e.c.upload != e && e.c.written < e.end
+}
+
+// endLastWrite lets that one go. What is not out is another's to write, if anybody is there; the
+// connection ends where that cannot be. mu is held.
+func (c *Conn) endLastWrite(e *exchange, err *Error) {
+	switch {
+	case !c.inWrite || c.writer != e:
+		e.fail(err)
+	case c.cutsWrites():
+		e.fail(err)
+		c.cutWrite()
+	default:
+		c.fail(e, err)
+	}
 }
 
 // interrupt ends what e's goroutine is in, if anything; it then leaves by itself, for it

@@ -57,8 +57,10 @@ type stateCall struct {
 	sent   bool // Send has returned an exchange
 	waited bool
 	head   bool // Wait has returned a response
-	busy   bool // one of its calls is under way: they belong to one caller at a time
+	busy   bool // one of its calls is under way: they belong to one caller at a time,
+	pushes bool // but those that write its body, which are another's
 	cancel context.CancelFunc
+	over   bool // it was canceled
 	pipe   *io.PipeWriter
 	fed    bool // the pipe was written to: once, for its lock is none that a bubble sees
 }
@@ -111,17 +113,17 @@ type stateRun struct {
 	under atomic.Int32 // calls that have not returned
 }
 
-// call runs one call on its own goroutine; k, if any, is busy until it returns.
-func (r *stateRun) call(k *stateCall, f func()) {
+// call runs one call on its own goroutine; busy, if any, is true until it returns.
+func (r *stateRun) call(busy *bool, f func()) {
 	r.under.Add(1)
-	if k != nil {
-		k.busy = true
+	if busy != nil {
+		*busy = true
 	}
 	go func() {
 		defer r.under.Add(-1)
 		f()
-		if k != nil {
-			k.busy = false
+		if busy != nil {
+			*busy = false
 		}
 	}()
 }
@@ -163,7 +165,7 @@ func (r *stateRun) send(arg int, way byte) {
 	ctx, k.cancel = context.WithCancel(context.Background())
 	r.calls = append(r.calls, k)
 	req := r.request(k, arg)
-	r.call(k, func() {
+	r.call(&k.busy, func() {
 		var err error
 		switch way {
 		case 's':
@@ -230,10 +232,12 @@ func (r *stateRun) do(verb byte, arg int) {
 		time.Sleep(time.Second)
 	case 'x':
 		if k != nil && k.sent {
+			k.over = true
 			r.call(nil, k.x.Cancel)
 		}
 	case 'k':
 		if k != nil {
+			k.over = true
 			k.cancel()
 		}
 	case 'i':
@@ -242,7 +246,7 @@ func (r *stateRun) do(verb byte, arg int) {
 			r.call(nil, func() { k.pipe.Write([]byte("piece")); k.pipe.Close() })
 		}
 	default:
-		if k != nil && !k.busy {
+		if k != nil {
 			r.use(k, verb)
 		}
 	}
@@ -251,19 +255,20 @@ func (r *stateRun) do(verb byte, arg int) {
 // use makes one call on an exchange or its response.
 func (r *stateRun) use(k *stateCall, verb byte) {
 	switch {
+	case verb == 'p' && k.sent && !k.pushes:
+		r.call(&k.pushes, func() { k.x.Write([]byte("pushed")) })
+	case verb == 'q' && k.sent && !k.pushes:
+		r.call(&k.pushes, func() { k.x.CloseWrite() })
+	case k.busy:
 	case verb == 'w' && k.sent && !k.waited:
 		k.waited = true
-		r.call(k, func() { k.head = k.x.Wait(context.Background(), &k.resp) == nil })
+		r.call(&k.busy, func() { k.head = k.x.Wait(context.Background(), &k.resp) == nil })
 	case verb == 'r' && k.head:
-		r.call(k, func() { k.resp.Body.Read(make([]byte, 3)) })
+		r.call(&k.busy, func() { k.resp.Body.Read(make([]byte, 3)) })
 	case verb == 'R' && k.head:
-		r.call(k, func() { k.resp.AppendBody(nil, 1000) })
+		r.call(&k.busy, func() { k.resp.AppendBody(nil, 1000) })
 	case verb == 'c' && k.head:
-		r.call(k, func() { k.resp.Body.Close() })
-	case verb == 'p' && k.sent:
-		r.call(k, func() { k.x.Write([]byte("pushed")) })
-	case verb == 'q' && k.sent:
-		r.call(k, func() { k.x.CloseWrite() })
+		r.call(&k.busy, func() { k.resp.Body.Close() })
 	}
 }
 
@@ -306,6 +311,11 @@ func (r *stateRun) check() {
 		r.Fatalf("idle, in the midst of a request: %v", l)
 	case l.r == rShut && c.queue.head != nil:
 		r.Fatalf("nothing is read any more, and somebody waits for a response: %v", l)
+	}
+	for i, k := range r.calls {
+		if (k.busy || k.pushes) && k.over && !r.s.isSlow(c) {
+			r.Fatalf("call %d was canceled, and goes on: %v", i, l)
+		}
 	}
 }
 
@@ -379,6 +389,8 @@ func FuzzState(f *testing.F) {
 	f.Add(uint16(0), "s0w0S0R0v1s0s0w1x2H1S0R1s0w3H0v3S0S0")
 	f.Add(uint16(0), "s0w0S0R0H2s0s0w1x2S0R1H0s0w3S0")
 	f.Add(uint16(0), "s0w0S0R0v6H2sPs0s0H0w1w2z0z0z0z0v3S0S0S0R2")
+	// The last write of a body that was answered already.
+	f.Add(uint16(0), "sAp0v0q0S0w0R0s0k0v3S0w1R1")
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {

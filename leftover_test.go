@@ -315,3 +315,85 @@ func TestFileBehindItsHead(t *testing.T) {
 		})
 	}
 }
+
+// Who is in CloseWrite, stuck, when the response has ended is heard still: its context, Cancel, its
+// Deadline. The rest is written for who came meanwhile, where the stream says how much that is; else
+// the connection ends, as it does where nobody came.
+func TestLastWriteAfterTheResponse(t *testing.T) {
+	const soon = time.Minute
+	for end, want := range map[string]Kind{"context": Canceled, "Cancel": Canceled, "Deadline": Timeout, "StallTimeout": Timeout, "Close": Closed} {
+		for stream, plain := range map[streamKind]bool{opaque: false, layered: false, sealed: true} {
+			for _, next := range []func(string) *Request{nil, get, posting} {
+				cfg := Config{Depth: 4}
+				if end == "StallTimeout" {
+					cfg.StallTimeout = soon
+				}
+				inBubble(t, cfg, plain, func(r *rig) {
+					r.c.kind = stream
+					r.warm()
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true}
+					if end == "Deadline" {
+						req.Deadline = time.Now().Add(soon)
+					}
+					a := r.begin(ctx, req)
+					r.await(a)
+					if _, err := a.x.Write([]byte("hello")); err != nil {
+						t.Fatal(err)
+					}
+					r.s.receive(1 << 20)
+					r.s.setWindow(1)
+					var err error
+					returned := false
+					go func() {
+						err = a.x.CloseWrite()
+						returned = true
+					}()
+					synctest.Wait()
+					r.serve("/a")
+					r.got(a, "/a")
+					var k *call
+					if next != nil {
+						k = r.begin(context.Background(), next("/k"))
+						r.await(k)
+					}
+					if returned {
+						t.Fatal("not the state that is to be tested")
+					}
+					switch end {
+					case "context":
+						cancel()
+					case "Cancel":
+						a.x.Cancel()
+					case "Close":
+						r.c.Close()
+					default:
+						time.Sleep(2 * soon) // one octet has moved: a stall is counted from there
+					}
+					synctest.Wait()
+					if !returned {
+						t.Fatalf("%s, %v: CloseWrite hangs: %v next %v", end, stream, r.c.State(), next != nil)
+					}
+					wantError(t, err, want, SentPart)
+					if again := a.x.CloseWrite(); again == nil {
+						t.Errorf("%s: CloseWrite does not fail again", end)
+					}
+					if k == nil || stream != opaque || end == "Close" || end == "StallTimeout" {
+						r.dead()
+						return
+					}
+					r.s.setWindow(wireWindow)
+					synctest.Wait()
+					if rest := string(r.s.receive(1 << 20)); !strings.HasPrefix(rest, "0\r\n\r\n") || strings.Count(rest, "HTTP/1.1") != 1 {
+						t.Errorf("%s: the server received %q", end, rest)
+					}
+					r.await(k)
+					r.serve("/k")
+					r.got(k, "/k")
+					r.alive()
+				})
+			}
+		}
+	}
+}

@@ -584,8 +584,8 @@ func (x Exchange) Write(p []byte) (int, error) {
 
 // CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
-// than ContentLength was written. Once the response has ended, a last write that is stuck ends
-// by Request.Deadline, StallTimeout or Close, not by the context.
+// than ContentLength was written. Where its own write is canceled, or its Deadline ends that, once
+// the response has ended, another's request may take the rest along; else the connection ends.
 func (x Exchange) CloseWrite() error {
 	return x.push(true, (*Conn).finishBody)
 }
@@ -618,10 +618,11 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	if c.awaitGo(e) {
 		err = step(c, e)
 	}
-	if err == nil && (e.err != nil || c.werr != nil && e.sentSoFar() != SentAll) {
+	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
 		err = errStop
 	}
 	e.up.busy = false
+	e.forsake()
 	e.cond.Signal() // who waits for the body to be out: see switchOver
 	if err != nil {
 		err = c.pushFailed(e, err)

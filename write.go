@@ -348,6 +348,9 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 			c.putBack(out.b[c.written-at:])
 			c.keepBlock(out)
 			c.dropLeft()
+			if e.lastWrite() {
+				e.fail(fromDeadline("write body", e.up.why))
+			}
 			c.changed()
 			break
 		}
@@ -490,7 +493,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 func (c *Conn) limitWrite(e *exchange) {
 	until, why := e.by, whyDeadline
 	switch {
-	case e.err != nil || e.recv.done && c.upload != e && c.queue.head != nil:
+	case e.err != nil || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
@@ -642,7 +645,7 @@ func (c *Conn) moot() bool { return c.err != nil && c.upload == nil && c.unwritt
 // stalled returns the exchange whose bytes a write in e's name was stuck in: a deadline of
 // e's is its own affair, a stall is not. mu is held.
 func (c *Conn) stalled(e *exchange) *exchange {
-	if x := c.unwritten(); x != nil && e.up.why == whyStall {
+	if x := c.unwritten(); x != nil && e.up.why == whyStall && !e.lastWrite() {
 		return x
 	}
 	return e
