@@ -318,9 +318,6 @@ func (c *Conn) takeBack(e *exchange) bool {
 	if e.start < c.taken || e.end < 0 || !c.mayUnread(e) {
 		return false
 	}
-	if e.end > c.appended() {
-		return false // lastHead has taken it back already
-	}
 	from, n := e.start-c.taken, e.end-e.start
 	c.wbuf.b = append(c.wbuf.b[:from], c.wbuf.b[from+n:]...)
 	for x := e.next; x != nil; x = x.next {

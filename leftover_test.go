@@ -397,3 +397,42 @@ func TestLastWriteAfterTheResponse(t *testing.T) {
 		}
 	}
 }
+
+// Nor is it where it has ended the write of both, which has yet to return: the rest of what is
+// answered still goes out, and nothing behind it.
+func TestDeadlineOfOneBehindCloseBefore(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &slowWriter{lazy: lazy{tap: r.s}}
+		r.c = NewConn(s, &Config{Depth: 4})
+		r.c.kind = direct // b's own goroutine writes
+		defer r.c.Close()
+		defer s.slow(false, false)
+		r.warm()
+		r.late(true)
+		a := r.begin(context.Background(), get("/a"))
+		req := get("/b")
+		req.Deadline = time.Now().Add(time.Second)
+		b := r.begin(context.Background(), req)
+		r.s.setWindow(3)
+		r.late(false)
+		r.await(b) // writes both
+		r.await(a)
+		s.slow(false, true)
+		time.Sleep(2 * time.Second)
+		if r.c.writer != b.x.e || !r.c.inWrite {
+			t.Fatal("not the state that is to be tested")
+		}
+		r.raw("HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/")
+		synctest.Wait()
+		s.slow(false, false)
+		r.failed(b, Closed, SentPart)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.raw("a")
+		r.got(a, "/a")
+		r.dead()
+	})
+}

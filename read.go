@@ -137,6 +137,9 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 			if err != nil {
 				return e.ofOther(err)
 			}
+			if e.err != nil { // x's was the last: it is read for nobody any more
+				return e.err
+			}
 		}
 		if err := c.drain(x, resp); err != nil {
 			return e.ofOther(err)
@@ -350,21 +353,27 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 		behind := *neighbour(why)
 		behind.unprocessed = said
 		y.fail(&behind)
+		y.start, y.end = -1, -1
 		if c.upload == y {
 			c.upload = nil
 		}
 	}
 	c.queue = kept
-	if c.pending() && x.end >= 0 { // what was appended for those behind is not written
-		own := max(0, x.end-c.taken)
-		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
-	}
+	c.cutBehind(x)
 	switch w := c.writer; {
 	case !c.inWrite || w == x:
 	case c.dl != nil && c.unwritten() == nil: // and what is being written is cut off
 		c.cutWrite()
 	case w.err != nil: // it moves bytes of x's
 		c.writesOn(w)
+	}
+}
+
+// cutBehind lets go of what was appended behind e, which is the last to be answered. mu is held.
+func (c *Conn) cutBehind(e *exchange) {
+	if c.pending() && e.end >= 0 {
+		own := max(0, e.end-c.taken)
+		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
 	}
 }
 

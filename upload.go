@@ -586,6 +586,8 @@ func (x Exchange) Write(p []byte) (int, error) {
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
 // than ContentLength was written. Where its own write is canceled, or its Deadline ends that, once
 // the response has ended, another's request may take the rest along; else the connection ends.
+// Where no more than MaxDrain of a ContentLength is left when the response ends, the connection
+// takes no other request before CloseWrite, the context's end, Cancel or the Deadline.
 func (x Exchange) CloseWrite() error {
 	return x.push(true, (*Conn).finishBody)
 }

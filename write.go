@@ -346,6 +346,9 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		err := c.write(e, out.b)
 		if err != nil && c.resumable(e, err) {
 			c.putBack(out.b[c.written-at:])
+			if last := c.queue.tail; last != nil && c.err != nil {
+				c.cutBehind(last)
+			}
 			c.keepBlock(out)
 			c.dropLeft()
 			if e.lastWrite() {
