@@ -238,10 +238,11 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	c.changed()
 }
 
-// lastWrite reports whether somebody is in CloseWrite who was answered already, and the body is not
-// out. mu is held.
+// lastWrite reports whether somebody is in CloseWrite who was answered already, and in a write there,
+// or about to be. mu is held.
 func (e *exchange) lastWrite() bool {
-	return e.up.busy && e.recv.done && e.c.upload != e && e.c.written < e.end
+	c := e.c
+	return e.up.busy && e.recv.done && c.upload != e && (c.written < e.end || c.inWrite && c.writer == e)
 }
 
 // endLastWrite lets that one go. What is not out is another's to write, if anybody is there; the
@@ -251,7 +252,9 @@ func (c *Conn) endLastWrite(e *exchange, err *Error) {
 	case !c.inWrite || c.writer != e:
 		e.fail(err)
 	case c.cutsWrites():
-		e.fail(err)
+		if c.written < e.end {
+			e.fail(err)
+		}
 		c.cutWrite()
 	default:
 		c.fail(e, err)

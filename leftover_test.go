@@ -4,9 +4,11 @@ package h1
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -333,23 +335,12 @@ func TestLastWriteAfterTheResponse(t *testing.T) {
 					r.warm()
 					ctx, cancel := context.WithCancel(context.Background())
 					defer cancel()
-					req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true}
+					var by time.Time
 					if end == "Deadline" {
-						req.Deadline = time.Now().Add(soon)
+						by = time.Now().Add(soon)
 					}
-					a := r.begin(ctx, req)
-					r.await(a)
-					if _, err := a.x.Write([]byte("hello")); err != nil {
-						t.Fatal(err)
-					}
-					r.s.receive(1 << 20)
-					r.s.setWindow(1)
-					var err error
-					returned := false
-					go func() {
-						err = a.x.CloseWrite()
-						returned = true
-					}()
+					a := r.pushed(ctx, by)
+					ended := a.ends()
 					synctest.Wait()
 					r.serve("/a")
 					r.got(a, "/a")
@@ -358,7 +349,7 @@ func TestLastWriteAfterTheResponse(t *testing.T) {
 						k = r.begin(context.Background(), next("/k"))
 						r.await(k)
 					}
-					if returned {
+					if ended() != errHangs {
 						t.Fatal("not the state that is to be tested")
 					}
 					switch end {
@@ -371,11 +362,7 @@ func TestLastWriteAfterTheResponse(t *testing.T) {
 					default:
 						time.Sleep(2 * soon) // one octet has moved: a stall is counted from there
 					}
-					synctest.Wait()
-					if !returned {
-						t.Fatalf("%s, %v: CloseWrite hangs: %v next %v", end, stream, r.c.State(), next != nil)
-					}
-					wantError(t, err, want, SentPart)
+					wantError(t, ended(), want, SentPart)
 					if again := a.x.CloseWrite(); again == nil {
 						t.Errorf("%s: CloseWrite does not fail again", end)
 					}
@@ -433,6 +420,162 @@ func TestDeadlineOfOneBehindCloseBefore(t *testing.T) {
 		}
 		r.raw("a")
 		r.got(a, "/a")
+		r.dead()
+	})
+}
+
+// pushed brings the connection to where a body's end is to be written, the stream takes one octet of
+// it, and all but that is done.
+func (r *rig) pushed(ctx context.Context, by time.Time) *call {
+	r.Helper()
+	a := r.begin(ctx, &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, Deadline: by})
+	r.await(a)
+	if _, err := a.x.Write([]byte("hello")); err != nil {
+		r.Fatal(err)
+	}
+	r.s.receive(1 << 20)
+	r.s.setWindow(1)
+	return a
+}
+
+// ends calls CloseWrite on a goroutine of its own, and returns what says how that ended.
+func (k *call) ends() func() error {
+	result := errHangs
+	go func() { result = k.x.CloseWrite() }()
+	return func() error { synctest.Wait(); return result }
+}
+
+var errHangs = errors.New("the call hangs")
+
+// Who was answered, and is in CloseWrite, does not write for others what the stream may not take: it
+// returns as soon as its own is out.
+func TestLastWriteIsNotForOthers(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.c.kind = direct
+		r.warm()
+		a := r.pushed(context.Background(), time.Time{})
+		ended := a.ends()
+		synctest.Wait()
+		r.serve("/a")
+		r.got(a, "/a")
+		k := r.begin(context.Background(), get("/k"))
+		r.await(k)
+		if err := ended(); err != errHangs {
+			t.Fatalf("not the state that is to be tested: CloseWrite returned %v", err)
+		}
+		r.s.setWindow(len("0\r\n\r\n") + 3)
+		if err := ended(); err != nil {
+			t.Errorf("CloseWrite: %v; %d octets written of %d", err, r.c.written, r.c.taken)
+		}
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		r.serve("/k")
+		r.got(k, "/k")
+		r.alive()
+	})
+}
+
+// Nor is it kept where its own went out in one write with theirs, of which it is known how far it came:
+// another goes on with that.
+func TestLastWriteWithOthers(t *testing.T) {
+	reached := false
+	for try := 0; try < 100 && !reached; try++ {
+		inBubble(t, Config{Depth: 4, StallTimeout: time.Minute}, false, func(r *rig) {
+			r.c.kind = wrapped
+			r.warm()
+			z := r.begin(context.Background(), get("/z")) // so that writers let others append
+			r.await(z)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			a := r.pushed(ctx, time.Time{})
+			r.c.mu.Lock()
+			ended := a.ends()
+			waitsForLock()
+			k := &call{}
+			go func() { k.x, k.err = r.c.Send(context.Background(), get("/k")) }()
+			waitsForLock()
+			r.c.mu.Unlock()
+			synctest.Wait()
+			if reached = !r.c.pending() && k.x.e.start == a.x.e.end; !reached {
+				return // k came behind the write
+			}
+			r.await(k)
+			r.serve("/z", "/a")
+			r.got(z, "/z")
+			r.got(a, "/a")
+			r.s.setWindow(len("0\r\n\r\n") + 3)
+			time.Sleep(61 * time.Second) // a stall, after which the count is known
+			if err := ended(); err != errHangs || r.c.written <= a.x.e.end {
+				t.Fatalf("not the state that is to be tested: CloseWrite returned %v", err)
+			}
+			cancel()
+			if err := ended(); err != nil {
+				t.Errorf("CloseWrite: %v; %d octets written of %d", err, r.c.written, r.c.taken)
+			}
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			r.serve("/k")
+			r.got(k, "/k")
+			r.alive()
+		})
+	}
+	if !reached {
+		t.Error("not the state that is to be tested")
+	}
+}
+
+// waitsForLock lets others run, until they wait for a lock that the caller holds.
+func waitsForLock() {
+	for range 1000 {
+		runtime.Gosched()
+	}
+}
+
+// Who has failed behind a response with close is not kept by a write that goes on for that.
+func TestFailedBehindClose(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.c.kind = direct // b's own goroutine writes
+		r.warm()
+		r.late(true)
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		r.s.setWindow(3)
+		r.late(false)
+		r.await(b) // writes both
+		r.await(a)
+		if r.c.writer != b.x.e || !r.c.inWrite {
+			t.Fatal("not the state that is to be tested")
+		}
+		r.raw("HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/")
+		r.failed(b, Closed, SentPart)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		if got := r.took(); got != "GET /a;" {
+			t.Errorf("the server received %q", got)
+		}
+		r.raw("a")
+		r.got(a, "/a")
+		r.dead()
+	})
+}
+
+// A stalled write ends in its time, whoever comes and goes meanwhile.
+func TestStallIsNotPutOff(t *testing.T) {
+	inBubble(t, Config{Depth: 4, StallTimeout: time.Minute}, false, func(r *rig) {
+		r.warm()
+		a := r.pushed(context.Background(), time.Now().Add(24*time.Hour))
+		ended := a.ends()
+		synctest.Wait()
+		r.serve("/a")
+		r.got(a, "/a")
+		for range 3 {
+			time.Sleep(50 * time.Second)
+			k := r.begin(context.Background(), get("/k"))
+			if k.sent.Load() {
+				k.x.Cancel()
+			}
+		}
+		wantError(t, ended(), Timeout, SentPart)
 		r.dead()
 	})
 }

@@ -364,6 +364,8 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	case !c.inWrite || w == x:
 	case c.dl != nil && c.unwritten() == nil: // and what is being written is cut off
 		c.cutWrite()
+	case w.err != nil && c.cutsWrites(): // it moves bytes of x's, which another can
+		c.cutWrite()
 	case w.err != nil: // it moves bytes of x's
 		c.writesOn(w)
 	}

@@ -351,7 +351,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 			}
 			c.keepBlock(out)
 			c.dropLeft()
-			if e.lastWrite() {
+			if e.lastWrite() && c.written < e.end && !e.up.cut() {
 				e.fail(fromDeadline("write body", e.up.why))
 			}
 			c.changed()
@@ -378,9 +378,9 @@ const alwaysFits = 16 << 10
 
 // leaves reports whether e's caller is not to write what is pending, since there are requests
 // behind e's that the server may take only once its response to e was: who is to read that
-// may not wait for them. mu is held.
+// may not wait for them; or since e is over, and they are nothing to its caller. mu is held.
 func (c *Conn) leaves(e *exchange) bool {
-	return e.end >= 0 && c.appended() > e.end && !c.fits()
+	return e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits())
 }
 
 // fits reports whether the stream surely takes all that is in flight, be it that the server reads
@@ -487,12 +487,15 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	if c.gone || c.life.r == rShut {
 		return false
 	}
-	c.limitWrite(e)
 	c.writer, c.inWrite = e, true
+	if s := c.cfg.StallTimeout; s > 0 {
+		e.up.stallBy = time.Now().Add(s)
+	}
+	c.limitWrite(e)
 	return true
 }
 
-// limitWrite sets the deadline of a write in e's name, under way or next. mu is held.
+// limitWrite sets the deadline of a write in e's name, under way. mu is held.
 func (c *Conn) limitWrite(e *exchange) {
 	until, why := e.by, whyDeadline
 	switch {
@@ -501,10 +504,8 @@ func (c *Conn) limitWrite(e *exchange) {
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
 	}
-	if s := c.cfg.StallTimeout; s > 0 {
-		if t := time.Now().Add(s); until.IsZero() || t.Before(until) {
-			until, why = t, whyStall
-		}
+	if t := e.up.stallBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
+		until, why = t, whyStall
 	}
 	switch e.up.until, e.up.why = until, why; {
 	case !until.IsZero() && c.dl == nil:
@@ -648,7 +649,7 @@ func (c *Conn) moot() bool { return c.err != nil && c.upload == nil && c.unwritt
 // stalled returns the exchange whose bytes a write in e's name was stuck in: a deadline of
 // e's is its own affair, a stall is not. mu is held.
 func (c *Conn) stalled(e *exchange) *exchange {
-	if x := c.unwritten(); x != nil && e.up.why == whyStall && !e.lastWrite() {
+	if x := c.unwritten(); x != nil && e.up.why == whyStall && !(e.lastWrite() && c.written < e.end) {
 		return x
 	}
 	return e
