@@ -39,12 +39,13 @@ type Conn struct {
 	writing  bool // somebody is in a write on rw, or about to be
 	inRead   bool // reader is in a read on rw
 	inWrite  bool // writer is in a write on rw
-	spoiltR  bool // the read deadline on rw is not zero
 	spoiltW  bool // the write deadline on rw is not zero
 	queue    fifo // admitted, in the order of their bytes
 	line     fifo // waiting to be admitted
 	reader   *exchange
+	readBy   time.Time // the read deadline on rw
 	writer   *exchange // in whose name a write runs
+	moveBy   time.Time // until when that is to move, where StallTimeout is set
 	upload   *exchange // whose body is being written: valid only in wBody
 	wbuf     *block    // bytes appended and not yet taken by a writer; nil: none
 	spare    *block    // the other write buffer, of the two that a writer swaps

@@ -268,8 +268,7 @@ func (c *Conn) interrupt(e *exchange) {
 		c.cutWrite()
 	}
 	if c.reader == e && c.inRead {
-		c.spoiltR = true
-		c.dl.SetReadDeadline(longAgo)
+		c.setReadBy(longAgo)
 	}
 	if c.reader != e || !e.inUse {
 		c.leave(e)

@@ -97,8 +97,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if c.watch != nil {
 		c.watch.kick(c) // it holds the socket's right to read
 	}
-	c.spoiltR = true
-	c.dl.SetReadDeadline(longAgo)
+	c.setReadBy(longAgo)
 	if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 		err = nil
 	}
@@ -116,7 +115,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		}
 	}
 	c.mu.Lock()
-	c.dl.SetReadDeadline(time.Time{})
+	c.setReadBy(time.Time{})
 	c.probing = false
 	c.changed()
 	return first, n, err
@@ -160,8 +159,8 @@ type watch struct {
 func (w *watch) kick(c *Conn) {
 	w.left.Broadcast()
 	if w.parked && !w.kicked && c.dl != nil {
-		w.kicked, c.spoiltR = true, true
-		c.dl.SetReadDeadline(longAgo)
+		w.kicked = true
+		c.setReadBy(longAgo)
 	}
 }
 
@@ -205,9 +204,8 @@ func (c *Conn) Watch(ctx context.Context) error {
 // held, but not while it waits.
 func (c *Conn) parkWatch(w *watch) {
 	w.parked, w.kicked = true, false
-	if c.spoiltR {
-		c.spoiltR = false
-		c.dl.SetReadDeadline(time.Time{})
+	if !c.readBy.IsZero() {
+		c.setReadBy(time.Time{})
 	}
 	c.mu.Unlock()
 	broken, err := awaitReadable(c.sock)

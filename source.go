@@ -90,24 +90,23 @@ func (c *Conn) limitRead(e *exchange) {
 	if e.left || e.start < 0 && !e.inLine {
 		return // interrupt has ended the read, which another deadline would undo
 	}
-	if !c.timed && !c.spoiltR && c.werr == nil && c.cfg.HeadTimeout == 0 && c.cfg.StallTimeout == 0 && e.recv.closeBy.IsZero() {
+	if !c.timed && c.readBy.IsZero() && c.werr == nil && c.cfg.HeadTimeout == 0 && c.cfg.StallTimeout == 0 && e.recv.closeBy.IsZero() {
 		return // the usual case: nothing limits a read, or has limited one before
 	}
 	until, why := c.readLimit(e)
-	same := until.Equal(e.recv.until) && !until.IsZero()
 	e.recv.until, e.recv.why = until, why
 	switch {
-	case until.IsZero():
-		if c.spoiltR {
-			c.spoiltR = false
-			c.dl.SetReadDeadline(time.Time{})
-		}
-	case c.dl == nil:
+	case c.dl != nil && !until.Equal(c.readBy):
+		c.setReadBy(until)
+	case c.dl == nil && !until.IsZero():
 		c.wakeBy(until)
-	case !same || !c.spoiltR:
-		c.spoiltR = true
-		c.dl.SetReadDeadline(until)
 	}
+}
+
+// setReadBy sets the deadline of reads. mu is held.
+func (c *Conn) setReadBy(t time.Time) {
+	c.readBy = t
+	c.dl.SetReadDeadline(t)
 }
 
 // readLimit returns until when e's read may take, and by which rule. mu is held.

@@ -87,13 +87,13 @@ func broken(w io.Writer) bool {
 
 // clearDeadlines takes the deadlines back that the engine has set. mu is held.
 func (c *Conn) clearDeadlines() {
-	if c.spoiltR {
-		c.dl.SetReadDeadline(time.Time{})
+	if !c.readBy.IsZero() {
+		c.setReadBy(time.Time{})
 	}
 	if c.spoiltW {
+		c.spoiltW = false
 		c.dl.SetWriteDeadline(time.Time{})
 	}
-	c.spoiltR, c.spoiltW = false, false
 }
 
 // Parts is a stream given back, and the bytes that were read from it and belong to

@@ -19,20 +19,19 @@ import (
 
 // uploading is guarded by Conn.mu.
 type uploading struct {
-	until   time.Time // the deadline of the write under way
-	why     string    // whose deadline that is
-	stallBy time.Time // until when that is to move, where Config.StallTimeout is set
-	left    int64     // bytes of the body not yet appended; -1: unknown
-	hold    bool      // 100 (Continue) is awaited
-	holdBy  time.Time // but no longer than this
-	later   bool      // all of it is appended, and pump is to write it
-	skip    bool      // a final response came instead: the body is not sent, and Write says so
-	busy    bool      // an Exchange.Write or CloseWrite is at work
-	ended   bool      // the body's end was appended
-	over    bool      // but not by CloseWrite, which has nothing left to do
-	vec     [3][]byte
-	bufs    net.Buffers // vec, as it is being written
-	whole   taker       // a body in memory
+	until  time.Time // the deadline of the write under way
+	why    string    // whose deadline that is
+	left   int64     // bytes of the body not yet appended; -1: unknown
+	hold   bool      // 100 (Continue) is awaited
+	holdBy time.Time // but no longer than this
+	later  bool      // all of it is appended, and pump is to write it
+	skip   bool      // a final response came instead: the body is not sent, and Write says so
+	busy   bool      // an Exchange.Write or CloseWrite is at work
+	ended  bool      // the body's end was appended
+	over   bool      // but not by CloseWrite, which has nothing left to do
+	vec    [3][]byte
+	bufs   net.Buffers // vec, as it is being written
+	whole  taker       // a body in memory
 }
 
 // fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, be

@@ -489,7 +489,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	}
 	c.writer, c.inWrite = e, true
 	if s := c.cfg.StallTimeout; s > 0 {
-		e.up.stallBy = time.Now().Add(s)
+		c.moveBy = time.Now().Add(s)
 	}
 	c.limitWrite(e)
 	return true
@@ -504,7 +504,7 @@ func (c *Conn) limitWrite(e *exchange) {
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
 	}
-	if t := e.up.stallBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
+	if t := c.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
 		until, why = t, whyStall
 	}
 	switch e.up.until, e.up.why = until, why; {
@@ -513,7 +513,7 @@ func (c *Conn) limitWrite(e *exchange) {
 	case !until.IsZero():
 		c.spoiltW = true
 		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.alone(e) {
-			c.spoiltR = true // the response is due by then as well
+			c.readBy = until // the response is due by then as well
 			e.recv.until, e.recv.why = until, why
 			both.SetDeadline(until)
 			break
