@@ -38,6 +38,9 @@ func (s *fuzzScript) next(letters string) (verb byte, arg int) {
 	return verb, arg
 }
 
+// fuzzConfigs is how many settings fuzzConfig makes.
+const fuzzConfigs = 27648
+
 // fuzzConfig makes settings of a number; 0: the defaults, but four requests at once.
 func fuzzConfig(bits uint16) (cfg Config, plain bool) {
 	left := int(bits)

@@ -391,6 +391,8 @@ func FuzzState(f *testing.F) {
 	f.Add(uint16(0), "s0w0S0R0v6H2sPs0s0H0w1w2z0z0z0z0v3S0S0S0R2")
 	// The last write of a body that was answered already.
 	f.Add(uint16(0), "sAp0v0q0S0w0R0s0k0v3S0w1R1")
+	f.Add(uint16(fuzzConfigs), "sAp0v0q0S0w0R0s0k0v3S0w1R1")
+	f.Add(uint16(fuzzConfigs), "sAp0v0q0S0w0R0s0v4k0v3S0w1R1")
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
@@ -405,6 +407,7 @@ func FuzzState(f *testing.F) {
 				rw = wirePlain{r.s}
 			}
 			r.c = NewConn(rw, &cfg)
+			r.c.kind = []streamKind{opaque, wrapped, direct}[bits/fuzzConfigs]
 			for todo := fuzzScript(plan); len(todo) > 0; {
 				if verb, arg := todo.next(stateVerbs); verb != 0 {
 					r.do(verb, arg)
