@@ -123,3 +123,66 @@ func TestBadChunkAtCancel(t *testing.T) {
 		r.dead()
 	})
 }
+
+// foreign returns an error of another connection's: the protocol says that its request was not processed.
+func (r *rig) foreign() *Error {
+	r.Helper()
+	r.warm()
+	a, b := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/b"))
+	r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	r.await(a)
+	r.await(b)
+	synctest.Wait()
+	err, ok := b.err.(*Error)
+	if !ok || !err.Unprocessed() || err.Sent == SentNothing {
+		r.Fatalf("not the error that is to be tested: %v", b.err)
+	}
+	return err
+}
+
+// A body's error is a body's, be it of this package: a body may be another connection's response.
+func TestForeignErrorOfBody(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		for _, foreign := range []error{r.foreign(), (*Error)(nil)} {
+			c := NewConn(newWireStream(false), nil)
+			defer c.Close()
+			sent := false
+			body := readerFunc(func(p []byte) (int, error) {
+				if sent {
+					synctest.Wait() // what was read is on its way
+					return 0, foreign
+				}
+				sent = true
+				return copy(p, "some"), nil
+			})
+			err := c.Do(context.Background(), &Request{Method: "POST", Host: "x", ContentLength: 10, Body: body}, &Response{})
+			e, ok := err.(*Error)
+			if !ok || e.Kind != BodyFailed || e.Sent != SentPart || e.Unprocessed() || e.Retryable("POST") {
+				t.Errorf("after %#v: %#v", foreign, err)
+			}
+		}
+	})
+}
+
+// An error that comes with a body's last bytes is one, whatever way they take.
+func TestErrorWithLastBytes(t *testing.T) {
+	checksum := errors.New("checksum")
+	for _, size := range []int{100, 20000} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			left := size
+			body := &sizedBody{size, func(p []byte) (int, error) {
+				n := min(len(p), left)
+				if left -= n; left > 0 {
+					return n, nil
+				}
+				return n, checksum
+			}}
+			k := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Body: body})
+			r.await(k)
+			synctest.Wait()
+			if !errors.Is(k.err, BodyFailed) || !errors.Is(k.err, checksum) {
+				t.Errorf("%d bytes: %v", size, k.err)
+			}
+		})
+	}
+}

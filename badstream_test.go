@@ -282,3 +282,22 @@ func TestErrorSaysWhat(t *testing.T) {
 		})
 	}
 }
+
+// A stream's error is a stream's, be it of this package: a stream may be made of another connection.
+func TestForeignErrorOfStream(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		foreign := r.foreign()
+		err := NewConn(deadStream{foreign}, nil).Do(context.Background(), &Request{Method: "POST", Host: "x"}, &Response{})
+		e, ok := err.(*Error)
+		if !ok || e.Kind != IO || e.Sent != SentAll || e.Unprocessed() || e.Retryable("POST") || !errors.Is(err, foreign) {
+			t.Errorf("%#v", err)
+		}
+	})
+}
+
+// deadStream takes all, and gives an error.
+type deadStream struct{ err error }
+
+func (s deadStream) Read([]byte) (int, error)    { return 0, s.err }
+func (s deadStream) Write(p []byte) (int, error) { return len(p), nil }
+func (s deadStream) Close() error                { return nil }

@@ -254,6 +254,8 @@ func (b *body) splice(w io.Writer) (int64, error) {
 		return n, b.leave(e, true, nil)
 	case err == nil:
 		err = io.EOF
+	case isTimeout(err) && r.why == whyGrace && n > 0 && !ofWriter: // as any read, each gets its own
+		return n, b.leave(e, false, nil)
 	case ofWriter || isTimeout(err) && e.err == nil && !passed(r.until):
 		why := *errUnread
 		why.Err = err

@@ -44,6 +44,7 @@ type Conn struct {
 	line     fifo // waiting to be admitted
 	reader   *exchange
 	readBy   time.Time // the read deadline on rw
+	comeBy   time.Time // until when the read under way is to bring something, where StallTimeout is set
 	writer   *exchange // in whose name a write runs
 	moveBy   time.Time // until when that is to move, where StallTimeout is set
 	upload   *exchange // whose body is being written: valid only in wBody

@@ -38,6 +38,7 @@ func (k bodyKind) String() string {
 // asked is what the engine needs to know of a request besides its bytes.
 type asked struct {
 	head, connect, upgrade, expect, close, idempotent bool
+	push, again                                       bool // Request's Push and Idempotent
 	body                                              bodyKind
 	length                                            int64 // of a bodyLength
 }
@@ -56,6 +57,7 @@ func (r *Request) check() (q asked, err *Error) {
 	q.connect = r.Method == "CONNECT"
 	q.idempotent = r.Idempotent || isIdempotent(r.Method)
 	q.close = r.Close
+	q.push, q.again = r.Push, r.Idempotent
 	if err = r.checkTarget(&q); err != nil {
 		return q, err
 	}
@@ -277,8 +279,11 @@ func checkConnection(q *asked, value []byte) *Error {
 		if !isToken(e) {
 			return badRequest("Connection lists %.64q, not a token", e)
 		}
-		if equalFold(e, "close") {
+		switch {
+		case equalFold(e, "close"):
 			q.close = true
+		case equalFold(e, "content-length") || equalFold(e, "host"): // an intermediary would take it out
+			return badRequest("Connection lists %.64q, which is for all recipients", e)
 		}
 	}
 	return nil

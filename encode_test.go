@@ -158,8 +158,10 @@ func TestAppendHead(t *testing.T) {
 		if want := encodeLines(c.want + "\n"); string(got) != want {
 			t.Errorf("%s:\ngot  %q\nwant %q", c.name, got, want)
 		}
-		if q != c.q {
-			t.Errorf("%s: asked\ngot  %+v\nwant %+v", c.name, q, c.q)
+		wanted := c.q
+		wanted.push, wanted.again = c.r.Push, c.r.Idempotent
+		if q != wanted {
+			t.Errorf("%s: asked\ngot  %+v\nwant %+v", c.name, q, wanted)
 		}
 		if kept := appendHead([]byte("kept"), &c.r, &q, false); string(kept) != "kept"+string(got) {
 			t.Errorf("%s: not appended: %q", c.name, kept)
@@ -288,6 +290,8 @@ func TestRefused(t *testing.T) {
 		{push("Transfer-Encoding: chunked", "transfer-encoding: chunked"), "twice"},
 
 		{get("Connection: a b"), `Connection lists "a b", not a token`},
+		{get("Connection: close, content-length"), `Connection lists "content-length", which is for all recipients`},
+		{get("Connection: Host"), `Connection lists "Host", which is for all recipients`},
 		{get("Connection: close", "Connection: x, \"y\""), "not a token"},
 		{get("Expect: 100-continue"), `Expect "100-continue" without a body`},
 		{Request{Method: "POST", Host: "a", Body: encodeNone, Header: fieldsOf("Expect: 100-continue")}, "without a body"},

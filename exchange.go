@@ -42,7 +42,7 @@ type exchange struct {
 	end    int64     // position after its last byte; -1: not known yet
 	readAt int64     // bytes that had been read when it was appended, or taken: none of them answers it
 	by     time.Time // Request.Deadline
-	sent   time.Time // when its last byte had gone out, where a timeout asks for it
+	sent   time.Time // when its last byte had gone out, or its response was due, where a timeout asks for it
 	wakeAt time.Time // when to wake cond
 	pushAt time.Time // when to wake wake
 
@@ -146,7 +146,7 @@ func (e *exchange) forsake() {
 func (e *exchange) fail(err *Error) {
 	if e.err == nil {
 		own := *err
-		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.req.Idempotent
+		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.q.again
 		e.err = &own
 	}
 	if e.stop != nil {
@@ -248,16 +248,16 @@ func (e *exchange) lastWrite() bool {
 // endLastWrite lets that one go. What is not out is another's to write, if anybody is there; the
 // connection ends where that cannot be. mu is held.
 func (c *Conn) endLastWrite(e *exchange, err *Error) {
-	switch {
-	case !c.inWrite || c.writer != e:
-		e.fail(err)
-	case c.cutsWrites():
-		if c.written < e.end {
-			e.fail(err)
-		}
-		c.cutWrite()
-	default:
+	writes := c.inWrite && c.writer == e
+	if writes && !c.cutsWrites() {
 		c.fail(e, err)
+		return
+	}
+	if c.written < e.end {
+		e.fail(err)
+	}
+	if writes {
+		c.cutWrite()
 	}
 }
 

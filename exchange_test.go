@@ -1,12 +1,14 @@
 package h1
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 )
@@ -378,4 +380,78 @@ func TestSentBehindTakenBack(t *testing.T) {
 			r.failed(k, Closed, want)
 		})
 	}
+}
+
+// A Request may be sent again once its response has ended: what is left of the body before is still
+// that one's.
+func TestRequestUsedAgain(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		before, more := io.Pipe()
+		defer more.Close()
+		req := &Request{Method: "POST", Target: "/1", Host: "x", ContentLength: 10, Body: before}
+		k := r.begin(context.Background(), req)
+		more.Write([]byte("AAAA"))
+		synctest.Wait()
+		r.serve("/1") // early: the rest is little, and is sent
+		r.await(k)
+		r.got(k, "/1")
+		next := strings.NewReader("bbbbbbbbbb")
+		req.Target, req.Body = "/2", iotest.OneByteReader(next)
+		for range 3 {
+			go more.Write([]byte("AA"))
+			synctest.Wait()
+		}
+		if got := string(r.s.receive(1 << 20)); !strings.HasSuffix(got, "\r\n\r\nAAAAAAAAAA") || next.Len() != 10 {
+			t.Errorf("the server received %q; %d octets of the next body were read", got, 10-next.Len())
+		}
+		r.alive()
+	})
+}
+
+// So it is with a body in memory that is held back until 100 (Continue) and the response come together.
+func TestRequestUsedAgainAfterContinue(t *testing.T) {
+	for range 20 { // which of two goroutines comes first differs
+		inBubble(t, Config{}, false, func(r *rig) {
+			req := &Request{Method: "POST", Target: "/1", Host: "x", Header: fieldsOf("Expect: 100-continue"), Body: bytes.NewReader([]byte("AAAA"))}
+			x, err := r.c.Send(context.Background(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.raw("HTTP/1.1 100 Continue\r\n\r\n" + answer("/1"))
+			var resp Response
+			if err := x.Wait(context.Background(), &resp); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := resp.AppendBody(nil, -1); err != nil {
+				t.Fatal(err)
+			}
+			req.Body, req.Push, req.Idempotent = bytes.NewReader([]byte("bbbb")), true, true
+			synctest.Wait()
+			if got := string(r.s.receive(1 << 20)); !strings.HasSuffix(got, "\r\n\r\nAAAA") {
+				t.Errorf("the server received %q; Err %v", got, r.c.Err())
+			}
+		})
+	}
+}
+
+// Whose response has ended, and whose body is not written on, holds on to no context, be it that the
+// last of its calls was under way: it is not known whether another comes.
+func TestContextIsLeft(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		a := r.begin(ctx, &Request{Method: "PUT", Target: "/a", Host: "x", Push: true})
+		r.await(a)
+		r.s.receive(1 << 20)
+		r.s.setWindow(1)
+		var err error
+		go func() { _, err = a.x.Write([]byte("hello")) }()
+		synctest.Wait()
+		r.serve("/a")
+		r.got(a, "/a")
+		wantError(t, err, Closed, SentPart)
+		if a.x.e.stop != nil {
+			t.Error("its context still has a callback to it")
+		}
+	})
 }

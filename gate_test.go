@@ -6,8 +6,11 @@ package h1
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -81,4 +84,88 @@ func until(c *Conn, is func() bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// A stream that shakes hands by its first write, and reads for that, finds no deadline that one who
+// watches was told to leave by.
+func TestWatchBeforeHandshake(t *testing.T) {
+	for _, parked := range []bool{true, false} {
+		client, server := ends(t, "tls")
+		c := NewConn(tls.Client(client, &tls.Config{InsecureSkipVerify: true}), nil)
+		defer c.Close()
+		go func() {
+			if _, err := http.ReadRequest(bufio.NewReader(server)); err == nil {
+				io.WriteString(server, answer("/a"))
+			}
+		}()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go c.Watch(ctx)
+		until(c, func() bool { return c.watch != nil && c.watch.parked })
+		if !parked {
+			cancel()
+			until(c, func() bool { return !c.watch.parked })
+		}
+		if body, err := fetch(c, get("/a")); body != "/a" || err != nil {
+			t.Errorf("parked %v: got %q, %v", parked, body, err)
+		}
+	}
+}
+
+// That handshake ends in the time that the write has, and when nobody wants it any more.
+func TestSilentHandshake(t *testing.T) {
+	const soon = 100 * time.Millisecond
+	for _, c := range []struct {
+		name            string
+		stall, deadline time.Duration
+		watched         bool
+	}{
+		{"StallTimeout", soon, 0, false},
+		{"StallTimeout before the Deadline", soon, time.Hour, false},
+		{"Deadline before StallTimeout", time.Hour, soon, false},
+		{"Deadline", 0, soon, false},
+		{"Deadline with a Watch", 0, soon, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client, _ := ends(t, "tcp")
+			conn := NewConn(tls.Client(client, &tls.Config{InsecureSkipVerify: true}), &Config{StallTimeout: c.stall})
+			defer conn.Close()
+			if c.watched {
+				go conn.Watch(context.Background())
+				until(conn, func() bool { return conn.watch != nil && conn.watch.parked })
+			}
+			req := get("/a")
+			if c.deadline > 0 {
+				req.Deadline = time.Now().Add(c.deadline)
+			}
+			wantError(t, conn.Do(context.Background(), req, &Response{}), Timeout, SentNothing)
+		})
+	}
+}
+
+// Watch sees the end of a connection also while somebody waits in line for a write that is stuck, of a
+// request that was answered already.
+func TestWatchBesideAStuckWrite(t *testing.T) {
+	client, server := ends(t, "tcp")
+	c := NewConn(client, &Config{WriteBuffer: 16 << 20})
+	defer c.Close()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := fetch(c, &Request{Method: "POST", Host: "x", Body: bytes.NewReader(make([]byte, 15<<20))})
+		answered <- err
+	}()
+	until(c, func() bool { return c.inWrite })
+	io.WriteString(server, answer("/a")) // and reads nothing
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	next := make(chan error, 1)
+	go func() { next <- c.Do(context.Background(), posting("/b"), &Response{}) }()
+	until(c, func() bool { return c.line.head != nil })
+	watched := make(chan error, 1)
+	go func() { watched <- c.Watch(context.Background()) }()
+	until(c, func() bool { return c.watch != nil && c.watch.parked })
+	server.(*net.TCPConn).CloseWrite()
+	wantError(t, <-watched, Closed, SentNothing)
+	wantError(t, <-next, Closed, SentNothing)
 }

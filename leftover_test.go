@@ -476,8 +476,58 @@ func TestLastWriteIsNotForOthers(t *testing.T) {
 }
 
 // Nor is it kept where its own went out in one write with theirs, of which it is known how far it came:
-// another goes on with that.
+// another goes on with that. What ends the connection then is not its affair.
 func TestLastWriteWithOthers(t *testing.T) {
+	const tail = len("0\r\n\r\n")
+	for name, c := range map[string]struct {
+		window int // how much of both is out when it ends
+		kind   Kind
+	}{
+		"context": {tail + 3, 0}, "Deadline": {tail + 3, 0}, "StallTimeout": {tail + 3, 0}, "nobody": {3, Closed},
+	} {
+		inLastWrite(t, func(r *rig, a, k *call, ended func() error, cancel func()) {
+			r.s.setWindow(c.window)
+			time.Sleep(61 * time.Second) // a stall, after which the count is known
+			if err := ended(); err != errHangs || r.c.written > a.x.e.end != (c.window > tail) {
+				t.Fatalf("not the state that is to be tested: CloseWrite returned %v", err)
+			}
+			switch name {
+			case "context":
+				cancel()
+			case "Deadline":
+				r.c.mu.Lock()
+				a.x.e.by = time.Now()
+				r.c.writesOn(a.x.e)
+				r.c.mu.Unlock()
+			case "StallTimeout":
+				time.Sleep(time.Minute)
+				r.failed(k, Timeout, SentPart)
+			case "nobody":
+				l := r.begin(context.Background(), get("/l"))
+				k.x.Cancel()
+				l.x.Cancel()
+			}
+			err := ended()
+			if c.kind != 0 {
+				wantError(t, err, c.kind, SentPart)
+			} else if err != nil {
+				t.Errorf("%s: CloseWrite: %v; %d octets written of %d", name, err, r.c.written, r.c.taken)
+			}
+			if c.kind != 0 || name == "StallTimeout" {
+				r.dead()
+				return
+			}
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			r.serve("/k")
+			r.got(k, "/k")
+			r.alive()
+		})
+	}
+}
+
+// inLastWrite runs f where the end of a's body, which was answered already, and k are in one write.
+func inLastWrite(t *testing.T, f func(r *rig, a, k *call, ended func() error, cancel func())) {
 	reached := false
 	for try := 0; try < 100 && !reached; try++ {
 		inBubble(t, Config{Depth: 4, StallTimeout: time.Minute}, false, func(r *rig) {
@@ -503,20 +553,7 @@ func TestLastWriteWithOthers(t *testing.T) {
 			r.serve("/z", "/a")
 			r.got(z, "/z")
 			r.got(a, "/a")
-			r.s.setWindow(len("0\r\n\r\n") + 3)
-			time.Sleep(61 * time.Second) // a stall, after which the count is known
-			if err := ended(); err != errHangs || r.c.written <= a.x.e.end {
-				t.Fatalf("not the state that is to be tested: CloseWrite returned %v", err)
-			}
-			cancel()
-			if err := ended(); err != nil {
-				t.Errorf("CloseWrite: %v; %d octets written of %d", err, r.c.written, r.c.taken)
-			}
-			r.s.setWindow(wireWindow)
-			synctest.Wait()
-			r.serve("/k")
-			r.got(k, "/k")
-			r.alive()
+			f(r, a, k, ended, cancel)
 		})
 	}
 	if !reached {
@@ -576,6 +613,26 @@ func TestStallIsNotPutOff(t *testing.T) {
 			}
 		}
 		wantError(t, ended(), Timeout, SentPart)
+		r.dead()
+	})
+}
+
+// Nor is who has failed there kept in a write of its own on a stream without deadlines, be it a socket's:
+// who could be is none that writes.
+func TestFailedBehindCloseWithoutDeadlines(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, true, func(r *rig) {
+		r.c.kind = wrapped
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		r.took()
+		r.s.setWindow(1)
+		b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Push: true})
+		r.await(b)
+		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/")
+		r.failed(b, Closed, SentPart)
+		r.raw("a")
+		r.got(a, "/a")
 		r.dead()
 	})
 }

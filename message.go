@@ -44,8 +44,9 @@ type Config struct {
 	MaxDrain int64
 	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s.
 	ExpectTimeout time.Duration
-	// HeadTimeout limits the time from the request's last byte to the final response's
-	// head; 0 means none.
+	// HeadTimeout limits the time from the request's last byte, or from the end of the response in
+	// front where that is later, to the final response's head; 0 means none. A head that is there is
+	// taken, however late its caller is.
 	HeadTimeout time.Duration
 	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
 	StallTimeout time.Duration
@@ -131,7 +132,8 @@ type Request struct {
 	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
 	// to write; by hand they are accepted only where they say the same.
 	Header Header
-	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Where
+	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Along with
+	// the last of them one more may be asked for: a body that gives it is too long, and fails. Where
 	// the response ends first, a read of Body may still be under way, and a few more may
 	// follow until the connection is Ready.
 	Body io.Reader

@@ -34,8 +34,8 @@ func (c *Conn) gate(e *exchange) *Error {
 	if !c.life.idle() || c.sock == nil || c.probing {
 		return nil
 	}
-	if e == nil && c.line.head != nil {
-		return nil
+	if next := c.line.head; e == nil && next != nil && c.admits(&next.q) == admitted {
+		return nil // it looks itself
 	}
 	first, n, err := peek(c.sock)
 	if c.kind == layered && err == nil && (n > 0 || c.written > 0) {

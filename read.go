@@ -27,6 +27,7 @@ type reception struct {
 	infos   int          // 1xx responses before the final one
 	moved   int64        // bytes read for nobody
 	closeBy time.Time    // the end of Close's patience
+	lateBy  time.Time    // until when a head is looked for that was due before anybody did
 	spill   []byte       // bytes of the stream that are to go into br first: see fill
 	trailer bool         // head is at work on the trailer section
 	done    bool         // the response has ended
@@ -34,7 +35,7 @@ type reception struct {
 
 // forget makes it ready for another response; head and chunks are reset when they are used.
 func (r *reception) forget() {
-	r.until, r.why, r.closeBy = time.Time{}, "", time.Time{}
+	r.until, r.why, r.closeBy, r.lateBy = time.Time{}, "", time.Time{}, time.Time{}
 	r.fr, r.remain, r.base, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
 	r.trailer, r.done = false, false
 }
@@ -136,9 +137,6 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 			}
 			if err != nil {
 				return e.ofOther(err)
-			}
-			if e.err != nil { // x's was the last: it is read for nobody any more
-				return e.err
 			}
 		}
 		if err := c.drain(x, resp); err != nil {
@@ -455,6 +453,9 @@ func (c *Conn) finish(e *exchange) {
 		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
 	}
 	c.queue.pop()
+	if next := c.queue.head; next != nil && !next.sent.IsZero() {
+		next.sent = time.Now()
+	}
 	if c.writer == e && c.inWrite {
 		c.writesOn(e)
 	}

@@ -53,8 +53,18 @@ func (c *Conn) readStream(e *exchange, owed bool, p []byte) (int, error) {
 			return n, err
 		}
 	}
-	return c.rw.Read(p)
+	n, err := c.rw.Read(p)
+	if _, ok := err.(*Error); ok {
+		err = &streamError{err}
+	}
+	return n, err
 }
+
+// streamError is an error of the stream's that looks like the engine's own, as one has that is made
+// of another connection.
+type streamError struct{ error }
+
+func (e *streamError) Unwrap() error { return e.error }
 
 // beginRead marks a read as under way and sets its deadline. mu is held.
 func (c *Conn) beginRead() error {
@@ -71,6 +81,7 @@ func (c *Conn) beginRead() error {
 	if !e.recv.closeBy.IsZero() && !c.dueAlone(e) {
 		return errTheirs
 	}
+	c.comeBy = time.Time{}
 	c.limitRead(e)
 	c.inRead = true
 	return nil
@@ -120,19 +131,40 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	if !e.recv.closeBy.IsZero() {
 		limit(e.recv.closeBy, whyDrain)
 	}
-	if e.inLine && c.queue.head != nil {
-		e = c.queue.head // whose response it reads, having sent nothing itself
+	if c.queue.head != nil {
+		e = c.queue.head // whose response it reads, be it in another's name
 	}
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
-		limit(e.sent.Add(t), "HeadTimeout")
+		by := e.sent.Add(t)
+		if passed(by) && e.recv.lateBy.IsZero() {
+			e.recv.lateBy = time.Now().Add(nearDeadline)
+		}
+		if by.Before(e.recv.lateBy) {
+			by = e.recv.lateBy
+		}
+		limit(by, "HeadTimeout")
 	}
-	if t := c.cfg.StallTimeout; t > 0 && e.end >= 0 && c.written >= e.end {
-		limit(time.Now().Add(t), whyStall)
+	if t := c.cfg.StallTimeout; t > 0 && c.sendsNoMore(e) {
+		if c.comeBy.IsZero() {
+			c.comeBy = time.Now().Add(t)
+		}
+		limit(c.comeBy, whyStall)
+	}
+	if c.inWrite && c.shakes() && !c.writer.up.until.IsZero() {
+		limit(c.writer.up.until, c.writer.up.why)
 	}
 	if c.werr != nil {
 		limit(time.Now().Add(graceAfterWriteError), whyGrace)
 	}
 	return until, why
+}
+
+// sendsNoMore reports whether e's request is out: whole, or as much of it as is to be sent. mu is held.
+func (c *Conn) sendsNoMore(e *exchange) bool {
+	if e.end < 0 {
+		return e.start >= 0 && c.upload != e
+	}
+	return c.written >= e.end
 }
 
 // overdue is the error of a read of e's that took too long. mu is held.

@@ -614,3 +614,22 @@ func TestDeadlineAfterAnother(t *testing.T) {
 		})
 	}
 }
+
+// StallTimeout bounds the reads of a response that came in the place of 100 (Continue) as well: the
+// request is not out whole, and never will be.
+func TestStallAfterExpectIsOver(t *testing.T) {
+	for _, push := range []bool{false, true} {
+		onBoth(t, Config{StallTimeout: time.Minute}, func(r *rig) {
+			req := &Request{Method: "PUT", Target: "/a", Host: "x", ContentLength: 5, Push: push, Header: fieldsOf("Expect: 100-continue")}
+			if !push {
+				req.Body = strings.NewReader("hello")
+			}
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			r.raw("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\n/")
+			time.Sleep(time.Minute)
+			r.failed(a, Timeout, SentPart)
+			r.dead()
+		})
+	}
+}

@@ -32,6 +32,7 @@ type uploading struct {
 	vec    [3][]byte
 	bufs   net.Buffers // vec, as it is being written
 	whole  taker       // a body in memory
+	body   io.Reader   // Request.Body: that may be the next one's once the response has ended
 }
 
 // fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, be
@@ -49,7 +50,7 @@ var crlf = []byte("\r\n")
 
 // beginBody starts to write a request whose head was just appended. mu is held.
 func (c *Conn) beginBody(e *exchange) *Error {
-	e.up.left = -1
+	e.up.left, e.up.body = -1, e.req.Body
 	if e.q.body == bodyLength {
 		e.up.left = e.q.length
 	}
@@ -66,7 +67,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	e.up.hold = e.q.expect
 	e.refs++ // until the body's end
 	switch {
-	case !e.up.hold && !e.req.Push: // pump writes the head as well
+	case !e.up.hold && !e.q.push: // pump writes the head as well
 	case c.fits() || c.queue.head == e:
 		c.flushAll(e, true)
 	default: // see writeOut
@@ -75,7 +76,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	if e.up.hold {
 		e.up.holdBy = time.Now().Add(c.cfg.ExpectTimeout)
 	}
-	if !e.req.Push {
+	if !e.q.push {
 		go e.pump()
 	}
 	return e.ifUnsent()
@@ -113,7 +114,7 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	c.writing = true
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
-	err := c.outside(e, func() error { return readWhole(e.req.Body, room[at:]) })
+	err := c.outside(e, func() error { return readWhole(e.up.body, room[at:]) })
 	c.writing = false
 	if e.err != nil {
 		e.release()
@@ -149,13 +150,13 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 func readWhole(body io.Reader, p []byte) error {
 	for len(p) > 0 {
 		n, err := readSome(body, p)
-		if p = p[n:]; len(p) == 0 || err == nil {
-			continue
+		p = p[n:]
+		switch {
+		case err == io.EOF && len(p) > 0:
+			return errShort
+		case err != nil && err != io.EOF:
+			return err
 		}
-		if err == io.EOF {
-			err = errShort
-		}
-		return err
 	}
 	return nil
 }
@@ -300,7 +301,7 @@ func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
 // pumpBody moves the body, by the shortest way there is. mu is held, but not while the
 // body is read or the stream written.
 func (c *Conn) pumpBody(e *exchange) error {
-	from, limit := e.req.Body, (*io.LimitedReader)(nil)
+	from, limit := e.up.body, (*io.LimitedReader)(nil)
 	if l, ok := from.(*io.LimitedReader); ok {
 		from, limit = l.R, l
 	}
@@ -310,7 +311,7 @@ func (c *Conn) pumpBody(e *exchange) error {
 			return c.sendFile(e, dst, from, limit)
 		}
 	}
-	if inMemory(e.req.Body) {
+	if inMemory(e.up.body) {
 		if e.up.whole == nil {
 			e.lift()
 		}
@@ -321,7 +322,7 @@ func (c *Conn) pumpBody(e *exchange) error {
 
 // lift takes a body out of memory as it lies there: all at once, so that the reader is left
 // alone before the response can come, and the caller may use it again.
-func (e *exchange) lift() { e.req.Body.(io.WriterTo).WriteTo(&e.up.whole) }
+func (e *exchange) lift() { e.up.body.(io.WriterTo).WriteTo(&e.up.whole) }
 
 // taker keeps the slice it is given.
 type taker []byte
@@ -338,7 +339,7 @@ func (c *Conn) readPieces(e *exchange) error {
 	var p []byte
 	var n int
 	read := func() (err error) {
-		n, err = readSome(e.req.Body, p)
+		n, err = readSome(e.up.body, p)
 		return err
 	}
 	for e.up.left != 0 || e.q.body == bodyChunked {
@@ -360,7 +361,7 @@ func (c *Conn) readPieces(e *exchange) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return bodyFailed(err) // be it an *Error: it is another's
 		}
 	}
 	return nil
@@ -602,7 +603,7 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	c := x.c
 	defer c.unlock()
 	switch {
-	case !e.req.Push:
+	case !e.q.push:
 		return e.outOfTurn("the request's body does not come through Write: Push is not set")
 	case e.up.busy:
 		return e.outOfTurn("another goroutine is in Write or CloseWrite")

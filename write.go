@@ -346,7 +346,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		err := c.write(e, out.b)
 		if err != nil && c.resumable(e, err) {
 			c.putBack(out.b[c.written-at:])
-			if last := c.queue.tail; last != nil && c.err != nil {
+			if last := c.queue.tail; last != nil {
 				c.cutBehind(last)
 			}
 			c.keepBlock(out)
@@ -384,10 +384,10 @@ func (c *Conn) leaves(e *exchange) bool {
 }
 
 // fits reports whether the stream surely takes all that is in flight, be it that the server reads
-// none of it. mu is held.
+// none of it; where it does not after all, a deadline has to help. mu is held.
 func (c *Conn) fits() bool {
 	oldest := c.queue.head
-	return c.kind != opaque && c.kind != sealed && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
+	return c.dl != nil && c.kind != opaque && c.kind != sealed && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
@@ -484,6 +484,9 @@ var errClosedUnder = errors.New("the connection has ended")
 
 // beginWrite marks a write as under way and sets its deadline. mu is held.
 func (c *Conn) beginWrite(e *exchange) bool {
+	for c.shakes() && c.watch != nil && c.watch.parked {
+		c.watch.left.Wait()
+	}
 	if c.gone || c.life.r == rShut {
 		return false
 	}
@@ -506,6 +509,9 @@ func (c *Conn) limitWrite(e *exchange) {
 	}
 	if t := c.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
 		until, why = t, whyStall
+	}
+	if c.shakes() && !until.Equal(c.readBy) {
+		c.setReadBy(until)
 	}
 	switch e.up.until, e.up.why = until, why; {
 	case !until.IsZero() && c.dl == nil:
@@ -537,6 +543,15 @@ func (c *Conn) writesOn(e *exchange) {
 func (c *Conn) cutWrite() {
 	c.spoiltW, c.writer.up.until = true, longAgo
 	c.dl.SetWriteDeadline(longAgo)
+	if c.shakes() {
+		c.setReadBy(longAgo)
+	}
+}
+
+// shakes reports whether a write may be the first on a stream that then shakes hands by itself, as TLS
+// does where the caller has not, and so reads. mu is held.
+func (c *Conn) shakes() bool {
+	return c.kind.inForm() && c.dl != nil && c.written == 0 && c.counts.read == 0
 }
 
 // cut reports whether the write under way, or the last one, was.

@@ -1,0 +1,52 @@
+//go:build unix
+
+package h1
+
+// splice_unix_test.go: the same on Unix sockets, which say at once that nobody reads what is written.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// A response that comes in goes on after the write half has failed, be it that the kernel moves it: what
+// is said of the time between two reads is not the time of all.
+func TestSplicePastAWriteError(t *testing.T) {
+	for _, hidden := range []bool{true, false} {
+		client, server := ends(t, "unix")
+		c := NewConn(client, nil)
+		defer c.Close()
+		to, sink := ends(t, "tcp")
+		go io.Copy(io.Discard, sink)
+		body, more := io.Pipe()
+		defer more.Close()
+		const pieces, size = 20, 50000
+		go func() {
+			server.Read(make([]byte, 4096))
+			fmt.Fprintf(server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", pieces*size)
+			until(c, func() bool { return c.inRead && c.queue.head.final })
+			server.(*net.UnixConn).CloseRead()
+			more.Write([]byte("more"))
+			for range pieces {
+				time.Sleep(graceAfterWriteError / 5)
+				server.Write(make([]byte, size))
+			}
+		}()
+		var resp Response
+		if err := c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: body}, &resp); err != nil {
+			t.Fatal(err)
+		}
+		var w io.Writer = to
+		if hidden {
+			w = struct{ io.Writer }{to}
+		}
+		n, err := resp.Body.(io.WriterTo).WriteTo(w)
+		if n != pieces*size || err != nil || c.werr == nil {
+			t.Errorf("hidden %v: %d bytes, %v; the write's error: %v", hidden, n, err, c.werr)
+		}
+	}
+}
