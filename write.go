@@ -351,7 +351,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 			}
 			c.keepBlock(out)
 			c.dropLeft()
-			if e.lastWrite() && c.written < e.end && !e.up.cut() {
+			if e.lastWrite() && !e.up.cut() {
 				e.fail(fromDeadline("write body", e.up.why))
 			}
 			c.changed()
@@ -543,9 +543,6 @@ func (c *Conn) writesOn(e *exchange) {
 func (c *Conn) cutWrite() {
 	c.spoiltW, c.writer.up.until = true, longAgo
 	c.dl.SetWriteDeadline(longAgo)
-	if c.shakes() {
-		c.setReadBy(longAgo)
-	}
 }
 
 // shakes reports whether a write may be the first on a stream that then shakes hands by itself, as TLS
@@ -664,7 +661,7 @@ func (c *Conn) moot() bool { return c.err != nil && c.upload == nil && c.unwritt
 // stalled returns the exchange whose bytes a write in e's name was stuck in: a deadline of
 // e's is its own affair, a stall is not. mu is held.
 func (c *Conn) stalled(e *exchange) *exchange {
-	if x := c.unwritten(); x != nil && e.up.why == whyStall && !(e.lastWrite() && c.written < e.end) {
+	if x := c.unwritten(); x != nil && e.up.why == whyStall && !e.lastWrite() {
 		return x
 	}
 	return e
