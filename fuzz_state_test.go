@@ -371,6 +371,17 @@ func (r *stateRun) whole() {
 	}
 }
 
+// stateKind says what stream it is, by what fuzzConfig has left of a number.
+func stateKind(bits uint16) streamKind {
+	switch bits / fuzzConfigs {
+	case 0:
+		return opaque
+	case 1:
+		return wrapped
+	}
+	return []streamKind{direct, layered, sealed}[bits%3]
+}
+
 // FuzzState: whatever is called and said, in whatever order, the connection is in a state the
 // rules reach, nobody waits for what cannot come, and Close ends every call.
 func FuzzState(f *testing.F) {
@@ -393,6 +404,10 @@ func FuzzState(f *testing.F) {
 	f.Add(uint16(0), "sAp0v0q0S0w0R0s0k0v3S0w1R1")
 	f.Add(uint16(fuzzConfigs), "sAp0v0q0S0w0R0s0k0v3S0w1R1")
 	f.Add(uint16(fuzzConfigs), "sAp0v0q0S0w0R0s0v4k0v3S0w1R1")
+	for kind := range uint16(3) {
+		f.Add(2*fuzzConfigs+kind, "sAp0v0q0S0w0R0s0v4k0v3S0w1R1")
+		f.Add(2*fuzzConfigs+kind, "s0w0S0R0v1s0s0w1x2H1S0R1s0w3H0v3S0S0")
+	}
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
@@ -407,7 +422,7 @@ func FuzzState(f *testing.F) {
 				rw = wirePlain{r.s}
 			}
 			r.c = NewConn(rw, &cfg)
-			r.c.kind = []streamKind{opaque, wrapped, direct}[bits/fuzzConfigs]
+			r.c.kind = stateKind(bits)
 			for todo := fuzzScript(plan); len(todo) > 0; {
 				if verb, arg := todo.next(stateVerbs); verb != 0 {
 					r.do(verb, arg)
