@@ -61,6 +61,8 @@ type stateCall struct {
 	pushes bool // but those that write its body, which are another's
 	cancel context.CancelFunc
 	over   bool // it was canceled
+	by     time.Time
+	said   [3]bool // how much of it was sent, in the words of its errors
 	pipe   *io.PipeWriter
 	fed    bool // the pipe was written to: once, for its lock is none that a bubble sees
 }
@@ -98,9 +100,9 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// isSlow reports whether c's write has ended, or was cut, and does not return. c.mu is held.
+// isSlow reports whether c's write has ended, or was to, and does not return. c.mu is held.
 func (s *slowWriter) isSlow(c *Conn) bool {
-	return c.inWrite && (s.returns != nil || s.writes.hold.Load() && c.writer.up.cut())
+	return c.inWrite && (s.returns != nil || s.writes.hold.Load() && passed(c.writer.up.until))
 }
 
 // A stateRun is a connection under fuzz. Its fields change only while all calls rest.
@@ -111,6 +113,16 @@ type stateRun struct {
 	calls []*stateCall
 	got   []byte       // what the server has received
 	under atomic.Int32 // calls that have not returned
+}
+
+// note keeps what an error says of a request, and reports whether there was none. Some speak of a call
+// that the exchange does not take, and not of its end.
+func (k *stateCall) note(err error) bool {
+	e, ok := err.(*Error)
+	if ok && e.Kind != NotReady && e.Kind != BadRequest && e != errEnded && e != errClosed && e != errNoBody {
+		k.said[e.Sent] = true
+	}
+	return err == nil
 }
 
 // call runs one call on its own goroutine; busy, if any, is true until it returns.
@@ -130,9 +142,12 @@ func (r *stateRun) call(busy *bool, f func()) {
 
 var stateMethods = []string{"GET", "PUT", "HEAD", "POST"}
 
+// stateHosts names each request by its Host.
+const stateHosts = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 // request makes one of the kinds of requests.
 func (r *stateRun) request(k *stateCall, arg int) *Request {
-	req := &Request{Host: "x", Target: "/", Method: stateMethods[arg&3]}
+	req := &Request{Host: stateHosts[len(r.calls)-1 : len(r.calls)], Target: "/", Method: stateMethods[arg&3]}
 	switch arg >> 2 & 7 {
 	case 1:
 		req.Body = strings.NewReader("body")
@@ -153,7 +168,8 @@ func (r *stateRun) request(k *stateCall, arg int) *Request {
 		req.Close = true
 	}
 	if arg&32 != 0 {
-		req.Deadline = time.Now().Add(3 * time.Second)
+		k.by = time.Now().Add(3 * time.Second)
+		req.Deadline = k.by
 	}
 	return req
 }
@@ -170,12 +186,12 @@ func (r *stateRun) send(arg int, way byte) {
 		switch way {
 		case 's':
 			k.x, err = r.c.Send(ctx, req)
-			k.sent = err == nil
+			k.sent = k.note(err)
 		case 't':
 			k.x, err = r.c.TrySend(ctx, req)
-			k.sent = err == nil
+			k.sent = k.note(err)
 		case 'd':
-			k.head = r.c.Do(ctx, req, &k.resp) == nil
+			k.head = k.note(r.c.Do(ctx, req, &k.resp))
 		}
 	})
 }
@@ -256,17 +272,17 @@ func (r *stateRun) do(verb byte, arg int) {
 func (r *stateRun) use(k *stateCall, verb byte) {
 	switch {
 	case verb == 'p' && k.sent && !k.pushes:
-		r.call(&k.pushes, func() { k.x.Write([]byte("pushed")) })
+		r.call(&k.pushes, func() { _, err := k.x.Write([]byte("pushed")); k.note(err) })
 	case verb == 'q' && k.sent && !k.pushes:
-		r.call(&k.pushes, func() { k.x.CloseWrite() })
+		r.call(&k.pushes, func() { k.note(k.x.CloseWrite()) })
 	case k.busy:
 	case verb == 'w' && k.sent && !k.waited:
 		k.waited = true
-		r.call(&k.busy, func() { k.head = k.x.Wait(context.Background(), &k.resp) == nil })
+		r.call(&k.busy, func() { k.head = k.note(k.x.Wait(context.Background(), &k.resp)) })
 	case verb == 'r' && k.head:
-		r.call(&k.busy, func() { k.resp.Body.Read(make([]byte, 3)) })
+		r.call(&k.busy, func() { _, err := k.resp.Body.Read(make([]byte, 3)); k.note(err) })
 	case verb == 'R' && k.head:
-		r.call(&k.busy, func() { k.resp.AppendBody(nil, 1000) })
+		r.call(&k.busy, func() { _, err := k.resp.AppendBody(nil, 1000); k.note(err) })
 	case verb == 'c' && k.head:
 		r.call(&k.busy, func() { k.resp.Body.Close() })
 	}
@@ -313,8 +329,8 @@ func (r *stateRun) check() {
 		r.Fatalf("nothing is read any more, and somebody waits for a response: %v", l)
 	}
 	for i, k := range r.calls {
-		if (k.busy || k.pushes) && k.over && !r.s.isSlow(c) {
-			r.Fatalf("call %d was canceled, and goes on: %v", i, l)
+		if (k.busy || k.pushes) && (k.over || passed(k.by)) && !r.s.isSlow(c) {
+			r.Fatalf("call %d was canceled, or its time is over, and it goes on: %v", i, l)
 		}
 	}
 }
@@ -341,10 +357,19 @@ func (r *stateRun) finish() {
 }
 
 // whole checks that what the server has received is whole requests, and at most the beginning of
-// one behind them.
+// one behind them, each once, and none of which an error said otherwise.
 func (r *stateRun) whole() {
 	r.Helper()
 	all := append(r.got, r.s.receive(1<<20)...)
+	for i, k := range r.calls {
+		line := []byte(" / HTTP/1.1\r\nHost: " + stateHosts[i:i+1] + "\r\n")
+		switch n := bytes.Count(all, line); {
+		case n > 1:
+			r.Fatalf("the server received %q: call %d twice", all, i)
+		case n == 1 && k.said[SentNothing] && !k.head || n == 0 && k.said[SentAll]:
+			r.Fatalf("the server received %q; of call %d it was said that nothing (%v), or all (%v), was sent", all, i, k.said[SentNothing], k.said[SentAll])
+		}
+	}
 	for rest := all; len(rest) > 0; {
 		if !bytes.Contains(rest, []byte("\r\n\r\n")) {
 			if bytes.Count(rest, []byte("HTTP/1.1")) > 1 {
@@ -355,7 +380,7 @@ func (r *stateRun) whole() {
 		from := bytes.NewReader(rest)
 		in := bufio.NewReader(from)
 		req, err := http.ReadRequest(in)
-		if err == nil && !(slices.Contains(stateMethods, req.Method) && req.RequestURI == "/" && req.Host == "x") {
+		if err == nil && !(slices.Contains(stateMethods, req.Method) && req.RequestURI == "/") {
 			err = errors.New("a request that nobody made")
 		}
 		if err == nil {
