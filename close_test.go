@@ -485,3 +485,37 @@ func fetchErr(c *Conn, req *Request) error {
 	_, err := fetch(c, req)
 	return err
 }
+
+// slowCloser is a stream whose Close takes time.
+type slowCloser struct {
+	*tap
+	closed bool
+}
+
+func (s *slowCloser) Close() error {
+	time.Sleep(time.Second)
+	s.closed = true
+	return s.tap.Close()
+}
+
+// Shutdown returns when the stream was closed, be it by another.
+func TestShutdownAfterTheClose(t *testing.T) {
+	for _, last := range []func(*rig){
+		func(r *rig) { r.serve("/a") },
+		func(r *rig) { go r.c.Close() },
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			s := &slowCloser{tap: r.s}
+			r.c = NewConn(s, nil)
+			a := r.begin(context.Background(), get("/a"))
+			r.await(a)
+			go func() {
+				time.Sleep(time.Millisecond)
+				last(r)
+			}()
+			if err := r.c.Shutdown(context.Background()); err != nil || !s.closed {
+				t.Errorf("Shutdown returned %v; closed %v", err, s.closed)
+			}
+		})
+	}
+}

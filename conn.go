@@ -44,9 +44,7 @@ type Conn struct {
 	line     fifo // waiting to be admitted
 	reader   *exchange
 	readBy   time.Time // the read deadline on rw
-	comeBy   time.Time // until when the read under way is to bring something, where StallTimeout is set
 	writer   *exchange // in whose name a write runs
-	moveBy   time.Time // until when that is to move, where StallTimeout is set
 	upload   *exchange // whose body is being written: valid only in wBody
 	wbuf     *block    // bytes appended and not yet taken by a writer; nil: none
 	spare    *block    // the other write buffer, of the two that a writer swaps
@@ -101,7 +99,8 @@ func (s State) Closed() bool { return s.life.w == wShut && s.life.r == rShut && 
 // Reusable reports whether further requests may be sent, now or when others have ended.
 func (s State) Reusable() bool { return s.life.reuse }
 
-// Switched reports whether the stream was given to another protocol (101, CONNECT).
+// Switched reports whether the stream was given to another protocol (101, CONNECT), and is still to be
+// had by Detach.
 func (s State) Switched() bool { return s.life.switched }
 
 // InFlight returns the number of requests whose response has not ended.
@@ -311,7 +310,7 @@ func (c *Conn) fail(e *exchange, err *Error) {
 
 // neighbour is the error of an exchange whose connection ended for what befell another.
 func neighbour(err *Error) *Error {
-	n := &Error{Kind: Closed, Op: "connection", Offset: -1, Err: err}
+	n := &Error{Kind: Closed, Op: "connection", Offset: -1, Err: err.forOthers()}
 	if err.Kind == Incomplete || err.Kind == IO {
 		n.Kind = err.Kind
 	}
@@ -320,7 +319,7 @@ func neighbour(err *Error) *Error {
 
 // refusal is the error of a request that the connection does not take any more.
 func (c *Conn) refusal(op string) *Error {
-	return &Error{Kind: Closed, Op: op, Offset: -1, Err: c.err}
+	return &Error{Kind: Closed, Op: op, Offset: -1, Err: c.err.forOthers()}
 }
 
 // unlock releases mu, and closes the stream if it was the last move that ended it.
@@ -330,17 +329,19 @@ func (c *Conn) unlock() {
 		c.gone = true
 		c.stopAlarm()
 	}
-	over := c.gone || c.life.switched
-	if over && c.end != nil {
-		close(c.end)
-		c.end = nil
-	}
-	if over && c.watch != nil {
-		c.watch.kick(c)
+	var over chan struct{}
+	if c.gone || c.life.switched {
+		over, c.end = c.end, nil
+		if c.watch != nil {
+			c.watch.kick(c)
+		}
 	}
 	c.mu.Unlock()
 	if end {
 		c.rw.Close()
+	}
+	if over != nil {
+		close(over)
 	}
 }
 
@@ -373,7 +374,12 @@ func (c *Conn) Close() error {
 	c.fail(nil, errByCaller)
 	c.gone = true
 	c.stopAlarm()
+	over := c.end
+	c.end = nil
 	c.unlock()
+	if over != nil {
+		defer close(over)
+	}
 	return c.rw.Close()
 }
 

@@ -115,6 +115,21 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
+// forOthers is the error as the cause of another's: what one caller did, or had no more time for, is
+// told to the others, and is not found by errors.Is.
+func (e *Error) forOthers() error {
+	switch e.Kind {
+	case Canceled, Timeout, BadRequest, BodyFailed:
+		return told{e}
+	}
+	return e
+}
+
+// told is an error in words only.
+type told struct{ err error }
+
+func (t told) Error() string { return t.err.Error() }
+
 // Timeout reports whether a deadline or a stall ended the exchange, as net.Error asks.
 func (e *Error) Timeout() bool { return e.Kind == Timeout }
 
@@ -166,7 +181,10 @@ func badRequest(format string, args ...any) *Error {
 
 // fromContext makes the error for a context that has ended.
 func fromContext(ctx context.Context, op string) *Error {
-	e := &Error{Kind: Canceled, Op: op, Offset: -1, Err: context.Cause(ctx)}
+	e := &Error{Kind: Canceled, Op: op, Offset: -1, Err: ctx.Err()}
+	if cause := context.Cause(ctx); !errors.Is(cause, ctx.Err()) {
+		e.Err = fmt.Errorf("%w: %w", ctx.Err(), cause)
+	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		e.Kind = Timeout
 	}

@@ -118,7 +118,7 @@ func (e *exchange) release() {
 	if e.q.body != bodyNone {
 		e.up = uploading{}
 	} else {
-		e.up.until, e.up.why = time.Time{}, ""
+		e.up.until, e.up.why, e.up.moveBy = time.Time{}, "", time.Time{}
 	}
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}
@@ -402,13 +402,16 @@ func (x Exchange) lock() (*exchange, bool) {
 // head is there, the exchange is canceled. The errors are those of Conn.Do; that of an
 // exchange that has failed is returned again.
 func (x Exchange) Wait(ctx context.Context, resp *Response) error {
-	if err := resp.reset(); err != nil {
-		return err
+	if resp != nil {
+		resp.reset()
 	}
 	e, ok := x.lock()
 	switch {
 	case !ok:
 		return errEnded
+	case resp == nil:
+		defer x.c.mu.Unlock()
+		return e.outOfTurn("the Response is nil")
 	case e.waited && e.err == nil:
 		defer x.c.mu.Unlock()
 		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Sent: e.sentSoFar(), seen: e.seen,

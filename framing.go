@@ -181,7 +181,7 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 			case last && chunked:
 				return 0, badFraming(r, s, "chunked twice")
 			case last && codings > 1:
-				return 0, badFraming(r, s, "a coding inside chunked that was not asked for")
+				return 0, badFraming(r, s, "a coding inside chunked, which is not decoded")
 			}
 			chunked = chunked || last
 		}

@@ -174,3 +174,45 @@ func TestWatchBesideAStuckWrite(t *testing.T) {
 	wantError(t, <-watched, Closed, SentNothing)
 	wantError(t, <-next, Closed, SentNothing)
 }
+
+// A Probe beside a Detach that waits for a Watch to leave takes nothing from the stream that is given back.
+func TestProbeBesideDetach(t *testing.T) {
+	client, server := ends(t, "tcp")
+	s := &hooked{TCPConn: client.(*net.TCPConn)}
+	c := NewConn(s, nil)
+	go c.Watch(context.Background())
+	until(c, func() bool { return c.watch != nil && c.watch.parked })
+	probed := make(chan error, 1)
+	s.hook = func() { // Detach tells Watch to leave, and holds the lock
+		go func() { probed <- c.Probe() }()
+		waitsForLock()
+		io.WriteString(server, "hello")
+		time.Sleep(10 * time.Millisecond) // it is in the socket
+	}
+	p, err := c.Detach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, <-probed, Closed, SentNothing)
+	server.Close()
+	if got, err := io.ReadAll(p.Stream()); string(got) != "hello" || err != nil {
+		t.Errorf("the detached stream gives %q, %v", got, err)
+	}
+}
+
+// hooked is a stream that looks like TLS, and calls hook when a reader is told to leave.
+type hooked struct {
+	*net.TCPConn
+	hook func()
+}
+
+func (s *hooked) NetConn() net.Conn { return s.TCPConn }
+
+func (s *hooked) SetReadDeadline(t time.Time) error {
+	err := s.TCPConn.SetReadDeadline(t)
+	if hook := s.hook; hook != nil && t.Equal(longAgo) {
+		s.hook = nil
+		hook()
+	}
+	return err
+}

@@ -7,17 +7,21 @@ package h1
 // writing a section is one copy, and reading one is one copy too.
 // Not here: what a field means (decode.go, encode.go).
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // A Header is a list of fields (RFC 9110, section 5): in order, repeats kept,
 // names in the case they were given and matched without it. The zero value is
 // empty and ready to use. Methods that change it, and those that read it while
 // another goroutine changes it, need the caller's lock.
 //
-// A Header that is copied by assignment shares its bytes with the original: use
-// Clone for one that lives by itself. The header of a [Response] is overwritten
-// when the Response is used again.
+// A Header that is copied by assignment shares its bytes with the original, until one of
+// them changes by Add, Set or Del. After the original's Reset the copy is of no use, nor is
+// that of a [Response]'s when the Response is used again: Clone makes one that lives by itself.
 type Header struct {
+	own    *Header // whose the memory behind buf and fields is: h, or another that h is a copy of
 	buf    []byte
 	fields []span
 	known  known // fields with a meaning to the engine that occur here
@@ -47,6 +51,9 @@ const (
 // (RFC 9110, section 5.5) and are dropped. A name or a value that may not stand
 // on the wire is kept, and refused with BadRequest when the request is sent.
 func (h *Header) Add(name, value string) {
+	if h.own != h { // the other may have written behind what it shares
+		h.own, h.buf, h.fields = h, slices.Clip(h.buf), slices.Clip(h.fields)
+	}
 	value = trimOWS(value)
 	if !isToken(name) || !isFieldValue(value) {
 		h.odd = true
@@ -95,11 +102,10 @@ func (h *Header) Del(name string) {
 	h.refill(&keep)
 }
 
-// refill takes over the content of from, into the memory h has.
+// refill takes over the content of from, with its memory: that of h may be shared with a copy.
 func (h *Header) refill(from *Header) {
-	h.buf = append(h.buf[:0], from.buf...)
-	h.fields = append(h.fields[:0], from.fields...)
-	h.known, h.odd = from.known, from.odd
+	*h = *from
+	h.own = h
 }
 
 // Get returns the value of the first field of that name, "" where there is none.
@@ -130,10 +136,11 @@ func (h *Header) At(i int) (name, value []byte) {
 	return h.buf[s.name:s.nameEnd:s.nameEnd], h.buf[s.value:s.valueEnd:s.valueEnd]
 }
 
-// All yields the fields in order, as views with the life of those of At.
+// All yields the fields in order, as views with the life of those of At. Where the loop deletes
+// some, others may be left out.
 func (h *Header) All() iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
-		for i := range h.fields {
+		for i := 0; i < len(h.fields); i++ {
 			if !yield(h.At(i)) {
 				return
 			}

@@ -147,3 +147,83 @@ func TestErrorsAre(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// sendOf makes a template with some fields, and writes the requests that are made of it, but for those
+// that are refused.
+func sendOf(t *testing.T, pad int, change func(template *Request) []*Request) (wire string) {
+	t.Helper()
+	template := &Request{Host: "a"}
+	template.Header.Add("User-Agent", strings.Repeat("u", pad))
+	template.Header.Add("Accept", "*/*")
+	for _, req := range change(template) {
+		if out, _, err := encodeHead(req, false); err == nil {
+			wire += string(out)
+		}
+	}
+	return wire
+}
+
+// A Header that was copied by assignment is sent as it is, whatever becomes of the others.
+func TestCopiedHeader(t *testing.T) {
+	for pad := range 100 { // the memory behind the last field is there for some lengths
+		agent := "Host: a\r\nUser-Agent: " + strings.Repeat("u", pad) + "\r\n"
+		template := "GET / HTTP/1.1\r\n" + agent + "Accept: */*\r\n"
+		for name, c := range map[string]struct {
+			change func(*Request) []*Request
+			want   string
+		}{
+			"two copies, each with a field of its own": {func(r *Request) []*Request {
+				alice, bob := *r, *r
+				alice.Header.Add("Authorization", "alice")
+				bob.Header.Add("Authorization", "bobby")
+				return []*Request{&alice, &bob}
+			}, template + "Authorization: alice\r\n\r\n" + template + "Authorization: bobby\r\n\r\n"},
+			"a copy, and the original": {func(r *Request) []*Request {
+				alice := *r
+				r.Header.Add("Authorization", "root")
+				alice.Header.Add("A", "alice")
+				return []*Request{&alice, r}
+			}, template + "A: alice\r\n\r\n" + template + "Authorization: root\r\n\r\n"},
+			"what is refused in a copy": {func(r *Request) []*Request {
+				evil := *r
+				evil.Header.Set("User-Agent", "v\r\n\r\nGET /evil HTTP/1.1\r\nHost: a")
+				return []*Request{&evil, r}
+			}, template + "\r\n"},
+			"a framing field in a copy": {func(r *Request) []*Request {
+				evil := *r
+				evil.Header.Del("User-Agent")
+				evil.Header.Add("Content-Length", "5")
+				return []*Request{r, &evil}
+			}, template + "\r\n"},
+			"a copy that grows much": {func(r *Request) []*Request {
+				one, two := *r, *r
+				one.Header.Add("Connection", "x")
+				two.Header.Add("Some-Other-Field", strings.Repeat("z", 200))
+				return []*Request{&one}
+			}, template + "Connection: x\r\n\r\n"},
+			"a copy that is emptied": {func(r *Request) []*Request {
+				one := *r
+				one.Header.Reset()
+				one.Header.Add("One", "1")
+				return []*Request{r, &one}
+			}, template + "\r\nGET / HTTP/1.1\r\nHost: a\r\nOne: 1\r\n\r\n"},
+		} {
+			if got := sendOf(t, pad, c.change); got != c.want {
+				t.Errorf("%s, %d octets: got %q, want %q", name, pad, got, c.want)
+			}
+		}
+	}
+}
+
+// A loop over a Header may take fields out of it.
+func TestAllWithDel(t *testing.T) {
+	h := fieldsOf("X-A: 1", "B: 2", "X-C: 3")
+	for name := range h.All() {
+		if strings.HasPrefix(string(name), "X-") {
+			h.Del(string(name))
+		}
+	}
+	if h.Has("X-A") || !h.Has("B") {
+		t.Errorf("left: %q", h.buf)
+	}
+}

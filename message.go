@@ -127,10 +127,13 @@ type Request struct {
 	// CONNECT alone) or asterisk ("*", with OPTIONS alone); "" means "/".
 	Target string
 	// Host is the Host field, written first; "" takes it from Header, and where that has
-	// none either, from an absolute or authority form.
+	// none either, from an absolute or authority form. RFC 9112, section 3.2, wants it to be the
+	// same as theirs; that is the caller's to see to: a proxy may be asked for one host and told
+	// another.
 	Host string
 	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
-	// to write; by hand they are accepted only where they say the same.
+	// to write; by hand they are accepted only where they say the same. A transfer coding that TE
+	// offers is not decoded: the response that has it fails with BadFraming.
 	Header Header
 	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Along with
 	// the last of them one more may be asked for: a body that gives it is too long, and fails. Where

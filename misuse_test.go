@@ -61,7 +61,11 @@ func TestRefusedBeforeTheFirstByte(t *testing.T) {
 func TestWaitWithoutResponse(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		k := r.begin(context.Background(), get("/a"))
-		wantError(t, k.x.Wait(context.Background(), nil), BadRequest, SentNothing)
+		err := k.x.Wait(context.Background(), nil)
+		wantError(t, err, BadRequest, SentAll)
+		if err.(*Error).Unprocessed() || err.(*Error).Retryable("POST") {
+			t.Error("what is on its way may be sent again")
+		}
 		r.serve("/a")
 		r.await(k)
 		r.got(k, "/a")

@@ -31,7 +31,7 @@ func (c *Conn) Probe() error {
 // gate is what stands between an idle connection and the next request. mu is held. An
 // error has ended the connection.
 func (c *Conn) gate(e *exchange) *Error {
-	if !c.life.idle() || c.sock == nil || c.probing {
+	if !c.life.idle() || c.gone || c.sock == nil || c.probing {
 		return nil
 	}
 	if next := c.line.head; e == nil && next != nil && c.admits(&next.q) == admitted {

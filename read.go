@@ -18,6 +18,7 @@ import (
 type reception struct {
 	until   time.Time // the deadline of the read under way
 	why     string    // whose deadline that is
+	comeBy  time.Time // until when it is to bring something, where StallTimeout is set
 	fr      framing
 	head    headDecoder  // of a head, then of a trailer section
 	chunks  chunkDecoder // valid only with framingChunked
@@ -35,7 +36,7 @@ type reception struct {
 
 // forget makes it ready for another response; head and chunks are reset when they are used.
 func (r *reception) forget() {
-	r.until, r.why, r.closeBy, r.lateBy = time.Time{}, "", time.Time{}, time.Time{}
+	r.until, r.why, r.comeBy, r.closeBy, r.lateBy = time.Time{}, "", time.Time{}, time.Time{}, time.Time{}
 	r.fr, r.remain, r.base, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
 	r.trailer, r.done = false, false
 }
@@ -95,6 +96,8 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 	e.inUse = false
 	switch {
 	case e.err != nil: // canceled while the head came in
+		resp.discard()
+		resp.body = body{err: errNoBody}
 		c.leave(e)
 		return e.err
 	case e.recv.fr.kind == framingSwitch:

@@ -81,7 +81,7 @@ func (c *Conn) beginRead() error {
 	if !e.recv.closeBy.IsZero() && !c.dueAlone(e) {
 		return errTheirs
 	}
-	c.comeBy = time.Time{}
+	e.recv.comeBy = time.Time{}
 	c.limitRead(e)
 	c.inRead = true
 	return nil
@@ -131,6 +131,7 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	if !e.recv.closeBy.IsZero() {
 		limit(e.recv.closeBy, whyDrain)
 	}
+	reader := e
 	if c.queue.head != nil {
 		e = c.queue.head // whose response it reads, be it in another's name
 	}
@@ -145,10 +146,10 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 		limit(by, "HeadTimeout")
 	}
 	if t := c.cfg.StallTimeout; t > 0 && c.sendsNoMore(e) {
-		if c.comeBy.IsZero() {
-			c.comeBy = time.Now().Add(t)
+		if reader.recv.comeBy.IsZero() {
+			reader.recv.comeBy = time.Now().Add(t)
 		}
-		limit(c.comeBy, whyStall)
+		limit(reader.recv.comeBy, whyStall)
 	}
 	if c.inWrite && c.shakes() && !c.writer.up.until.IsZero() {
 		limit(c.writer.up.until, c.writer.up.why)

@@ -8,6 +8,7 @@ package h1
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"math/bits"
@@ -149,13 +150,17 @@ func (f *front) Read(p []byte) (int, error) {
 
 // WriteTo lets io.Copy from a tunnel go on as it would from the stream itself.
 func (f *front) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(f.bytes)
-	f.bytes = f.bytes[n:]
-	if err != nil {
-		return int64(n), err
+	var total int64
+	if len(f.bytes) > 0 {
+		n, err := io.Copy(w, bytes.NewReader(f.bytes))
+		f.bytes = f.bytes[n:]
+		if err != nil {
+			return n, err
+		}
+		total = n
 	}
-	m, err := io.Copy(w, f.ReadWriteCloser)
-	return int64(n) + m, err
+	n, err := io.Copy(w, f.ReadWriteCloser)
+	return total + n, err
 }
 
 // ReadFrom does the same in the other direction.

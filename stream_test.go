@@ -164,3 +164,28 @@ func dialTCP(t *testing.T) net.Conn {
 	t.Cleanup(func() { near.Close() })
 	return near
 }
+
+// io.Copy from a tunnel is told of a writer that takes less than it is given, and writes nothing where
+// there is nothing.
+func TestStreamToAWriter(t *testing.T) {
+	near, far := net.Pipe()
+	far.Close()
+	var got strings.Builder
+	stream := Parts{IO: near, Buffered: []byte("abcdef")}.Stream()
+	n, err := io.Copy(writerFunc(func(p []byte) (int, error) { return got.Write(p[:min(2, len(p))]) }), stream)
+	if n != 2 || err != io.ErrShortWrite || got.String() != "ab" {
+		t.Errorf("copied %d, %q, %v", n, got.String(), err)
+	}
+	n, err = io.Copy(&got, stream)
+	if n != 4 || err != nil || got.String() != "abcdef" {
+		t.Errorf("then %d, %q, %v", n, got.String(), err)
+	}
+	n, err = io.Copy(writerFunc(func([]byte) (int, error) { t.Error("a write of nothing"); return 0, nil }), stream)
+	if n != 0 || err != nil {
+		t.Errorf("at last %d, %v", n, err)
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

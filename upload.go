@@ -21,6 +21,7 @@ import (
 type uploading struct {
 	until  time.Time // the deadline of the write under way
 	why    string    // whose deadline that is
+	moveBy time.Time // until when it is to move, where StallTimeout is set
 	left   int64     // bytes of the body not yet appended; -1: unknown
 	hold   bool      // 100 (Continue) is awaited
 	holdBy time.Time // but no longer than this

@@ -492,7 +492,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	}
 	c.writer, c.inWrite = e, true
 	if s := c.cfg.StallTimeout; s > 0 {
-		c.moveBy = time.Now().Add(s)
+		e.up.moveBy = time.Now().Add(s)
 	}
 	c.limitWrite(e)
 	return true
@@ -507,7 +507,7 @@ func (c *Conn) limitWrite(e *exchange) {
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
 	}
-	if t := c.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
+	if t := e.up.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
 		until, why = t, whyStall
 	}
 	if c.shakes() && !until.Equal(c.readBy) {
