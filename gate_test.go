@@ -13,6 +13,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -215,4 +218,74 @@ func (s *hooked) SetReadDeadline(t time.Time) error {
 		hook()
 	}
 	return err
+}
+
+// A watcher who is slow to begin to wait is told to leave all the same, by whoever looks meanwhile: nobody
+// waits for it after.
+func TestWatchThatIsLate(t *testing.T) {
+	type late struct {
+		*dialed
+		stop    context.CancelFunc
+		watched chan error
+	}
+	for name, f := range map[string]func(late) error{
+		"its context": func(w late) error {
+			w.stop()
+			return <-w.watched
+		},
+		"a Deadline": func(w late) error {
+			req := get("/")
+			req.Deadline = time.Now().Add(10 * time.Millisecond)
+			return w.c.Do(context.Background(), req, &Response{})
+		},
+		"Detach": func(w late) error {
+			_, err := w.c.Detach()
+			return err
+		},
+		"a request": func(w late) error {
+			go func() {
+				if _, err := http.ReadRequest(w.in); err == nil {
+					io.WriteString(w.server, answer("/"))
+				}
+			}()
+			_, err := fetch(w.c, get("/"))
+			return err
+		},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			d := dialUp(t, "tls", nil)
+			d.settle(func() bool { return d.readable() }) // the session tickets
+			s := &slowRaw{RawConn: d.c.sock, entered: make(chan bool), goOn: make(chan bool)}
+			d.c.sock = s
+			ctx, stop := context.WithCancel(context.Background())
+			defer stop()
+			w := late{d, stop, make(chan error, 1)}
+			go func() { w.watched <- d.c.Watch(ctx) }()
+			<-s.entered
+			if err := d.c.Probe(); err != nil { // reads the tickets
+				t.Fatal(err)
+			}
+			close(s.goOn)
+			time.Sleep(10 * time.Millisecond) // it waits now, if it was not told
+			want := map[string]Kind{"its context": Canceled, "a Deadline": Timeout}[name]
+			if err := f(w); want == 0 && err != nil || want != 0 && !errors.Is(err, want) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// slowRaw is a socket of which one is slow to begin to wait.
+type slowRaw struct {
+	syscall.RawConn
+	entered, goOn chan bool
+	once          sync.Once
+}
+
+func (s *slowRaw) Read(f func(uintptr) bool) error {
+	s.once.Do(func() {
+		close(s.entered)
+		<-s.goOn
+	})
+	return s.RawConn.Read(f)
 }

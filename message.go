@@ -138,7 +138,8 @@ type Request struct {
 	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Along with
 	// the last of them one more may be asked for: a body that gives it is too long, and fails. Where
 	// the response ends first, a read of Body may still be under way, and a few more may
-	// follow until the connection is Ready.
+	// follow until the connection is Ready; where the exchange fails, one may be, or a write of
+	// what lies in Body's memory, that is about to end.
 	Body io.Reader
 	// ContentLength is of Body, in bytes. 0 with a Body: its Len() where it has one, else
 	// unknown. Less than 0: unknown. A body of unknown length is sent chunked.

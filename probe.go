@@ -115,7 +115,11 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		}
 	}
 	c.mu.Lock()
-	c.setReadBy(time.Time{})
+	if w := c.watch; w != nil && w.parked { // it was told to leave, and may yet have to hear it
+		c.setReadBy(longAgo)
+	} else {
+		c.setReadBy(time.Time{})
+	}
 	c.probing = false
 	c.changed()
 	return first, n, err
