@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // readerFunc is a body without a known length.
@@ -183,6 +184,69 @@ func TestErrorWithLastBytes(t *testing.T) {
 			if !errors.Is(k.err, BodyFailed) || !errors.Is(k.err, checksum) {
 				t.Errorf("%d bytes: %v", size, k.err)
 			}
+		})
+	}
+}
+
+// Where a request is canceled before a writer has a byte of it, nothing else happens, whatever way its
+// body takes, nor where a body fails that is short enough to be read first.
+func TestUntakenBodyLeavesNoTrace(t *testing.T) {
+	no := errors.New("no")
+	for name, c := range map[string]struct {
+		body func(in io.Reader) io.Reader // nil: Push
+		end  func(r *rig, b *call, cancel func(), in *io.PipeWriter)
+		kind Kind
+	}{
+		"fails, and is short": {func(in io.Reader) io.Reader { return &sizedBody{5, in.Read} }, func(_ *rig, _ *call, _ func(), in *io.PipeWriter) { in.CloseWithError(no) }, BodyFailed},
+		"canceled":            {func(in io.Reader) io.Reader { return in }, func(_ *rig, _ *call, cancel func(), in *io.PipeWriter) { cancel() }, Canceled},
+		"canceled, and is short": {func(in io.Reader) io.Reader { return &sizedBody{5, in.Read} }, func(_ *rig, _ *call, cancel func(), in *io.PipeWriter) {
+			cancel()
+			synctest.Wait()
+			in.Write([]byte("hello"))
+		}, Canceled},
+		"late, and is short": {func(in io.Reader) io.Reader { return &sizedBody{5, in.Read} }, func(r *rig, _ *call, _ func(), in *io.PipeWriter) {
+			r.begin(context.Background(), posting("/in line, so that somebody looks at the time"))
+			time.Sleep(2 * time.Hour)
+			synctest.Wait()
+			in.Write([]byte("hello"))
+		}, Timeout},
+		"pushed, and canceled": {nil, func(_ *rig, b *call, _ func(), _ *io.PipeWriter) { b.x.Cancel() }, Canceled},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				a := r.begin(context.Background(), get("/a"))
+				r.await(a)
+				r.late(true) // the head is not written before somebody comes
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				req := &Request{Method: "PUT", Target: "/b", Host: "x", ContentLength: 5, Deadline: time.Now().Add(time.Hour)}
+				in, more := io.Pipe()
+				if req.Push = c.body == nil; !req.Push {
+					req.Body = c.body(in)
+				}
+				b := r.begin(ctx, req)
+				waits := b.sent.Load()
+				if waits {
+					r.await(b)
+				}
+				c.end(r, b, cancel, more)
+				r.late(false)
+				r.flush()
+				more.Close()
+				if synctest.Wait(); !waits {
+					r.await(b)
+				}
+				r.failed(b, c.kind, SentNothing)
+				if got := r.took(); strings.Contains(got, "/b") {
+					t.Errorf("the server received %q", got)
+				}
+				r.serve("/a")
+				r.got(a, "/a")
+				if r.c.Err() != nil {
+					t.Errorf("the connection ended: %v", r.c.Err())
+				}
+			})
 		})
 	}
 }

@@ -460,12 +460,15 @@ func (c *Conn) Detach() (Parts, error) {
 // The response's body is then read from resp.Body, under ctx and the request's Deadline
 // still. A ctx that ends cancels the exchange on another goroutine (context.AfterFunc): what
 // is at hand may still be returned for a moment. It fails with any Kind but NotReady; resp is
-// of no use then.
+// of no use then. A request with Push needs Send.
 func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err
 	}
 	q, err := prepare(req)
+	if err == nil && q.push {
+		err = badRequest("Push, with Do: nobody could write the body")
+	}
 	if err != nil {
 		return err
 	}

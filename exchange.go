@@ -224,6 +224,8 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		case c.reader == e || c.othersWrite(e):
 			c.interrupt(e)
 		}
+	case e.up.fills: // it leaves when its body was read
+		e.fail(err)
 	case c.takeBack(e):
 		e.fail(err)
 	case e.end < 0 || e.start >= c.taken || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
@@ -317,24 +319,13 @@ func (c *Conn) leave(e *exchange) {
 
 // takeBack removes a request of which no writer has taken a byte. mu is held.
 func (c *Conn) takeBack(e *exchange) bool {
-	if e.start < c.taken || e.end < 0 || !c.mayUnread(e) {
+	if e.start < c.taken || e.end < 0 && (c.upload != e || e.up.fills) || !c.mayUnread(e) {
 		return false
 	}
-	from, n := e.start-c.taken, e.end-e.start
-	c.wbuf.b = append(c.wbuf.b[:from], c.wbuf.b[from+n:]...)
-	for x := e.next; x != nil; x = x.next {
-		x.start -= n
-		if x.end >= 0 {
-			x.end -= n
-		}
-	}
+	c.drop(e)
 	if c.owing {
 		c.owing, c.writing = false, false
 	}
-	c.queue.remove(e)
-	c.counts.requests--
-	c.must(evDrop)
-	e.start, e.end = -1, -1
 	if w := c.writer; c.queue.head == nil && c.inWrite && w.recv.done {
 		c.writesOn(w) // not for e any more
 	}
@@ -345,6 +336,30 @@ func (c *Conn) takeBack(e *exchange) bool {
 		c.interrupt(e)
 	}
 	return true
+}
+
+// drop takes a request out of the queue, and what there is of it out of wbuf. mu is held.
+func (c *Conn) drop(e *exchange) {
+	end := e.end
+	if end < 0 { // it is the last: its body is still to come
+		end = c.appended()
+	}
+	from, n := e.start-c.taken, end-e.start
+	c.wbuf.b = append(c.wbuf.b[:from], c.wbuf.b[from+n:]...)
+	for x := e.next; x != nil; x = x.next {
+		x.start -= n
+		if x.end >= 0 {
+			x.end -= n
+		}
+	}
+	if c.upload == e {
+		c.upload = nil
+		e.wake.Broadcast()
+	}
+	c.queue.remove(e)
+	c.counts.requests--
+	c.must(evDrop)
+	e.start, e.end = -1, -1
 }
 
 // dropLeft takes back the requests that were given up while a writer had them, and that none

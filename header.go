@@ -21,11 +21,17 @@ import (
 // them changes by Add, Set or Del. After the original's Reset the copy is of no use, nor is
 // that of a [Response]'s when the Response is used again: Clone makes one that lives by itself.
 type Header struct {
-	own    *Header // whose the memory behind buf and fields is: h, or another that h is a copy of
+	own    *owner // of the memory behind buf and fields
 	buf    []byte
 	fields []span
 	known  known // fields with a meaning to the engine that occur here
 	odd    bool  // a name or value that may not be written may be among them
+}
+
+// owner says who may write behind what a Header holds: h, while nothing is there that a copy of it holds.
+type owner struct {
+	h    *Header
+	used int // octets of the memory
 }
 
 // A span says where a field lies in Header.buf.
@@ -51,8 +57,8 @@ const (
 // (RFC 9110, section 5.5) and are dropped. A name or a value that may not stand
 // on the wire is kept, and refused with BadRequest when the request is sent.
 func (h *Header) Add(name, value string) {
-	if h.own != h { // the other may have written behind what it shares
-		h.own, h.buf, h.fields = h, slices.Clip(h.buf), slices.Clip(h.fields)
+	if o := h.own; o == nil || o.h != h || o.used != len(h.buf) {
+		h.own, h.buf, h.fields = &owner{h: h}, slices.Clip(h.buf), slices.Clip(h.fields)
 	}
 	value = trimOWS(value)
 	if !isToken(name) || !isFieldValue(value) {
@@ -66,6 +72,7 @@ func (h *Header) Add(name, value string) {
 	end := uint32(len(h.buf)) - 2
 	h.fields = append(h.fields, span{at, at + uint32(len(name)), end - uint32(len(value)), end})
 	h.known |= lookup(name)
+	h.own.used = len(h.buf)
 }
 
 // Set puts value into the first field of that name, in its place, and removes the
@@ -105,7 +112,9 @@ func (h *Header) Del(name string) {
 // refill takes over the content of from, with its memory: that of h may be shared with a copy.
 func (h *Header) refill(from *Header) {
 	*h = *from
-	h.own = h
+	if h.own != nil {
+		h.own.h = h
+	}
 }
 
 // Get returns the value of the first field of that name, "" where there is none.
@@ -151,6 +160,9 @@ func (h *Header) All() iter.Seq2[[]byte, []byte] {
 // Reset removes all fields and keeps the memory.
 func (h *Header) Reset() {
 	h.buf, h.fields, h.known, h.odd = h.buf[:0], h.fields[:0], 0, false
+	if o := h.own; o != nil && o.h == h {
+		o.used = 0
+	}
 }
 
 // Clone returns a copy that shares nothing with h.

@@ -201,6 +201,14 @@ func TestCopiedHeader(t *testing.T) {
 				two.Header.Add("Some-Other-Field", strings.Repeat("z", 200))
 				return []*Request{&one}
 			}, template + "Connection: x\r\n\r\n"},
+			"an original that is put back": {func(r *Request) []*Request {
+				base := r.Header
+				r.Header.Add("Id", "1")
+				one := *r
+				r.Header = base
+				r.Header.Add("Id", "2")
+				return []*Request{&one, r}
+			}, template + "Id: 1\r\n\r\n" + template + "Id: 2\r\n\r\n"},
 			"a copy that is emptied": {func(r *Request) []*Request {
 				one := *r
 				one.Header.Reset()

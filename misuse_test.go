@@ -476,3 +476,11 @@ func TestNothingGiven(t *testing.T) {
 		r.alive()
 	})
 }
+
+// Do gives its caller nothing to push a body with, and says so.
+func TestDoWithPush(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		wantError(t, r.c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Push: true}, &Response{}), BadRequest, SentNothing)
+		r.alive()
+	})
+}

@@ -23,6 +23,7 @@ type uploading struct {
 	why    string    // whose deadline that is
 	moveBy time.Time // until when it is to move, where StallTimeout is set
 	left   int64     // bytes of the body not yet appended; -1: unknown
+	fills  bool      // its body is being read into wbuf
 	hold   bool      // 100 (Continue) is awaited
 	holdBy time.Time // but no longer than this
 	later  bool      // all of it is appended, and pump is to write it
@@ -112,29 +113,25 @@ func inMemory(body io.Reader) bool {
 // writeWhole writes head and body at once. A body that fails here leaves no trace. mu is
 // held, but not while the body is read.
 func (c *Conn) writeWhole(e *exchange) *Error {
-	c.writing = true
+	c.writing, e.up.fills = true, true
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
 	err := c.outside(e, func() error { return readWhole(e.up.body, room[at:]) })
-	c.writing = false
-	if e.err != nil {
+	c.writing, e.up.fills = false, false
+	if c.upload != e {
 		e.release()
 		return e.err
 	}
-	var bad *Error
+	bad := e.err // canceled meanwhile
 	switch {
+	case bad != nil:
 	case err != nil:
 		bad = bodyFailed(err)
 	case passed(e.by):
 		bad = fromDeadline("write body", whyDeadline)
 	}
 	if bad != nil {
-		c.wbuf.b = c.wbuf.b[:e.start-c.taken]
-		c.queue.remove(e)
-		c.counts.requests--
-		c.upload = nil
-		c.must(evDrop)
-		e.start = -1
+		c.drop(e)
 		c.changed()
 		return bad
 	}
