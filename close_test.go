@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -489,12 +490,12 @@ func fetchErr(c *Conn, req *Request) error {
 // slowCloser is a stream whose Close takes time.
 type slowCloser struct {
 	*tap
-	closed bool
+	closed atomic.Bool
 }
 
 func (s *slowCloser) Close() error {
 	time.Sleep(time.Second)
-	s.closed = true
+	s.closed.Store(true)
 	return s.tap.Close()
 }
 
@@ -503,6 +504,7 @@ func TestShutdownAfterTheClose(t *testing.T) {
 	for _, last := range []func(*rig){
 		func(r *rig) { r.serve("/a") },
 		func(r *rig) { go r.c.Close() },
+		func(r *rig) { go r.c.Shutdown(context.Background()); go r.c.Close() },
 	} {
 		inBubble(t, Config{}, false, func(r *rig) {
 			s := &slowCloser{tap: r.s}
@@ -513,8 +515,14 @@ func TestShutdownAfterTheClose(t *testing.T) {
 				time.Sleep(time.Millisecond)
 				last(r)
 			}()
-			if err := r.c.Shutdown(context.Background()); err != nil || !s.closed {
-				t.Errorf("Shutdown returned %v; closed %v", err, s.closed)
+			late := make(chan bool)
+			go func() {
+				time.Sleep(2 * time.Millisecond) // it is being closed
+				err := r.c.Shutdown(context.Background())
+				late <- err == nil && s.closed.Load()
+			}()
+			if err := r.c.Shutdown(context.Background()); err != nil || !s.closed.Load() || !<-late {
+				t.Errorf("Shutdown returned %v, before or while the stream was closed: %v", err, s.closed.Load())
 			}
 		})
 	}

@@ -36,6 +36,7 @@ type Conn struct {
 	owing    bool // wbuf is to be written by the read that comes next
 	flushing bool // soon runs, or is about to
 	gone     bool // rw was closed, or given back by Detach
+	closing  bool // its Close has not returned
 	writing  bool // somebody is in a write on rw, or about to be
 	inRead   bool // reader is in a read on rw
 	inWrite  bool // writer is in a write on rw
@@ -326,22 +327,36 @@ func (c *Conn) refusal(op string) *Error {
 func (c *Conn) unlock() {
 	end := c.life.closed() && !c.gone
 	if end {
-		c.gone = true
+		c.gone, c.closing = true, true
 		c.stopAlarm()
 	}
-	var over chan struct{}
 	if c.gone || c.life.switched {
-		over, c.end = c.end, nil
+		c.over()
 		if c.watch != nil {
 			c.watch.kick(c)
 		}
 	}
 	c.mu.Unlock()
 	if end {
-		c.rw.Close()
+		c.closeStream()
 	}
-	if over != nil {
-		close(over)
+}
+
+// closeStream closes the stream, as closing says. mu is not held.
+func (c *Conn) closeStream() error {
+	err := c.rw.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = false
+	c.over()
+	return err
+}
+
+// over tells those who wait for the connection's end, once the stream was closed. mu is held.
+func (c *Conn) over() {
+	if c.end != nil && !c.closing {
+		close(c.end)
+		c.end = nil
 	}
 }
 
@@ -372,15 +387,10 @@ func (c *Conn) Close() error {
 	}
 	c.life.switched = false // a switched stream that nobody detached is closed with the rest
 	c.fail(nil, errByCaller)
-	c.gone = true
+	c.gone, c.closing = true, true
 	c.stopAlarm()
-	over := c.end
-	c.end = nil
 	c.unlock()
-	if over != nil {
-		defer close(over)
-	}
-	return c.rw.Close()
+	return c.closeStream()
 }
 
 // Shutdown takes no new requests, lets those in flight end, and closes the stream. When
@@ -391,7 +401,7 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 		c.noReuse(errShutdown)
 	}
 	c.changed()
-	over := c.gone || c.life.closed() || c.life.switched
+	over := c.gone && !c.closing || c.life.closed() && !c.gone || c.life.switched
 	var end chan struct{}
 	if !over {
 		end = c.ended()
@@ -449,10 +459,7 @@ func (c *Conn) Detach() (Parts, error) {
 	c.clearDeadlines()
 	c.life.switched = false
 	c.fail(nil, errDetached)
-	if c.end != nil {
-		close(c.end)
-		c.end = nil
-	}
+	c.over()
 	return p, nil
 }
 

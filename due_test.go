@@ -4,6 +4,7 @@ package h1
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,4 +88,58 @@ func TestHeadThatIsLate(t *testing.T) {
 		r.await(a)
 		r.timedOut(a, start, nearDeadline, "HeadTimeout")
 	})
+}
+
+// So it is with a head that lies behind an informational one whose callback takes its time.
+func TestHeadThatIsThereBehindAnother(t *testing.T) {
+	inBubble(t, Config{HeadTimeout: time.Minute}, false, func(r *rig) {
+		req := get("/a")
+		req.Informational = func(int, *Header) error { time.Sleep(time.Second); return nil }
+		a := r.begin(context.Background(), req)
+		r.raw("HTTP/1.1 103 Early Hints\r\nLink: " + strings.Repeat("x", 5000) + "\r\n\r\n")
+		r.serve("/a")
+		time.Sleep(2 * time.Minute)
+		r.await(a)
+		time.Sleep(time.Second)
+		r.got(a, "/a")
+		r.alive()
+	})
+}
+
+// The time of a request that is out counts, be it that the writer goes on with others, and they move.
+func TestTimesBesideAWrite(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"HeadTimeout":  {Depth: 4, HeadTimeout: time.Minute},
+		"StallTimeout": {Depth: 4, StallTimeout: time.Minute},
+	} {
+		for _, together := range []bool{false, true} {
+			if together && name == "HeadTimeout" {
+				continue // how far one Write has come is not known
+			}
+			inBubble(t, cfg, false, func(r *rig) {
+				r.warm()
+				r.late(together)
+				r.s.setWindow(3)
+				a := r.begin(context.Background(), get("/a"))
+				b := r.begin(context.Background(), get("/b"+strings.Repeat("b", 500)))
+				r.late(false)
+				r.flush()
+				r.await(a)
+				r.s.setWindow(getHead)
+				if together {
+					time.Sleep(time.Minute) // the write's own stall, after which that is known
+				}
+				start := time.Now()
+				go func() {
+					for n := range 10 {
+						time.Sleep(20 * time.Second)
+						r.s.setWindow(getHead + n + 1)
+					}
+				}()
+				r.timedOut(a, start, time.Minute, name)
+				r.await(b)
+				time.Sleep(time.Hour)
+			})
+		}
+	}
 }

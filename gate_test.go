@@ -289,3 +289,25 @@ func (s *slowRaw) Read(f func(uintptr) bool) error {
 	})
 	return s.RawConn.Read(f)
 }
+
+// A server that speaks before the handshake, and is no TLS, is no reason to look for ever.
+func TestPeerSpeaksBeforeHandshake(t *testing.T) {
+	for name, f := range map[string]func(*Conn) error{
+		"Probe": (*Conn).Probe,
+		"Do":    func(c *Conn) error { return c.Do(context.Background(), get("/"), &Response{}) },
+		"Watch": func(c *Conn) error { return c.Watch(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := ends(t, "tcp")
+			io.WriteString(server, "220 smtp.example.com\r\n")
+			c := NewConn(tls.Client(client, &tls.Config{InsecureSkipVerify: true}), nil)
+			until(c, func() bool { _, n, _ := peek(c.sock); return n > 0 })
+			if err := f(c); err == nil {
+				t.Error("the connection is good")
+			}
+			if c.Err() == nil || !c.State().Closed() {
+				t.Errorf("Err: %v, %v", c.Err(), c.State())
+			}
+		})
+	}
+}

@@ -22,9 +22,7 @@ import (
 func (c *Conn) Probe() error {
 	c.mu.Lock()
 	defer c.unlock()
-	if bad := c.gate(nil); bad != nil {
-		return bad
-	}
+	c.gate(nil)
 	return c.reason()
 }
 
@@ -81,6 +79,9 @@ func unasked(b []byte) *Error {
 // nearDeadline is how long a read through TLS may take for records that are there already.
 const nearDeadline = time.Millisecond
 
+// mostRounds limits the reads of one look: a server sends a few tickets, and not one behind the other.
+const mostRounds = 16
+
 // probeThrough reads through a layer over the socket: what the layer has read ahead, with a
 // deadline that has passed and so without a system call; and if the socket has bytes, those
 // as well, for they may be the layer's own, a session ticket for instance. It is not called
@@ -106,12 +107,15 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	}
 	c.probing = true
 	c.mu.Unlock()
-	for more := true; more && n == 0 && err == nil; {
-		c.dl.SetReadDeadline(time.Now().Add(nearDeadline))
+	more := true
+	for round := 0; more && n == 0 && err == nil && round < mostRounds; round++ {
+		by := time.Now().Add(nearDeadline)
+		c.dl.SetReadDeadline(by)
 		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
-			err = nil
 			_, got, _ := peek(c.sock)
-			more = got > 0
+			if more = got > 0; !more || passed(by) {
+				err = nil
+			} // else no time is up: the layer has failed before, and says so from now on
 		}
 	}
 	c.mu.Lock()

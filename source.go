@@ -82,6 +82,9 @@ func (c *Conn) beginRead() error {
 		return errTheirs
 	}
 	e.recv.comeBy = time.Time{}
+	if x := c.queue.head; x != nil {
+		x.recv.lateBy = time.Time{} // each read that is late has its look
+	}
 	c.limitRead(e)
 	c.inRead = true
 	return nil

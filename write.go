@@ -360,6 +360,8 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		c.keepBlock(out)
 		if err != nil {
 			c.writeFailed(e, err)
+		} else if c.pending() {
+			c.sentOut()
 		}
 	}
 	c.writing = false
@@ -474,7 +476,9 @@ func (c *Conn) write(e *exchange, p []byte) error {
 		if err = c.wrote(e, n, len(p), err); err != nil {
 			return err
 		}
-		p = p[n:]
+		if p = p[n:]; len(p) > 0 {
+			c.sentOut()
+		}
 	}
 	return nil
 }
