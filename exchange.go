@@ -319,7 +319,7 @@ func (c *Conn) leave(e *exchange) {
 
 // takeBack removes a request of which no writer has taken a byte. mu is held.
 func (c *Conn) takeBack(e *exchange) bool {
-	if e.start < c.taken || e.end < 0 && (c.upload != e || e.up.fills) || !c.mayUnread(e) {
+	if e.start < c.taken || e.end < 0 && c.upload != e || !c.mayUnread(e) {
 		return false
 	}
 	c.drop(e)
@@ -354,7 +354,6 @@ func (c *Conn) drop(e *exchange) {
 	}
 	if c.upload == e {
 		c.upload = nil
-		e.wake.Broadcast()
 	}
 	c.queue.remove(e)
 	c.counts.requests--

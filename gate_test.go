@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -310,4 +311,31 @@ func TestPeerSpeaksBeforeHandshake(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nor is a layer that takes its time, and does not take what lies in its socket.
+func TestLookThatTakesNothing(t *testing.T) {
+	client, server := ends(t, "tcp")
+	s := &stubborn{TCPConn: client.(*net.TCPConn)}
+	c := NewConn(s, nil)
+	defer c.Close()
+	c.written = 1 // as if it had been used
+	io.WriteString(server, "x")
+	until(c, func() bool { _, n, _ := peek(c.sock); return n > 0 })
+	if err := c.Probe(); err != nil || s.reads != mostRounds+1 {
+		t.Errorf("Probe: %v after %d reads", err, s.reads)
+	}
+}
+
+type stubborn struct {
+	*net.TCPConn
+	reads int
+}
+
+func (s *stubborn) NetConn() net.Conn { return s.TCPConn }
+
+func (s *stubborn) Read([]byte) (int, error) {
+	s.reads++
+	time.Sleep(2 * nearDeadline)
+	return 0, os.ErrDeadlineExceeded
 }

@@ -112,9 +112,6 @@ func (h *Header) Del(name string) {
 // refill takes over the content of from, with its memory: that of h may be shared with a copy.
 func (h *Header) refill(from *Header) {
 	*h = *from
-	if h.own != nil {
-		h.own.h = h
-	}
 }
 
 // Get returns the value of the first field of that name, "" where there is none.

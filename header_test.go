@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -234,4 +235,24 @@ func TestAllWithDel(t *testing.T) {
 	if h.Has("X-A") || !h.Has("B") {
 		t.Errorf("left: %q", h.buf)
 	}
+}
+
+// Copies are as good as any other Header in that several goroutines may each change one of their own.
+func TestCopiedHeaderAtOnce(t *testing.T) {
+	template := fieldsOf("A: 1")
+	template.Add("B", "2")
+	var all sync.WaitGroup
+	for _, reset := range []bool{false, true} {
+		all.Go(func() {
+			mine := template
+			if reset {
+				mine.Reset()
+			}
+			mine.Add("C", "3")
+			if mine.Get("C") != "3" || mine.Has("A") == reset {
+				t.Errorf("reset %v: %q", reset, mine.buf)
+			}
+		})
+	}
+	all.Wait()
 }
