@@ -37,18 +37,17 @@ func (t *Transport) startDial(h *host, n *want) {
 // runDial makes the connection and sees to it that it, or the error, goes to somebody.
 func (t *Transport) runDial(ctx context.Context, d *dial) {
 	l, err := t.connect(ctx, &d.want.way)
-	d.cancel()
+	if err != nil { // else it lives on: a stream may be bound to it
+		d.cancel()
+	}
 	p, h, n := &t.pool, d.host, d.want
 	p.mu.Lock()
 	defer p.unlock()
 	delete(p.dials, d)
 	if err == nil {
 		l.host = h
-		if !t.hand(h, l, n) {
-			l.used.Store(true) // by its first request the server may have given it up
-			if t.keep(l) != nil {
-				p.drop(l)
-			}
+		if !t.hand(h, l, n) && t.keep(l) != nil {
+			p.drop(l)
 		}
 		return
 	}

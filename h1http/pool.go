@@ -250,6 +250,7 @@ func (t *Transport) keep(l *link) error {
 	case len(h.idle) >= most:
 		return errTooManyIdleHost
 	}
+	l.used.Store(true) // by its next request, be it the first, the server may have given it up
 	l.idleAt = time.Now()
 	h.idle = append(h.idle, l)
 	p.enlist(l)

@@ -169,17 +169,17 @@ func (t *Transport) tunnel(ctx context.Context, w *way, nc net.Conn) (net.Conn, 
 // connectTo sends CONNECT and judges the answer.
 func (t *Transport) connectTo(ctx context.Context, w *way, nc net.Conn, connect *http.Request) (net.Conn, error) {
 	cfg := t.engine()
+	cfg.HeadTimeout = 0 // a proxy has to connect first; its time is limited as a whole
 	h := h1.NewConn(nc, cfg)
 	req := h1.Request{Method: "CONNECT", Target: w.target, Host: w.target}
+	one := call{hreq: connect}
+	one.addUserAgent(&req.Header)
 	for k, values := range connect.Header {
 		for _, v := range values {
-			if !foldEqual(k, "Host") {
+			if !one.own(k) {
 				req.Header.Add(k, v)
 			}
 		}
-	}
-	if _, ok := connect.Header["User-Agent"]; !ok {
-		req.Header.Add("User-Agent", "Go-http-client/1.1")
 	}
 	var in h1.Response
 	if err := h.Do(ctx, &req, &in); err != nil {

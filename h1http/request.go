@@ -117,11 +117,7 @@ func (c *call) fill(m *manner) error {
 // bytes each time.
 func (c *call) fillHeader(m *manner) {
 	hreq, h := c.hreq, &c.req.Header
-	if ua, ok := hreq.Header["User-Agent"]; !ok {
-		h.Add("User-Agent", "Go-http-client/1.1") // what servers know net/http's callers by
-	} else if len(ua) > 0 && ua[0] != "" {
-		h.Add("User-Agent", ua[0])
-	}
+	c.addUserAgent(h)
 	c.keys = c.keys[:0]
 	for k := range hreq.Header {
 		c.keys = append(c.keys, k)
@@ -152,6 +148,14 @@ func (c *call) fillHeader(m *manner) {
 	}
 	if m.auth != "" {
 		h.Add("Proxy-Authorization", m.auth)
+	}
+}
+
+func (c *call) addUserAgent(h *h1.Header) {
+	if ua, ok := c.hreq.Header["User-Agent"]; !ok {
+		h.Add("User-Agent", "Go-http-client/1.1") // what servers know net/http's callers by
+	} else if len(ua) > 0 && ua[0] != "" {
+		h.Add("User-Agent", ua[0])
 	}
 }
 

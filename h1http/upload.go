@@ -4,7 +4,7 @@ package h1http
 //
 // Rule: whatever happens, the caller's body is closed exactly once: at its end, or when the
 // exchange is over, or when the request is refused; and it is closed even under a Read that
-// hangs, since nothing else would end that. One upload serves one attempt: an attempt that
+// hangs, since nothing else would end that: but where Close hangs as well, it is not waited for. One upload serves one attempt: an attempt that
 // has failed cannot take a byte from the next.
 
 import (
@@ -31,6 +31,7 @@ type upload struct {
 	mu     sync.Mutex
 	rc     io.ReadCloser
 	began  bool // a Read has begun: bytes of rc may be gone
+	reads  int  // Reads of rc that are under way
 	closed bool // rc was closed, or passed on to the next attempt
 }
 
@@ -62,8 +63,10 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, errGone
 	}
 	u.began = true
+	u.reads++
 	u.mu.Unlock()
 	n, err := u.from.Read(p)
+	u.readOver()
 	if u.size >= 0 {
 		u.left -= int64(n)
 	}
@@ -80,19 +83,39 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (u *upload) readOver() {
+	u.mu.Lock()
+	u.reads--
+	u.mu.Unlock()
+}
+
+// closeGrace is how long the end of an exchange may wait for the Close of a body that is being read.
+// Some bodies (net/http's server has one) let Close wait for Read, and that may hang.
+const closeGrace = 10 * time.Millisecond
+
 // close closes the caller's body, the first time it is called.
 func (u *upload) close() error {
 	if u == nil {
 		return nil
 	}
 	u.mu.Lock()
-	closed := u.closed
+	closed, read := u.closed, u.reads > 0
 	u.closed = true
 	u.mu.Unlock()
-	if closed {
+	switch {
+	case closed:
+		return nil
+	case !read:
+		return u.rc.Close()
+	}
+	over := make(chan error, 1)
+	go func() { over <- u.rc.Close() }()
+	select {
+	case err := <-over:
+		return err
+	case <-time.After(closeGrace):
 		return nil
 	}
-	return u.rc.Close()
 }
 
 // mayRepeat reports whether next will succeed, as far as can be known.
@@ -182,11 +205,13 @@ func (u *upload) sniff(hreq *http.Request) *upload {
 	got := make(chan *first, 1)
 	u.mu.Lock()
 	u.began = true
+	u.reads++
 	u.mu.Unlock()
 	src := u.from
 	go func() {
 		f := new(first)
 		f.n, f.err = src.Read(f.b[:])
+		u.readOver()
 		got <- f
 	}()
 	timer := time.NewTimer(sniffTime)

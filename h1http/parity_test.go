@@ -1,0 +1,215 @@
+package h1http
+
+// parity_test.go: what net/http.Transport does, and this one does as well: each test runs with both.
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+type anyTransport interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// withBoth runs f with net/http's Transport and with ours.
+func withBoth(t *testing.T, set func(*http.Transport, *Transport), f func(*testing.T, anyTransport)) {
+	theirs, ours := &http.Transport{}, &Transport{}
+	if set != nil {
+		set(theirs, ours)
+	}
+	t.Run("net-http", func(t *testing.T) { defer theirs.CloseIdleConnections(); f(t, theirs) })
+	t.Run("h1http", func(t *testing.T) { defer ours.CloseIdleConnections(); f(t, ours) })
+}
+
+// lockedBody is a body whose Close waits for a Read under way, like the Body that net/http's
+// server gives a handler (http.body holds its mutex while it reads).
+type lockedBody struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (b *lockedBody) Read([]byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	<-b.ch
+	return 0, io.EOF
+}
+func (b *lockedBody) Close() error { b.mu.Lock(); defer b.mu.Unlock(); return nil }
+
+func within(t *testing.T, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	select {
+	case <-done:
+	case <-time.After(2 * time.Second):
+		t.Errorf("hangs: %s", what)
+	}
+}
+
+// An exchange that is over does not wait for a body whose Close waits for a Read.
+func TestCloseThatWaitsForRead(t *testing.T) {
+	for _, answer := range []string{"HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"} {
+		t.Run(answer[9:12], func(t *testing.T) {
+			addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+				if _, err := http.ReadRequest(br); err == nil {
+					io.WriteString(nc, answer)
+					io.Copy(io.Discard, br)
+				}
+			})
+			withBoth(t, func(a *http.Transport, b *Transport) { a.MaxConnsPerHost, b.MaxConnsPerHost = 1, 1 }, func(t *testing.T, rt anyTransport) {
+				body := &lockedBody{ch: make(chan struct{})}
+				defer close(body.ch)
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				req, _ := http.NewRequestWithContext(ctx, "POST", addr, body)
+				within(t, "a request that was answered, past its context", func() {
+					resp, err := rt.RoundTrip(req)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					b, err := io.ReadAll(resp.Body)
+					resp.Body.Close()
+					t.Logf("%s %q %v", resp.Status, b, err)
+				})
+				ctx2, cancel2 := context.WithTimeout(context.Background(), time.Second)
+				defer cancel2()
+				next, _ := http.NewRequestWithContext(ctx2, "GET", addr, nil)
+				resp, err := rt.RoundTrip(next)
+				if err != nil {
+					t.Errorf("the next request to the host: %v", err)
+					return
+				}
+				resp.Body.Close()
+			})
+		})
+	}
+}
+
+// A connection that was idle may be dead, be it that nothing was ever sent on it: the request is sent again.
+func TestIdleThatWasNeverUsed(t *testing.T) {
+	for name, first := range map[string]func(*http.Request) *http.Request{
+		"refused": func(r *http.Request) *http.Request { r.URL.RawQuery = "\x01"; return r },
+		"canceled": func(r *http.Request) *http.Request {
+			ctx, cancel := context.WithCancel(context.Background())
+			return r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { cancel() }}))
+		},
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			t.Run(name+"_"+method, func(t *testing.T) {
+				withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+					accepted := make(chan net.Conn, 1)
+					addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, n int) {
+						if n == 0 {
+							accepted <- nc
+							io.Copy(io.Discard, br)
+						} else if _, err := http.ReadRequest(br); err == nil {
+							io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+						}
+					})
+					if _, err := rt.RoundTrip(first(newRequest(t, "GET", addr, nil))); err == nil {
+						t.Fatal("the first request was sent")
+					}
+					(<-accepted).Close()
+					time.Sleep(50 * time.Millisecond)
+					resp, err := rt.RoundTrip(newRequest(t, method, addr, nil))
+					if err != nil {
+						t.Fatal(err)
+					}
+					resp.Body.Close()
+				})
+			})
+		}
+	}
+}
+
+// slowProxy is a CONNECT proxy which thinks for a while; it reports the heads it got.
+func slowProxy(t *testing.T, think time.Duration, target string) (*url.URL, chan string) {
+	heads := make(chan string, 10)
+	addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		var head strings.Builder
+		for {
+			l, err := br.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if l == "\r\n" {
+				break
+			}
+			head.WriteString(strings.TrimRight(l, "\r\n") + "|")
+		}
+		heads <- head.String()
+		time.Sleep(think)
+		up, err := net.Dial("tcp", target)
+		if err != nil {
+			return
+		}
+		defer up.Close()
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { io.Copy(up, br); up.Close() }()
+		io.Copy(nc, up)
+	})
+	u, _ := url.Parse(addr)
+	return u, heads
+}
+
+// A proxy that is slow to connect is no server that is slow to answer.
+func TestConnectIsNoResponseHeader(t *testing.T) {
+	r := newRig(t, true, echo)
+	proxy, _ := slowProxy(t, 500*time.Millisecond, r.Listener.Addr().String())
+	withBoth(t, func(a *http.Transport, b *Transport) {
+		a.Proxy, b.Proxy = http.ProxyURL(proxy), http.ProxyURL(proxy)
+		a.TLSClientConfig, b.TLSClientConfig = r.tr.TLSClientConfig.Clone(), r.tr.TLSClientConfig.Clone()
+		a.ResponseHeaderTimeout, b.ResponseHeaderTimeout = 200*time.Millisecond, 200*time.Millisecond
+	}, func(t *testing.T, rt anyTransport) { get(t, rt, r.URL) })
+}
+
+// The context of a dial that has succeeded is not canceled: a stream may be bound to it.
+func TestDialContextLivesOn(t *testing.T) {
+	r := newRig(t, false, echo)
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err == nil { // as exec.CommandContext(ctx, "ssh", "-W", addr) does, or a stream of a tunnel
+			context.AfterFunc(ctx, func() { nc.Close() })
+		}
+		return nc, err
+	}
+	withBoth(t, func(a *http.Transport, b *Transport) { a.DialContext, b.DialContext = dial, dial },
+		func(t *testing.T, rt anyTransport) { get(t, rt, r.URL) })
+}
+
+// What frames CONNECT, and whom it is for, is not the caller's to say.
+func TestProxyConnectHeaderIsFiltered(t *testing.T) {
+	r := newRig(t, true, echo)
+	for _, h := range []http.Header{{"Transfer-Encoding": {"chunked"}}, {"Content-Length": {"0"}}, {"Trailer": {"X"}}, {"User-Agent": {""}}} {
+		proxy, heads := slowProxy(t, 0, r.Listener.Addr().String())
+		withBoth(t, func(a *http.Transport, b *Transport) {
+			a.Proxy, b.Proxy = http.ProxyURL(proxy), http.ProxyURL(proxy)
+			a.TLSClientConfig, b.TLSClientConfig = r.tr.TLSClientConfig.Clone(), r.tr.TLSClientConfig.Clone()
+			a.ProxyConnectHeader, b.ProxyConnectHeader = h, h
+		}, func(t *testing.T, rt anyTransport) {
+			resp, err := rt.RoundTrip(newRequest(t, "GET", r.URL, nil))
+			if err != nil {
+				t.Fatalf("%v: %v", h, err)
+			}
+			resp.Body.Close()
+			head := <-heads
+			for k := range h {
+				if strings.Contains(head, k) {
+					t.Errorf("%v: sent %s", h, head)
+				}
+			}
+		})
+	}
+}
