@@ -250,3 +250,30 @@ func TestUntakenBodyLeavesNoTrace(t *testing.T) {
 		})
 	}
 }
+
+// Where the connection ends while a short body is read, that one's request fails, unsent, once its
+// caller is back.
+func TestEndWhileAShortBodyIsRead(t *testing.T) {
+	for name, end := range map[string]func(*rig){
+		"Close":                      func(r *rig) { r.c.Close() },
+		"a response that says close": func(r *rig) { r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/a") },
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				a := r.begin(context.Background(), get("/a"))
+				r.await(a)
+				in, more := io.Pipe()
+				b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Body: &sizedBody{5, in.Read}})
+				end(r)
+				synctest.Wait()
+				more.Write([]byte("hello"))
+				r.failed(b, Closed, SentNothing)
+				if got := r.took(); got != "GET /a;" {
+					t.Errorf("the server received %q", got)
+				}
+				r.dead()
+			})
+		})
+	}
+}
