@@ -527,3 +527,81 @@ func TestShutdownAfterTheClose(t *testing.T) {
 		})
 	}
 }
+
+// A politeStream is TLS, whose Close takes its time to say goodbye, unless what lies under it is closed.
+type politeStream struct {
+	*tap
+	net.Conn // none
+	cut      atomic.Bool
+}
+
+func (s *politeStream) NetConn() net.Conn                  { return underPolite{s: s} }
+func (s *politeStream) Read(p []byte) (int, error)         { return s.tap.Read(p) }
+func (s *politeStream) Write(p []byte) (int, error)        { return s.tap.Write(p) }
+func (s *politeStream) SetDeadline(t time.Time) error      { return s.tap.SetDeadline(t) }
+func (s *politeStream) SetReadDeadline(t time.Time) error  { return s.tap.SetReadDeadline(t) }
+func (s *politeStream) SetWriteDeadline(t time.Time) error { return s.tap.SetWriteDeadline(t) }
+
+func (s *politeStream) Close() error {
+	if !s.cut.Load() {
+		time.Sleep(5 * time.Second)
+	}
+	return s.tap.Close()
+}
+
+type underPolite struct {
+	net.Conn // none
+	s        *politeStream
+}
+
+func (u underPolite) Close() error {
+	u.s.cut.Store(true)
+	return nil
+}
+
+// What ends a connection in the midst of something is not put off by TLS's goodbye, for which a peer
+// that takes nothing lets it wait. An end in good order has it.
+func TestEndWithoutGoodbye(t *testing.T) {
+	for name, c := range map[string]struct {
+		act func(r *rig, ctx context.Context)
+		cut bool
+	}{
+		"Deadline": {func(r *rig, _ context.Context) {
+			req := get("/a")
+			req.Deadline = time.Now().Add(time.Second)
+			r.c.Do(context.Background(), req, &Response{})
+		}, true},
+		"context":             {func(r *rig, ctx context.Context) { r.c.Do(ctx, get("/a"), &Response{}) }, true},
+		"context of Shutdown": {func(r *rig, ctx context.Context) { r.begin(context.Background(), get("/a")); r.c.Shutdown(ctx) }, true},
+		"write": {func(r *rig, ctx context.Context) {
+			r.s.setWindow(3)
+			r.c.Do(ctx, posting("/a"), &Response{})
+		}, true},
+		"push": {func(r *rig, ctx context.Context) {
+			k := r.begin(ctx, &Request{Method: "PUT", Target: "/a", Host: "x", Push: true})
+			r.s.setWindow(3)
+			k.x.Write(make([]byte, 100))
+		}, true},
+		"the last response": {func(r *rig, ctx context.Context) {
+			r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+			r.c.Do(ctx, get("/a"), &Response{})
+		}, false},
+		"idle": {func(r *rig, ctx context.Context) { r.next("/a"); r.c.Close() }, false},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			inBubble(t, Config{}, false, func(r *rig) {
+				s := &politeStream{tap: r.s}
+				r.c = NewConn(s, nil)
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				start := time.Now()
+				c.act(r, ctx)
+				if took := time.Since(start); s.cut.Load() != c.cut || c.cut && took != time.Second {
+					t.Errorf("cut %v, after %v", s.cut.Load(), took)
+				}
+				time.Sleep(time.Minute)
+				r.dead()
+			})
+		})
+	}
+}

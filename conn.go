@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -37,6 +38,7 @@ type Conn struct {
 	flushing bool // soon runs, or is about to
 	gone     bool // rw was closed, or given back by Detach
 	closing  bool // its Close has not returned
+	cutOff   bool // the connection has ended in the midst of something
 	writing  bool // somebody is in a write on rw, or about to be
 	inRead   bool // reader is in a read on rw
 	inWrite  bool // writer is in a write on rw
@@ -301,6 +303,7 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	if e != nil {
 		e.fail(err) // here, for it may be in line, or its response over before its body
 	}
+	c.cutOff = c.cutOff || c.life.n > 0 || c.life.w == wBody || c.writing
 	c.must(evFail)
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
 		x.fail(neighbour(err))
@@ -342,9 +345,16 @@ func (c *Conn) unlock() {
 	}
 }
 
-// closeStream closes the stream, as closing says. mu is not held.
-func (c *Conn) closeStream() error {
-	err := c.rw.Close()
+// closeStream closes the stream, as closing says. TLS says goodbye first, and waits up to five seconds
+// for a peer to take that; one that was cut off in the midst of something need not. mu is not held.
+func (c *Conn) closeStream() (err error) {
+	layer, _ := c.rw.(interface{ NetConn() net.Conn })
+	if layer != nil && c.cutOff && layer.NetConn() != nil {
+		err = layer.NetConn().Close()
+		c.rw.Close()
+	} else {
+		err = c.rw.Close()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closing = false
