@@ -647,6 +647,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		c.queue.remove(x)
 		c.must(evDrop)
 		x.fail(werr)
+		x.start, x.end = -1, -1
 	}
 	c.dropUpload()
 	if c.wbuf != nil {
