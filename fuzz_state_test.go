@@ -52,6 +52,7 @@ var stateSays = []string{
 
 // A stateCall is an exchange with what its caller holds of it.
 type stateCall struct {
+	req    *Request
 	x      Exchange
 	resp   Response
 	sent   bool // Send has returned an exchange
@@ -111,6 +112,7 @@ type stateRun struct {
 	c     *Conn
 	s     *slowWriter
 	calls []*stateCall
+	spare bool         // the last step was to leave the connection alive
 	got   []byte       // what the server has received
 	under atomic.Int32 // calls that have not returned
 }
@@ -181,6 +183,7 @@ func (r *stateRun) send(arg int, way byte) {
 	ctx, k.cancel = context.WithCancel(context.Background())
 	r.calls = append(r.calls, k)
 	req := r.request(k, arg)
+	k.req = req
 	r.call(&k.busy, func() {
 		var err error
 		switch way {
@@ -248,12 +251,12 @@ func (r *stateRun) do(verb byte, arg int) {
 		time.Sleep(time.Second)
 	case 'x':
 		if k != nil && k.sent {
-			k.over = true
+			k.over, r.spare = true, r.spared(k)
 			r.call(nil, k.x.Cancel)
 		}
 	case 'k':
 		if k != nil {
-			k.over = true
+			k.over, r.spare = true, r.spared(k)
 			k.cancel()
 		}
 	case 'i':
@@ -266,6 +269,35 @@ func (r *stateRun) do(verb byte, arg int) {
 			r.use(k, verb)
 		}
 	}
+}
+
+// spared reports whether nothing else happens when k is canceled: it is in line, or no writer has a byte
+// of it, or it is out whole, and somebody wants a response behind it.
+func (r *stateRun) spared(k *stateCall) bool {
+	c := r.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var e *exchange
+	others := false
+	for _, f := range []*exchange{c.line.head, c.queue.head} {
+		for x := f; x != nil; x = x.next {
+			if x.req == k.req {
+				e = x
+			} else if !x.left && !x.inLine {
+				others = true
+			}
+		}
+	}
+	if e == nil || e.err != nil || e.seen || c.err != nil || c.dl == nil || c.inWrite && c.kind.inForm() || r.s.writes.hold.Load() {
+		return false
+	}
+	switch {
+	case e.start < 0:
+		return others || c.life.n == 0 || c.unwritten() == nil
+	case e.start >= c.taken && (e.end >= 0 || c.upload == e):
+		return others || c.mayUnread(e)
+	}
+	return others && e.end >= 0 && c.written >= e.end
 }
 
 // use makes one call on an exchange or its response.
@@ -433,6 +465,8 @@ func FuzzState(f *testing.F) {
 		f.Add(2*fuzzConfigs+kind, "sAp0v0q0S0w0R0s0v4k0v3S0w1R1")
 		f.Add(2*fuzzConfigs+kind, "s0w0S0R0v1s0s0w1x2H1S0R1s0w3H0v3S0S0")
 	}
+	// What is canceled, of which no writer has a byte.
+	f.Add(uint16(0), "s0w0S0R0v0s0w1sAx2s9k3S0v3S0R1")
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
@@ -450,9 +484,13 @@ func FuzzState(f *testing.F) {
 			r.c.kind = stateKind(bits)
 			for todo := fuzzScript(plan); len(todo) > 0; {
 				if verb, arg := todo.next(stateVerbs); verb != 0 {
+					r.spare = false
 					r.do(verb, arg)
 					synctest.Wait()
 					r.check()
+					if err := r.c.Err(); r.spare && (errors.Is(err, Canceled) || err == errStuck) {
+						t.Fatalf("a cancel has ended the connection: %v", err)
+					}
 				}
 			}
 			r.finish()
