@@ -301,3 +301,19 @@ type deadStream struct{ err error }
 func (s deadStream) Read([]byte) (int, error)    { return 0, s.err }
 func (s deadStream) Write(p []byte) (int, error) { return len(p), nil }
 func (s deadStream) Close() error                { return nil }
+
+// A stream that says at once, whenever it is read, that it has waited too long is not asked for ever; it
+// is its own time that is over.
+func TestStreamWithATimeOfItsOwn(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		reads := 0
+		r.c = NewConn(&quirk{ReadWriteCloser: r.s, read: func([]byte) (int, error) { reads++; return 0, os.ErrDeadlineExceeded }}, nil)
+		req := get("/a")
+		req.Deadline = time.Now().Add(time.Hour)
+		err := r.c.Do(context.Background(), req, &Response{})
+		wantError(t, err, Timeout, SentAll)
+		if reads > 2*maxEmptyReads || strings.Contains(err.Error(), whyDeadline) {
+			t.Errorf("%v after %d reads", err, reads)
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -338,4 +339,33 @@ func (s *stubborn) Read([]byte) (int, error) {
 	s.reads++
 	time.Sleep(2 * nearDeadline)
 	return 0, os.ErrDeadlineExceeded
+}
+
+// Nor does Watch where a deadline stands on the socket that the caller has left there.
+func TestWatchPastADeadline(t *testing.T) {
+	client, server := ends(t, "tcp")
+	client.SetDeadline(time.Now().Add(-time.Second))
+	c := NewConn(client, nil)
+	defer c.Close()
+	waits := &countedRaw{RawConn: c.sock}
+	c.sock = waits
+	watched := make(chan error, 1)
+	go func() { watched <- c.Watch(context.Background()) }()
+	until(c, func() bool { return waits.n.Load() > 1 && c.watch.parked })
+	time.Sleep(10 * time.Millisecond)
+	server.Close()
+	wantError(t, <-watched, Closed, SentNothing)
+	if n := waits.n.Load(); n > 4 {
+		t.Errorf("it waited %d times", n)
+	}
+}
+
+type countedRaw struct {
+	syscall.RawConn
+	n atomic.Int64
+}
+
+func (s *countedRaw) Read(f func(uintptr) bool) error {
+	s.n.Add(1)
+	return s.RawConn.Read(f)
 }

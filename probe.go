@@ -44,6 +44,7 @@ func (c *Conn) gate(e *exchange) *Error {
 	}
 	why := unfit(first[:], n, err)
 	if why != nil {
+		c.cutOff = true
 		c.fail(nil, why)
 	}
 	return why
@@ -110,7 +111,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	more := true
 	for round := 0; more && n == 0 && err == nil && round < mostRounds; round++ {
 		by := time.Now().Add(nearDeadline)
-		c.dl.SetReadDeadline(by)
+		c.setBoth(by) // probing is set: nobody else does
 		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 			_, got, _ := peek(c.sock)
 			if more = got > 0; !more || passed(by) {
@@ -119,7 +120,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		}
 	}
 	c.mu.Lock()
-	if w := c.watch; w != nil && w.parked { // it was told to leave, and may yet have to hear it
+	if c.watched() { // it was told to leave
 		c.setReadBy(longAgo)
 	} else {
 		c.setReadBy(time.Time{})
@@ -162,6 +163,10 @@ type watch struct {
 	parked bool      // Watch holds the socket's right to read
 	kicked bool      // it was told to leave
 }
+
+// watched reports whether Watch waits for the socket, or is about to leave, and must yet hear of that.
+// mu is held.
+func (c *Conn) watched() bool { return c.watch != nil && c.watch.parked }
 
 // kick makes Watch leave the socket's right to read. mu is held.
 func (w *watch) kick(c *Conn) {
@@ -220,6 +225,9 @@ func (c *Conn) parkWatch(w *watch) {
 	c.mu.Lock()
 	w.parked = false
 	w.left.Broadcast()
+	if !w.kicked && err != nil && isTimeout(err) { // a deadline that was there before
+		c.setReadBy(time.Time{})
+	}
 	switch {
 	case c.gone || w.kicked && broken == nil || err != nil && isTimeout(err):
 	case err != nil:

@@ -25,6 +25,7 @@ type reception struct {
 	remain  int64        // data bytes to come: valid only with framingLength
 	base    int64        // bytes of the message before what head decodes
 	at      int64        // position of the last head in the stream of bytes read
+	vain    int          // timeouts in a row that came before it was time
 	infos   int          // 1xx responses before the final one
 	moved   int64        // bytes read for nobody
 	closeBy time.Time    // the end of Close's patience
@@ -38,7 +39,7 @@ type reception struct {
 func (r *reception) forget() {
 	r.until, r.why, r.comeBy, r.closeBy, r.lateBy = time.Time{}, "", time.Time{}, time.Time{}, time.Time{}
 	r.fr, r.remain, r.base, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
-	r.trailer, r.done = false, false
+	r.trailer, r.done, r.vain = false, false, 0
 }
 
 // left returns how many bytes of the response are known to come.

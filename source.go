@@ -7,6 +7,7 @@ package h1
 // own Read: br is read, and so source, with mu held.
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -68,7 +69,7 @@ func (e *streamError) Unwrap() error { return e.error }
 
 // beginRead marks a read as under way and sets its deadline. mu is held.
 func (c *Conn) beginRead() error {
-	for c.watch != nil && c.watch.parked {
+	for c.watched() {
 		c.watch.left.Wait()
 	}
 	e := c.reader // looked at after the wait, in which it may have been canceled
@@ -94,6 +95,9 @@ func (c *Conn) beginRead() error {
 func (c *Conn) endRead(n int) {
 	c.inRead = false
 	c.counts.read += int64(n)
+	if r := c.reader; n > 0 && r != nil {
+		r.recv.vain = 0
+	}
 	if e := c.queue.head; n > 0 && e != nil {
 		e.seen = true
 	}
@@ -117,10 +121,32 @@ func (c *Conn) limitRead(e *exchange) {
 	}
 }
 
-// setReadBy sets the deadline of reads. mu is held.
+// setReadBy sets the deadline of reads; and that of writes where reads may write, and nobody does: TLS
+// answers a change of keys. mu is held.
 func (c *Conn) setReadBy(t time.Time) {
+	if c.kind.inForm() && !c.inWrite {
+		c.setBoth(t)
+		return
+	}
 	c.readBy = t
 	c.dl.SetReadDeadline(t)
+}
+
+// setBoth sets the deadline of reads and writes. mu is held.
+func (c *Conn) setBoth(t time.Time) {
+	c.readBy, c.spoiltW = t, !t.IsZero()
+	if both, ok := c.dl.(cryptoTLS); ok {
+		both.SetDeadline(t)
+	} else { // one that wraps another may have one of these of its own
+		c.dl.SetReadDeadline(t)
+		c.dl.SetWriteDeadline(t)
+	}
+}
+
+// cryptoTLS is what a crypto/tls.Conn is known by, of whose deadlines two can be set in one call.
+type cryptoTLS interface {
+	bothDeadliner
+	HandshakeContext(context.Context) error
 }
 
 // readLimit returns until when e's read may take, and by which rule. mu is held.
@@ -206,7 +232,8 @@ func (c *Conn) readError(e *exchange, op string, err error) *Error {
 		if owner.recv.why == whyDeadline {
 			return c.giveUp(owner, bad)
 		}
-	case isTimeout(err) && !owner.recv.until.IsZero():
+	case isTimeout(err) && !owner.recv.until.IsZero() && owner.recv.vain < maxEmptyReads:
+		owner.recv.vain++
 		return nil // a deadline that was moved on while the read ran
 	case isTimeout(err):
 		bad.Kind = Timeout
