@@ -316,4 +316,22 @@ func TestStreamWithATimeOfItsOwn(t *testing.T) {
 			t.Errorf("%v after %d reads", err, reads)
 		}
 	})
+	inBubble(t, Config{}, false, func(r *rig) { // now and then it may
+		reads := 0
+		r.c = NewConn(&quirk{ReadWriteCloser: r.s, read: func(p []byte) (int, error) {
+			if reads++; reads%2 == 0 {
+				return 0, os.ErrDeadlineExceeded
+			}
+			return r.s.Read(p[:1])
+		}}, nil)
+		req := get("/a")
+		req.Deadline = time.Now().Add(time.Hour)
+		long := "/" + strings.Repeat("a", 5*maxEmptyReads)
+		r.serve(long)
+		var resp Response
+		err := r.c.Do(context.Background(), req, &resp)
+		if body, bad := resp.AppendBody(nil, -1); err != nil || bad != nil || string(body) != long {
+			t.Errorf("%v, %v", err, bad)
+		}
+	})
 }

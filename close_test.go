@@ -591,12 +591,6 @@ func TestEndWithoutGoodbye(t *testing.T) {
 			time.AfterFunc(time.Second, func() { r.raw("HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n") })
 			k.x.Wait(context.Background(), &k.resp)
 		}, true},
-		"idle, and Shutdown": {func(r *rig, ctx context.Context) {
-			r.next("/a")
-			if err := r.c.Shutdown(ctx); !errors.Is(err, Timeout) {
-				r.Error(err)
-			}
-		}, true},
 		"the last response": {func(r *rig, ctx context.Context) {
 			r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 			r.c.Do(ctx, get("/a"), &Response{})

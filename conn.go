@@ -348,8 +348,9 @@ func (c *Conn) unlock() {
 // closeStream closes the stream, as closing says. TLS says goodbye first, and waits up to five seconds
 // for a peer to take that; one that was cut off in the midst of something need not. mu is not held.
 func (c *Conn) closeStream() (err error) {
-	if under := c.under(); under != nil && c.cutOff {
-		err = under.Close()
+	layer, _ := c.rw.(interface{ NetConn() net.Conn })
+	if layer != nil && c.cutOff && layer.NetConn() != nil {
+		err = layer.NetConn().Close()
 		c.rw.Close()
 	} else {
 		err = c.rw.Close()
@@ -359,14 +360,6 @@ func (c *Conn) closeStream() (err error) {
 	c.closing = false
 	c.over()
 	return err
-}
-
-// under returns what lies under a layer like TLS, or nil.
-func (c *Conn) under() net.Conn {
-	if layer, ok := c.rw.(interface{ NetConn() net.Conn }); ok {
-		return layer.NetConn()
-	}
-	return nil
 }
 
 // over tells those who wait for the connection's end, once the stream was closed. mu is held.
@@ -424,17 +417,9 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 		end = c.ended()
 		c.lookOut(time.Time{})
 	}
-	if under := c.under(); under != nil {
-		stop := context.AfterFunc(ctx, func() { under.Close() }) // a goodbye ends with ctx
-		defer stop()
-	}
 	c.unlock()
 	if over {
-		err := c.Close()
-		if ctx.Err() != nil {
-			return fromContext(ctx, "shutdown")
-		}
-		return err
+		return c.Close()
 	}
 	select {
 	case <-end:

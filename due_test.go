@@ -143,3 +143,21 @@ func TestTimesBesideAWrite(t *testing.T) {
 		}
 	}
 }
+
+// Under TLS, too, a write is nothing to the time of a read that is under way.
+func TestDeadlineBesideAWriteOfTLS(t *testing.T) {
+	for _, kind := range []streamKind{layered, sealed} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.c.kind = kind
+			r.warm()
+			start := time.Now()
+			req := get("/a")
+			req.Deadline = start.Add(time.Minute)
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			time.Sleep(time.Second)
+			r.begin(context.Background(), get("/b"))
+			r.timedOut(a, start, time.Minute, whyDeadline)
+		})
+	}
+}

@@ -369,3 +369,57 @@ func (s *countedRaw) Read(f func(uintptr) bool) error {
 	s.n.Add(1)
 	return s.RawConn.Read(f)
 }
+
+// Nor is a request kept by a watcher who is slow to begin to wait after another.
+func TestWatchThatIsLateAgain(t *testing.T) {
+	d := dialUp(t, "tls", nil)
+	d.exchange("/warm", answer("/warm"), "/warm")
+	s := &slowRaw{RawConn: d.c.sock, entered: make(chan bool), goOn: make(chan bool)}
+	d.c.sock = s
+	go d.c.Watch(context.Background())
+	<-s.entered
+	go func() {
+		if _, err := http.ReadRequest(d.in); err == nil {
+			io.WriteString(d.server, answer("/"))
+		}
+	}()
+	got := make(chan error, 1)
+	go func() {
+		_, err := fetch(d.c, get("/"))
+		got <- err
+	}()
+	until(d.c, func() bool {
+		return d.c.written > 0 && d.c.queue.head != nil && d.c.written >= d.c.queue.head.end && d.c.queue.head.end > 0
+	})
+	close(s.goOn)
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
+// Whom a look has found unfit is not said goodbye to.
+func TestUnfitWithoutGoodbye(t *testing.T) {
+	client, server := ends(t, "tcp")
+	s := &toldFirst{TCPConn: client.(*net.TCPConn)}
+	c := NewConn(s, nil)
+	c.written = 1 // as if it had been used
+	io.WriteString(server, "x")
+	until(c, func() bool { _, n, _ := peek(c.sock); return n > 0 })
+	wantError(t, c.Probe(), Unsolicited, SentNothing)
+	if s.polite {
+		t.Error("TLS was to close the socket")
+	}
+}
+
+type toldFirst struct {
+	*net.TCPConn
+	polite bool
+}
+
+func (s *toldFirst) NetConn() net.Conn { return s.TCPConn }
+
+func (s *toldFirst) Close() error {
+	_, err := s.TCPConn.Write(nil)
+	s.polite = err == nil
+	return s.TCPConn.Close()
+}

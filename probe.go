@@ -111,7 +111,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	more := true
 	for round := 0; more && n == 0 && err == nil && round < mostRounds; round++ {
 		by := time.Now().Add(nearDeadline)
-		c.setBoth(by) // probing is set: nobody else does
+		c.dl.SetReadDeadline(by)
 		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 			_, got, _ := peek(c.sock)
 			if more = got > 0; !more || passed(by) {
@@ -120,7 +120,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		}
 	}
 	c.mu.Lock()
-	if c.watched() { // it was told to leave
+	if w := c.watch; w != nil && w.parked { // it was told to leave, and may yet have to hear it
 		c.setReadBy(longAgo)
 	} else {
 		c.setReadBy(time.Time{})
@@ -163,10 +163,6 @@ type watch struct {
 	parked bool      // Watch holds the socket's right to read
 	kicked bool      // it was told to leave
 }
-
-// watched reports whether Watch waits for the socket, or is about to leave, and must yet hear of that.
-// mu is held.
-func (c *Conn) watched() bool { return c.watch != nil && c.watch.parked }
 
 // kick makes Watch leave the socket's right to read. mu is held.
 func (w *watch) kick(c *Conn) {

@@ -7,7 +7,6 @@ package h1
 // own Read: br is read, and so source, with mu held.
 
 import (
-	"context"
 	"errors"
 	"io"
 	"time"
@@ -69,7 +68,7 @@ func (e *streamError) Unwrap() error { return e.error }
 
 // beginRead marks a read as under way and sets its deadline. mu is held.
 func (c *Conn) beginRead() error {
-	for c.watched() {
+	for c.watch != nil && c.watch.parked {
 		c.watch.left.Wait()
 	}
 	e := c.reader // looked at after the wait, in which it may have been canceled
@@ -121,32 +120,10 @@ func (c *Conn) limitRead(e *exchange) {
 	}
 }
 
-// setReadBy sets the deadline of reads; and that of writes where reads may write, and nobody does: TLS
-// answers a change of keys. mu is held.
+// setReadBy sets the deadline of reads. mu is held.
 func (c *Conn) setReadBy(t time.Time) {
-	if c.kind.inForm() && !c.inWrite {
-		c.setBoth(t)
-		return
-	}
 	c.readBy = t
 	c.dl.SetReadDeadline(t)
-}
-
-// setBoth sets the deadline of reads and writes. mu is held.
-func (c *Conn) setBoth(t time.Time) {
-	c.readBy, c.spoiltW = t, !t.IsZero()
-	if both, ok := c.dl.(cryptoTLS); ok {
-		both.SetDeadline(t)
-	} else { // one that wraps another may have one of these of its own
-		c.dl.SetReadDeadline(t)
-		c.dl.SetWriteDeadline(t)
-	}
-}
-
-// cryptoTLS is what a crypto/tls.Conn is known by, of whose deadlines two can be set in one call.
-type cryptoTLS interface {
-	bothDeadliner
-	HandshakeContext(context.Context) error
 }
 
 // readLimit returns until when e's read may take, and by which rule. mu is held.

@@ -488,7 +488,7 @@ var errClosedUnder = errors.New("the connection has ended")
 
 // beginWrite marks a write as under way and sets its deadline. mu is held.
 func (c *Conn) beginWrite(e *exchange) bool {
-	for c.shakes() && c.watched() {
+	for c.shakes() && c.watch != nil && c.watch.parked {
 		c.watch.left.Wait()
 	}
 	if c.gone || c.life.r == rShut {
@@ -514,11 +514,10 @@ func (c *Conn) limitWrite(e *exchange) {
 	if t := e.up.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
 		until, why = t, whyStall
 	}
+	if c.shakes() && !until.Equal(c.readBy) {
+		c.setReadBy(until)
+	}
 	switch e.up.until, e.up.why = until, why; {
-	case c.kind.inForm() && c.dl != nil && !c.inRead && !c.watched(): // TLS may read in a write
-		if !until.Equal(c.readBy) || c.spoiltW == until.IsZero() {
-			c.setBoth(until)
-		}
 	case !until.IsZero() && c.dl == nil:
 		c.wakeBy(until)
 	case !until.IsZero():
@@ -573,9 +572,9 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 		return errors.New("the stream's Write returned an impossible count")
 	}
 	c.written += int64(n)
-	if c.kind.inForm() && c.spoiltW && !e.up.until.Equal(c.readBy) { // TLS writes by itself while it reads
-		c.spoiltW = !c.readBy.IsZero()
-		c.dl.SetWriteDeadline(c.readBy)
+	if c.kind.inForm() && c.spoiltW { // TLS writes by itself as well, while it reads
+		c.spoiltW = false
+		c.dl.SetWriteDeadline(time.Time{})
 	}
 	if n < want && err == nil {
 		return io.ErrShortWrite
@@ -624,7 +623,6 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	if c.gone || c.life.r == rShut {
 		return
 	}
-	c.cutOff = true
 	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
 	if isTimeout(err) {
 		if c.moot() {
