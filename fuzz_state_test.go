@@ -293,7 +293,7 @@ func (r *stateRun) spared(k *stateCall) bool {
 	}
 	switch {
 	case e.start < 0:
-		return others || c.life.n == 0 || c.unwritten() == nil
+		return others || c.written == c.appended() // else it may be what the rest of an answered request waits for
 	case e.start >= c.taken && (e.end >= 0 || c.upload == e):
 		return others || c.mayUnread(e)
 	}
