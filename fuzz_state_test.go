@@ -293,9 +293,9 @@ func (r *stateRun) spared(k *stateCall) bool {
 	}
 	switch {
 	case e.start < 0:
-		return others || c.written == c.appended() // else it may be what the rest of an answered request waits for
+		return others || c.written == c.appended() // else the rest of an answered request may have waited for it
 	case e.start >= c.taken && (e.end >= 0 || c.upload == e):
-		return others || c.mayUnread(e)
+		return others || c.written == e.start && c.mayUnread(e)
 	}
 	return others && e.end >= 0 && c.written >= e.end
 }
