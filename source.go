@@ -81,8 +81,10 @@ func (c *Conn) beginRead() error {
 	if !e.recv.closeBy.IsZero() && !c.dueAlone(e) {
 		return errTheirs
 	}
-	e.recv.comeBy = time.Time{}
-	if x := c.queue.head; x != nil {
+	if c.cfg.StallTimeout > 0 {
+		e.recv.comeBy = time.Time{}
+	}
+	if x := c.queue.head; x != nil && c.cfg.HeadTimeout > 0 {
 		x.recv.lateBy = time.Time{} // each read that is late has its look
 	}
 	c.limitRead(e)
