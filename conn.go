@@ -348,9 +348,12 @@ func (c *Conn) unlock() {
 // closeStream closes the stream, as closing says. TLS says goodbye first, and waits up to five seconds
 // for a peer to take that; one that was cut off in the midst of something need not. mu is not held.
 func (c *Conn) closeStream() (err error) {
-	layer, _ := c.rw.(interface{ NetConn() net.Conn })
-	if layer != nil && c.cutOff && layer.NetConn() != nil {
-		err = layer.NetConn().Close()
+	var under net.Conn
+	if layer, ok := c.rw.(interface{ NetConn() net.Conn }); ok && c.cutOff {
+		under = layer.NetConn()
+	}
+	if under != nil {
+		err = under.Close()
 		c.rw.Close()
 	} else {
 		err = c.rw.Close()

@@ -92,7 +92,7 @@ func (h *Header) Set(name, value string) {
 			keep.Add(string(k), string(v))
 		}
 	}
-	h.refill(&keep)
+	*h = keep // with its memory: that of h may be shared with a copy
 }
 
 // Del removes every field of that name.
@@ -106,12 +106,7 @@ func (h *Header) Del(name string) {
 			keep.Add(string(k), string(v))
 		}
 	}
-	h.refill(&keep)
-}
-
-// refill takes over the content of from, with its memory: that of h may be shared with a copy.
-func (h *Header) refill(from *Header) {
-	*h = *from
+	*h = keep // with its memory: that of h may be shared with a copy
 }
 
 // Get returns the value of the first field of that name, "" where there is none.

@@ -116,22 +116,30 @@ func TestAnsweredBeforeItIsSent(t *testing.T) {
 	}
 }
 
+// inOneWrite begins two requests, both of which are awaited; the second, which has until by, is in the
+// write of both, of which the stream has taken three octets.
+func (r *rig) inOneWrite(by time.Time) (a, b *call) {
+	r.Helper()
+	r.warm()
+	r.late(true)
+	a = r.begin(context.Background(), get("/a"))
+	req := get("/b")
+	req.Deadline = by
+	b = r.begin(context.Background(), req)
+	r.s.setWindow(3)
+	r.late(false)
+	r.await(b) // writes both
+	r.await(a)
+	if r.c.writer != b.x.e || !r.c.inWrite {
+		r.Fatal("not the state that is to be tested")
+	}
+	return a, b
+}
+
 // The Deadline of one that stands behind a response with close is nothing to that.
 func TestDeadlineOfOneBehindClose(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.warm()
-		r.late(true)
-		a := r.begin(context.Background(), get("/a"))
-		req := get("/b")
-		req.Deadline = time.Now().Add(time.Second)
-		b := r.begin(context.Background(), req)
-		r.s.setWindow(3)
-		r.late(false)
-		r.await(b) // writes both
-		r.await(a)
-		if r.c.writer != b.x.e || !r.c.inWrite {
-			t.Fatal("not the state that is to be tested")
-		}
+		a, b := r.inOneWrite(time.Now().Add(time.Second))
 		r.raw("HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/")
 		r.failed(b, Closed, SentPart)
 		time.Sleep(2 * time.Second)
@@ -399,16 +407,7 @@ func TestDeadlineOfOneBehindCloseBefore(t *testing.T) {
 		r.c.kind = direct // b's own goroutine writes
 		defer r.c.Close()
 		defer s.slow(false, false)
-		r.warm()
-		r.late(true)
-		a := r.begin(context.Background(), get("/a"))
-		req := get("/b")
-		req.Deadline = time.Now().Add(time.Second)
-		b := r.begin(context.Background(), req)
-		r.s.setWindow(3)
-		r.late(false)
-		r.await(b) // writes both
-		r.await(a)
+		a, b := r.inOneWrite(time.Now().Add(time.Second))
 		s.slow(false, true)
 		time.Sleep(2 * time.Second)
 		if r.c.writer != b.x.e || !r.c.inWrite {
@@ -583,17 +582,7 @@ func waitsForLock() {
 func TestFailedBehindClose(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.c.kind = direct // b's own goroutine writes
-		r.warm()
-		r.late(true)
-		a := r.begin(context.Background(), get("/a"))
-		b := r.begin(context.Background(), get("/b"))
-		r.s.setWindow(3)
-		r.late(false)
-		r.await(b) // writes both
-		r.await(a)
-		if r.c.writer != b.x.e || !r.c.inWrite {
-			t.Fatal("not the state that is to be tested")
-		}
+		a, b := r.inOneWrite(time.Time{})
 		r.raw("HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/")
 		r.failed(b, Closed, SentPart)
 		r.s.setWindow(wireWindow)

@@ -120,7 +120,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		}
 	}
 	c.mu.Lock()
-	if w := c.watch; w != nil && w.parked { // it was told to leave, and may yet have to hear it
+	if c.watched() { // it was told to leave, and may yet have to hear it
 		c.setReadBy(longAgo)
 	} else {
 		c.setReadBy(time.Time{})
@@ -163,6 +163,10 @@ type watch struct {
 	parked bool      // Watch holds the socket's right to read
 	kicked bool      // it was told to leave
 }
+
+// watched reports whether Watch holds the socket's right to read, be it that it was told to leave. mu is
+// held.
+func (c *Conn) watched() bool { return c.watch != nil && c.watch.parked }
 
 // kick makes Watch leave the socket's right to read. mu is held.
 func (w *watch) kick(c *Conn) {

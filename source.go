@@ -68,7 +68,7 @@ func (e *streamError) Unwrap() error { return e.error }
 
 // beginRead marks a read as under way and sets its deadline. mu is held.
 func (c *Conn) beginRead() error {
-	for c.watch != nil && c.watch.parked {
+	for c.watched() {
 		c.watch.left.Wait()
 	}
 	e := c.reader // looked at after the wait, in which it may have been canceled

@@ -488,7 +488,7 @@ var errClosedUnder = errors.New("the connection has ended")
 
 // beginWrite marks a write as under way and sets its deadline. mu is held.
 func (c *Conn) beginWrite(e *exchange) bool {
-	for c.shakes() && c.watch != nil && c.watch.parked {
+	for c.shakes() && c.watched() {
 		c.watch.left.Wait()
 	}
 	if c.gone || c.life.r == rShut {

@@ -151,6 +151,7 @@ func (c *call) fillHeader(m *manner) {
 	}
 }
 
+// addUserAgent writes the caller's User-Agent, if it is not empty, or this package's.
 func (c *call) addUserAgent(h *h1.Header) {
 	if ua, ok := c.hreq.Header["User-Agent"]; !ok {
 		h.Add("User-Agent", "Go-http-client/1.1") // what servers know net/http's callers by

@@ -4,8 +4,8 @@ package h1http
 //
 // Rule: whatever happens, the caller's body is closed exactly once: at its end, or when the
 // exchange is over, or when the request is refused; and it is closed even under a Read that
-// hangs, since nothing else would end that: but where Close hangs as well, it is not waited for. One upload serves one attempt: an attempt that
-// has failed cannot take a byte from the next.
+// hangs, since nothing else would end that; where Close hangs as well it is not waited for. One
+// upload serves one attempt: an attempt that has failed cannot take a byte from the next.
 
 import (
 	"bytes"
