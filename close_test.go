@@ -591,6 +591,21 @@ func TestEndWithoutGoodbye(t *testing.T) {
 			time.AfterFunc(time.Second, func() { r.raw("HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n") })
 			k.x.Wait(context.Background(), &k.resp)
 		}, true},
+		"idle, and the context of Shutdown": {func(r *rig, ctx context.Context) {
+			r.next("/a")
+			wantError(r, r.c.Shutdown(ctx), Timeout, SentNothing)
+		}, true},
+		"idle, and Shutdown whose context is over": {func(r *rig, ctx context.Context) {
+			r.next("/a")
+			time.Sleep(time.Second)
+			wantError(r, r.c.Shutdown(ctx), Timeout, SentNothing)
+		}, true},
+		"idle, Close, and then the context of Shutdown": {func(r *rig, ctx context.Context) {
+			r.next("/a")
+			go r.c.Close()
+			synctest.Wait()
+			wantError(r, r.c.Shutdown(ctx), Timeout, SentNothing)
+		}, true},
 		"the last response": {func(r *rig, ctx context.Context) {
 			r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 			r.c.Do(ctx, get("/a"), &Response{})

@@ -30,38 +30,41 @@ type Conn struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	life     life
-	spoken   bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
-	timed    bool // a request has had a Deadline
-	probing  bool // the stream is being read for a probe
-	owing    bool // wbuf is to be written by the read that comes next
-	flushing bool // soon runs, or is about to
-	gone     bool // rw was closed, or given back by Detach
-	closing  bool // its Close has not returned
-	cutOff   bool // the connection has ended in the midst of something
-	writing  bool // somebody is in a write on rw, or about to be
-	inRead   bool // reader is in a read on rw
-	inWrite  bool // writer is in a write on rw
-	spoiltW  bool // the write deadline on rw is not zero
-	queue    fifo // admitted, in the order of their bytes
-	line     fifo // waiting to be admitted
-	reader   *exchange
-	readBy   time.Time // the read deadline on rw
-	writer   *exchange // in whose name a write runs
-	upload   *exchange // whose body is being written: valid only in wBody
-	wbuf     *block    // bytes appended and not yet taken by a writer; nil: none
-	spare    *block    // the other write buffer, of the two that a writer swaps
-	taken    int64     // position in the stream of wbuf's first byte
-	written  int64     // bytes that rw has taken
-	err      *Error    // why no further request is taken
-	werr     *Error    // how the write half failed
-	counts   counts
-	keep     [2]int32      // the last Keep-Alive field: timeout in seconds, max
-	ready    chan struct{} // closed once a request would be admitted, or never will be
-	end      chan struct{} // closed once the connection has ended
-	watch    *watch        // nil: nobody watches
-	soon     func()        // writes what Send has left in wbuf; made once
-	alarm    *time.Timer   // wakes who is parked with a deadline
+	life      life
+	spoken    bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
+	timed     bool // a request has had a Deadline
+	probing   bool // the stream is being read for a probe
+	dwells    bool // and was when lookBy had passed
+	soonRings bool // the alarm is set for lookBy
+	owing     bool // wbuf is to be written by the read that comes next
+	flushing  bool // soon runs, or is about to
+	gone      bool // rw was closed, or given back by Detach
+	closing   bool // its Close has not returned
+	cutOff    bool // the connection has ended, or is to end, in the midst of something
+	writing   bool // somebody is in a write on rw, or about to be
+	inRead    bool // reader is in a read on rw
+	inWrite   bool // writer is in a write on rw
+	spoiltW   bool // the write deadline on rw is not zero
+	queue     fifo // admitted, in the order of their bytes
+	line      fifo // waiting to be admitted
+	reader    *exchange
+	readBy    time.Time // the read deadline on rw
+	lookBy    time.Time // when the alarm rings for a look, under TLS
+	writer    *exchange // in whose name a write runs
+	upload    *exchange // whose body is being written: valid only in wBody
+	wbuf      *block    // bytes appended and not yet taken by a writer; nil: none
+	spare     *block    // the other write buffer, of the two that a writer swaps
+	taken     int64     // position in the stream of wbuf's first byte
+	written   int64     // bytes that rw has taken
+	err       *Error    // why no further request is taken
+	werr      *Error    // how the write half failed
+	counts    counts
+	keep      [2]int32      // the last Keep-Alive field: timeout in seconds, max
+	ready     chan struct{} // closed once a request would be admitted, or never will be
+	end       chan struct{} // closed once the connection has ended
+	watch     *watch        // nil: nobody watches
+	soon      func()        // writes what Send has left in wbuf; made once
+	alarm     *time.Timer   // wakes who is parked with a deadline
 
 	// Owned by the read half.
 	br       *reader
@@ -194,6 +197,7 @@ var (
 	errDetached   = closedFor("the stream was detached")
 	errIdleEnd    = closedFor("the server closed the idle connection")
 	errIdle408    = closedFor("the server sent 408 (Request Timeout) to the idle connection")
+	errDeaf       = closedFor("the server asked TLS for an answer, and does not read it")
 	errUnasked    = &Error{Kind: Unsolicited, Op: "idle", Offset: -1,
 		Err: errors.New("the server sent bytes that nobody asked for")}
 )
@@ -258,7 +262,7 @@ func (c *Conn) changed() {
 			c.failStuck() // the rest of what was answered already: there is nobody for whom to write it
 		}
 		c.giveBack()
-		if c.line.head == nil && c.life.w != wBody && !c.writing {
+		if c.line.head == nil && c.life.w != wBody && !c.writing && !c.probing && !c.soonRings {
 			c.stopAlarm() // whose deadline it was set for has ended before
 		}
 		if c.watch != nil {
@@ -330,8 +334,7 @@ func (c *Conn) refusal(op string) *Error {
 func (c *Conn) unlock() {
 	end := c.life.closed() && !c.gone
 	if end {
-		c.gone, c.closing = true, true
-		c.stopAlarm()
+		c.goes()
 	}
 	if c.gone || c.life.switched {
 		c.over()
@@ -345,14 +348,21 @@ func (c *Conn) unlock() {
 	}
 }
 
-// closeStream closes the stream, as closing says. TLS says goodbye first, and waits up to five seconds
+// goes notes that the stream is about to be closed. mu is held.
+func (c *Conn) goes() {
+	c.gone, c.closing = true, true
+	c.cutOff = c.cutOff || c.probing
+	c.stopAlarm()
+}
+
+// closeStream closes the stream, as goes has said. TLS says goodbye first, and waits up to five seconds
 // for a peer to take that; one that was cut off in the midst of something need not. mu is not held.
 func (c *Conn) closeStream() (err error) {
-	var under net.Conn
-	if layer, ok := c.rw.(interface{ NetConn() net.Conn }); ok && c.cutOff {
-		under = layer.NetConn()
-	}
-	if under != nil {
+	c.mu.Lock()
+	under := c.under()
+	cut := c.cutOff && under != nil
+	c.mu.Unlock()
+	if cut {
 		err = under.Close()
 		c.rw.Close()
 	} else {
@@ -363,6 +373,25 @@ func (c *Conn) closeStream() (err error) {
 	c.closing = false
 	c.over()
 	return err
+}
+
+// under returns what lies under a stream like TLS, or nil.
+func (c *Conn) under() net.Conn {
+	if layer, ok := c.rw.(interface{ NetConn() net.Conn }); ok {
+		return layer.NetConn()
+	}
+	return nil
+}
+
+// hurry sees to it that a Close of the stream, under way or to come, does without TLS's goodbye.
+func (c *Conn) hurry() {
+	c.mu.Lock()
+	c.cutOff = true
+	closing := c.closing
+	c.mu.Unlock()
+	if under := c.under(); closing && under != nil {
+		under.Close()
+	}
 }
 
 // over tells those who wait for the connection's end, once the stream was closed. mu is held.
@@ -400,8 +429,7 @@ func (c *Conn) Close() error {
 	}
 	c.life.switched = false // a switched stream that nobody detached is closed with the rest
 	c.fail(nil, errByCaller)
-	c.gone, c.closing = true, true
-	c.stopAlarm()
+	c.goes()
 	c.unlock()
 	return c.closeStream()
 }
@@ -410,27 +438,32 @@ func (c *Conn) Close() error {
 // ctx ends first, it closes the stream at once and returns an error (Canceled or Timeout).
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
+	if c.gone && !c.closing {
+		c.mu.Unlock()
+		return nil
+	}
 	if c.err == nil && !c.gone {
 		c.noReuse(errShutdown)
 	}
 	c.changed()
-	over := c.gone && !c.closing || c.life.closed() && !c.gone || c.life.switched
-	var end chan struct{}
-	if !over {
+	now := c.life.closed() && !c.gone || c.life.switched
+	end := past
+	if !now {
 		end = c.ended()
 		c.lookOut(time.Time{})
 	}
+	stop := context.AfterFunc(ctx, c.hurry)
 	c.unlock()
-	if over {
-		return c.Close()
-	}
 	select {
 	case <-end:
-		return c.Close()
+		if err := c.Close(); stop() {
+			return err
+		}
 	case <-ctx.Done():
+		c.hurry()
 		c.Close()
-		return fromContext(ctx, "shutdown")
 	}
+	return fromContext(ctx, "shutdown")
 }
 
 // ended returns the channel that is closed when the connection has ended. mu is held.

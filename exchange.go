@@ -271,6 +271,10 @@ func (c *Conn) interrupt(e *exchange) {
 	}
 	if c.reader == e && c.inRead {
 		c.setReadBy(longAgo)
+		if c.kind.inForm() {
+			e.recv.until = time.Now()
+			c.wakeBy(c.readEnd(e))
+		}
 	}
 	if c.reader != e || !e.inUse {
 		c.leave(e)

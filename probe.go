@@ -87,47 +87,50 @@ const mostRounds = 16
 // deadline that has passed and so without a system call; and if the socket has bytes, those
 // as well, for they may be the layer's own, a session ticket for instance. It is not called
 // where a read could be what starts the layer's handshake: before anything was written, and
-// nothing has come. Nobody else uses the stream meanwhile, for probing is set. mu is held, but not during reads of the socket.
+// nothing has come. Nobody else uses the stream meanwhile, for probing is set. A layer that has to
+// write for what it reads may not return in time: see graceUnderTLS. mu is held, but not during reads.
 func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if c.dl == nil {
 		return first, 0, nil
 	}
 	b := getBlock(peeked)
 	defer b.put(peeked)
-	p := b.b[:peeked]
-	defer func() { copy(first[:], p[:n]) }()
 	if c.watch != nil {
 		c.watch.kick(c) // it holds the socket's right to read
 	}
 	c.setReadBy(longAgo)
+	c.probing = true
+	c.limitLook()
+	c.mu.Unlock()
+	n, err = c.look(b.b[:peeked], bytes)
+	c.mu.Lock()
+	if bytes { // Watch was told to leave, and may yet have to hear it
+		c.setReadBy(longAgo)
+	}
+	c.probing = false
+	if c.line.head != nil || c.ready != nil || c.watch != nil { // they came meanwhile
+		c.changed()
+	}
+	copy(first[:], b.b[:n])
+	return first, n, err
+}
+
+// look reads for probeThrough. mu is not held.
+func (c *Conn) look(p []byte, bytes bool) (n int, err error) {
 	if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 		err = nil
 	}
-	if n > 0 || err != nil || !bytes {
-		return first, n, err
-	}
-	c.probing = true
-	c.mu.Unlock()
-	more := true
-	for round := 0; more && n == 0 && err == nil && round < mostRounds; round++ {
+	for round := 0; bytes && n == 0 && err == nil && round < mostRounds; round++ {
 		by := time.Now().Add(nearDeadline)
 		c.dl.SetReadDeadline(by)
 		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 			_, got, _ := peek(c.sock)
-			if more = got > 0; !more || passed(by) {
+			if bytes = got > 0; !bytes || passed(by) {
 				err = nil
 			} // else no time is up: the layer has failed before, and says so from now on
 		}
 	}
-	c.mu.Lock()
-	if c.watched() { // it was told to leave, and may yet have to hear it
-		c.setReadBy(longAgo)
-	} else {
-		c.setReadBy(time.Time{})
-	}
-	c.probing = false
-	c.changed()
-	return first, n, err
+	return n, err
 }
 
 // haste says whether to look for a response right after its request was written. A server on

@@ -155,7 +155,7 @@ func (c *Conn) lookOut(until time.Time) {
 // wakeBy sees to it that ring runs at t. One timer serves a connection: it is set to the
 // earliest deadline, and a ring for nothing is cheaper than a timer an exchange. mu is held.
 func (c *Conn) wakeBy(t time.Time) {
-	t = c.earliest(t)
+	t, c.soonRings = c.earliest(t), false
 	if c.alarm == nil {
 		c.alarm = time.AfterFunc(time.Until(t), c.ring)
 	} else {
@@ -185,8 +185,11 @@ func (c *Conn) earliest(t time.Time) time.Time {
 	if u := c.upload; u != nil && u.recv.done {
 		t = earlier(t, u.by)
 	}
-	if r := c.reader; r != nil && c.inRead && c.dl == nil {
-		t = earlier(t, r.recv.until)
+	if c.probing {
+		t = earlier(t, c.lookBy)
+	}
+	if r := c.reader; r != nil && c.inRead {
+		t = earlier(t, c.readEnd(r))
 	}
 	if w := c.writer; w != nil && c.inWrite && c.dl == nil {
 		t = earlier(t, w.up.until)
@@ -208,10 +211,28 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// ring wakes whoever's deadline has passed, and on a stream without deadlines closes it
-// under a read or a write whose time is up.
+// graceUnderTLS is how long a read under TLS may take to return when its time is over. One that takes
+// longer is in a write of TLS's own, which answers the server (a change of keys, RFC 8446, section
+// 4.6.3), and which no deadline of reads ends: the server does not read.
+const graceUnderTLS = 100 * time.Millisecond
+
+// readEnd returns when a read in e's name is ended by closing the stream, since its deadline may not
+// end it; zero: never. mu is held.
+func (c *Conn) readEnd(e *exchange) time.Time {
+	switch until := e.recv.until; {
+	case until.IsZero() || c.dl == nil:
+		return until
+	case c.kind.inForm():
+		return until.Add(graceUnderTLS)
+	}
+	return time.Time{}
+}
+
+// ring wakes whoever's deadline has passed, and closes the stream under a read or a write that is
+// over its time, where deadlines do not end it.
 func (c *Conn) ring() {
 	c.mu.Lock()
+	c.soonRings = false
 	var late *exchange
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
@@ -234,18 +255,32 @@ func (c *Conn) ring() {
 	if late != nil {
 		c.cancel(late, fromDeadline(late.op(), whyDeadline))
 	}
-	if c.dl == nil {
-		if r := c.reader; r != nil && c.inRead && passed(r.recv.until) {
-			c.fail(r, c.overdue(r, r.op()))
-		} else if w := c.writer; w != nil && c.inWrite && passed(w.up.until) {
-			x := c.stalled(w)
-			c.fail(x, fromDeadline(x.op(), w.up.why))
-		}
+	switch r, w := c.reader, c.writer; {
+	case r != nil && c.inRead && passed(c.readEnd(r)):
+		c.fail(r, c.overdue(r, r.op()))
+	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
+		x := c.stalled(w)
+		c.fail(x, fromDeadline(x.op(), w.up.why))
+	case c.probing && passed(c.lookBy) && c.dwells:
+		c.fail(nil, errDeaf)
+	case c.probing && passed(c.lookBy): // it may be the alarm of a look before
+		c.dwells, c.lookBy = true, time.Now().Add(graceUnderTLS)
 	}
 	if t := c.earliest(time.Time{}); !t.IsZero() && !c.gone {
 		c.alarm.Reset(time.Until(t))
 	}
 	c.unlock()
+}
+
+// limitLook sees to it that a look, which begins now, ends once its second alarm has rung. To set that
+// for many looks is cheaper than for each. mu is held.
+func (c *Conn) limitLook() {
+	c.dwells = false
+	if !c.soonRings {
+		c.lookBy = time.Now().Add(graceUnderTLS)
+		c.wakeBy(c.lookBy)
+		c.soonRings = true
+	}
 }
 
 func (c *Conn) stopAlarm() {

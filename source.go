@@ -114,11 +114,11 @@ func (c *Conn) limitRead(e *exchange) {
 	}
 	until, why := c.readLimit(e)
 	e.recv.until, e.recv.why = until, why
-	switch {
-	case c.dl != nil && !until.Equal(c.readBy):
+	if c.dl != nil && !until.Equal(c.readBy) {
 		c.setReadBy(until)
-	case c.dl == nil && !until.IsZero():
-		c.wakeBy(until)
+	}
+	if end := c.readEnd(e); !end.IsZero() {
+		c.wakeBy(end)
 	}
 }
 

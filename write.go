@@ -514,10 +514,13 @@ func (c *Conn) limitWrite(e *exchange) {
 	if t := e.up.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
 		until, why = t, whyStall
 	}
-	if c.shakes() && !until.Equal(c.readBy) {
+	e.up.until, e.up.why = until, why
+	if c.shakes() && c.inRead {
+		c.limitRead(c.reader)
+	} else if c.shakes() && !until.Equal(c.readBy) {
 		c.setReadBy(until)
 	}
-	switch e.up.until, e.up.why = until, why; {
+	switch {
 	case !until.IsZero() && c.dl == nil:
 		c.wakeBy(until)
 	case !until.IsZero():
