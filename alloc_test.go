@@ -9,9 +9,13 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
+	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -277,11 +281,37 @@ func (s *tinyStream) Close() error                     { return nil }
 func (s *tinyStream) SetReadDeadline(time.Time) error  { return nil }
 func (s *tinyStream) SetWriteDeadline(time.Time) error { return nil }
 
+// A tinyTLS is one that looks like TLS over a socket, which has never anything to read.
+type tinyTLS struct {
+	tinyStream
+	over bool // its read deadline has passed
+}
+
+func (s *tinyTLS) NetConn() net.Conn { return tinySocket{} }
+
+func (s *tinyTLS) SetReadDeadline(t time.Time) error {
+	s.over = t.Equal(longAgo)
+	return nil
+}
+
+func (s *tinyTLS) Read(p []byte) (int, error) {
+	if s.over {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return s.tinyStream.Read(p)
+}
+
+type tinySocket struct{ net.Conn }
+
+func (tinySocket) Close() error                          { return nil }
+func (tinySocket) SyscallConn() (syscall.RawConn, error) { return noRaw{}, nil }
+
 // An idleCase is what goes over a connection before it is idle.
 type idleCase struct {
 	cfg   *Config
 	plain bool // the stream has no deadlines
 	tcp   bool
+	tls   bool
 	post  int
 	timed bool
 	row   bool
@@ -298,6 +328,8 @@ func (k *idleCase) stream(t *testing.T) io.ReadWriteCloser {
 			t.Fatal(err)
 		}
 		return nc
+	case k.tls:
+		return &tinyTLS{}
 	case k.plain:
 		return wirePlain{&tinyStream{}}
 	}
@@ -340,6 +372,8 @@ func TestAllocIdle(t *testing.T) {
 		"context":                {ctx: true},
 		"tcp":                    {tcp: true},
 		"tcp, all but timeouts":  {cfg: &Config{Depth: 16, TitleCase: true}, post: 10000, row: true, ctx: true, tcp: true}, // timers are the runtime's
+		"TLS":                    {tls: true},
+		"TLS, timeouts":          {cfg: timeouts, timed: true, tls: true},
 		"all at once":            {cfg: &all, timed: true, post: 10000, row: true, ctx: true, plain: true},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) { k.check(t) })
@@ -367,6 +401,14 @@ func (k *idleCase) check(t *testing.T) {
 		k.use(u, c, ctx)
 		c.Close()
 	}
+	if k.tls { // each alarm that rings is a goroutine for a moment, and the runtime keeps what those were
+		var all sync.WaitGroup
+		all.Add(conns)
+		for range conns {
+			go func() { all.Done(); all.Wait() }()
+		}
+		all.Wait()
+	}
 	before, goroutines := heap(), runtime.NumGoroutine()
 	for i := range held {
 		held[i] = NewConn(rws[i], k.cfg)
@@ -377,6 +419,9 @@ func (k *idleCase) check(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), goroutines)
 		}
+	}
+	if k.tls {
+		time.Sleep(2 * graceUnderTLS) // the alarm of a look is the runtime's until it rings
 	}
 	each := (heap() - before) / int64(conns)
 	t.Logf("%d bytes", each)

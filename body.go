@@ -147,6 +147,10 @@ func (b *body) Close() error {
 		return nil
 	}
 	b.err = errClosed
+	if !c.life.reuse && c.life.n == 1 { // there is nothing to save
+		c.fail(e, errUnread)
+		return nil
+	}
 	e.inUse = true
 	e.recv.closeBy = time.Now().Add(drainTime)
 	err := c.drain(e, b.resp)
@@ -299,9 +303,6 @@ const maxEmptyReads = 100
 
 // readData reads once from the stream, or from what is buffered of it.
 func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
 	c.cleanEnd = false
 	for empty := 1; ; empty++ {
 		n, err := c.br.Read(p)

@@ -629,3 +629,16 @@ func TestEndWithoutGoodbye(t *testing.T) {
 		})
 	}
 }
+
+// Shutdown has done what it is to do where nothing was in its way, be its context over.
+func TestShutdownOfAnIdleConnection(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.warm()
+		ctx, stop := context.WithCancel(context.Background())
+		stop()
+		if err := r.c.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		r.dead()
+	})
+}

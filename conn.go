@@ -34,12 +34,13 @@ type Conn struct {
 	spoken    bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
 	timed     bool // a request has had a Deadline
 	probing   bool // the stream is being read for a probe
-	dwells    bool // and was when lookBy had passed
-	soonRings bool // the alarm is set for lookBy
+	dwells    bool // and was so when lookBy had passed
+	soonRings bool // the alarm is set for lookBy, or for earlier
 	owing     bool // wbuf is to be written by the read that comes next
 	flushing  bool // soon runs, or is about to
 	gone      bool // rw was closed, or given back by Detach
 	closing   bool // its Close has not returned
+	parting   bool // that Close lets TLS say goodbye
 	cutOff    bool // the connection has ended, or is to end, in the midst of something
 	writing   bool // somebody is in a write on rw, or about to be
 	inRead    bool // reader is in a read on rw
@@ -49,7 +50,7 @@ type Conn struct {
 	line      fifo // waiting to be admitted
 	reader    *exchange
 	readBy    time.Time // the read deadline on rw
-	lookBy    time.Time // when the alarm rings for a look, under TLS
+	lookBy    time.Time // when the alarm rings for a look through TLS: valid only in probing
 	writer    *exchange // in whose name a write runs
 	upload    *exchange // whose body is being written: valid only in wBody
 	wbuf      *block    // bytes appended and not yet taken by a writer; nil: none
@@ -360,7 +361,8 @@ func (c *Conn) goes() {
 func (c *Conn) closeStream() (err error) {
 	c.mu.Lock()
 	under := c.under()
-	cut := c.cutOff && under != nil
+	c.parting = under != nil && !c.cutOff
+	cut := under != nil && c.cutOff
 	c.mu.Unlock()
 	if cut {
 		err = under.Close()
@@ -370,27 +372,36 @@ func (c *Conn) closeStream() (err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closing = false
+	c.closing, c.parting = false, false
 	c.over()
 	return err
 }
 
-// under returns what lies under a stream like TLS, or nil.
-func (c *Conn) under() net.Conn {
-	if layer, ok := c.rw.(interface{ NetConn() net.Conn }); ok {
-		return layer.NetConn()
+// under returns what lies under a stream like TLS, at the bottom of all layers, or nil.
+func (c *Conn) under() (lowest net.Conn) {
+	at := any(c.rw)
+	for range mostLayers {
+		layer, ok := at.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		lowest = layer.NetConn()
+		at = lowest
 	}
-	return nil
+	return lowest
 }
+
+// mostLayers is how far under looks down: a layer may name itself.
+const mostLayers = 8
 
 // hurry sees to it that a Close of the stream, under way or to come, does without TLS's goodbye.
 func (c *Conn) hurry() {
 	c.mu.Lock()
-	c.cutOff = true
-	closing := c.closing
+	parting := c.parting
+	c.cutOff, c.parting = true, false
 	c.mu.Unlock()
-	if under := c.under(); closing && under != nil {
-		under.Close()
+	if parting {
+		c.under().Close()
 	}
 }
 
@@ -447,23 +458,26 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	}
 	c.changed()
 	now := c.life.closed() && !c.gone || c.life.switched
-	end := past
+	var end chan struct{}
 	if !now {
 		end = c.ended()
 		c.lookOut(time.Time{})
 	}
 	stop := context.AfterFunc(ctx, c.hurry)
 	c.unlock()
-	select {
-	case <-end:
-		if err := c.Close(); stop() {
-			return err
+	if !now {
+		select {
+		case <-end:
+		case <-ctx.Done():
+			c.hurry()
+			c.Close()
+			return fromContext(ctx, "shutdown")
 		}
-	case <-ctx.Done():
-		c.hurry()
-		c.Close()
 	}
-	return fromContext(ctx, "shutdown")
+	if err := c.Close(); stop() || c.under() == nil {
+		return err
+	}
+	return fromContext(ctx, "shutdown") // it has ended a goodbye
 }
 
 // ended returns the channel that is closed when the connection has ended. mu is held.
@@ -482,10 +496,11 @@ func (c *Conn) ended() chan struct{} {
 func (c *Conn) Detach() (Parts, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.awaitLook()
 	switch {
 	case c.gone:
 		return Parts{}, c.refusal("detach")
-	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.probing || c.reader != nil):
+	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil):
 		return Parts{}, &Error{Kind: NotReady, Op: "detach", Offset: -1, Err: errors.New("exchanges are in flight")}
 	}
 	c.gone, c.err = true, errDetached

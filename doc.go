@@ -141,7 +141,9 @@
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
 //     interrupt a read or write. Without them the stream is closed, from another
-//     goroutine, and its Read and Write must return then.
+//     goroutine, and its Read and Write must return then. So is what lies under TLS
+//     where that writes while it reads, since the server asks it to change its keys, and
+//     cannot: a tenth of a second after the read's time is over.
 //   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.

@@ -4,7 +4,10 @@ package h1
 
 import (
 	"context"
+	"errors"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,4 +163,98 @@ func TestDeadlineBesideAWriteOfTLS(t *testing.T) {
 			r.timedOut(a, start, time.Minute, whyDeadline)
 		})
 	}
+}
+
+// A time that a stream's read has of its own, or a read that brings nothing, does not put StallTimeout off.
+func TestStallBehindReadsForNothing(t *testing.T) {
+	for name, read := range map[string]func(s *tap, p []byte) (int, error){
+		"a deadline of its own": func(s *tap, p []byte) (int, error) {
+			s.SetReadDeadline(time.Now().Add(50 * time.Second))
+			return s.Read(p)
+		},
+		"nothing":   func(s *tap, p []byte) (int, error) { time.Sleep(50 * time.Second); return 0, nil },
+		"a timeout": func(s *tap, p []byte) (int, error) { time.Sleep(50 * time.Second); return 0, os.ErrDeadlineExceeded },
+	} {
+		for _, body := range []bool{false, true} {
+			inBubble(t, Config{}, false, func(r *rig) {
+				s := &slowReader{tap: r.s, read: read}
+				r.c = NewConn(s, &Config{StallTimeout: time.Minute})
+				defer r.c.Close()
+				r.warm()
+				start := time.Now()
+				k := r.begin(context.Background(), get("/a"))
+				if body {
+					begins := func() { s.own.Store(true) }
+					r.s.onRead.Store(&begins)
+					r.raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+				} else {
+					s.own.Store(true)
+				}
+				r.await(k)
+				for !k.over.Load() {
+					time.Sleep(time.Second)
+				}
+				if took := time.Since(start); took > 2*time.Minute || !errors.Is(k.err, Timeout) {
+					t.Errorf("%s, in a body %v: %v after %v", name, body, k.err, took)
+				}
+			})
+		}
+	}
+}
+
+// A slowReader reads in its own way, once that is said.
+type slowReader struct {
+	*tap
+	own  atomic.Bool
+	read func(s *tap, p []byte) (int, error)
+}
+
+func (s *slowReader) Read(p []byte) (int, error) {
+	if s.own.Load() {
+		return s.read(s.tap, p)
+	}
+	return s.tap.Read(p)
+}
+
+// Nor is a head waited for whose bytes come one by one when it was due long ago, or behind others without
+// end.
+func TestHeadThatIsLateDribbles(t *testing.T) {
+	onBoth(t, Config{HeadTimeout: time.Minute}, func(r *rig) {
+		a := r.begin(context.Background(), get("/a"))
+		time.Sleep(2 * time.Minute)
+		head := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: " + strings.Repeat("x", 60000) + "\r\n\r\n/a"
+		go func() {
+			for i := range head {
+				r.raw(head[i : i+1])
+				time.Sleep(nearDeadline / 2)
+			}
+		}()
+		start := time.Now()
+		r.await(a)
+		time.Sleep(mostLate * nearDeadline)
+		if !a.over.Load() || !errors.Is(a.err, Timeout) {
+			t.Errorf("%v after %v: %v", a.over.Load(), time.Since(start), a.err)
+		}
+		r.c.Close()
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestHeadBehindInformationalWithoutEnd(t *testing.T) {
+	inBubble(t, Config{HeadTimeout: time.Minute, MaxInformational: 1 << 20}, false, func(r *rig) {
+		req, n := get("/a"), 0
+		req.Informational = func(int, *Header) error { n++; time.Sleep(time.Second); return nil }
+		a := r.begin(context.Background(), req)
+		r.await(a)
+		for range 3600 {
+			if a.over.Load() {
+				break
+			}
+			r.raw("HTTP/1.1 102 Processing\r\n\r\n")
+			time.Sleep(time.Second)
+		}
+		if n > 60+mostLate+2 || !errors.Is(a.err, Timeout) {
+			t.Errorf("%v after %d callbacks", a.err, n)
+		}
+	})
 }

@@ -423,3 +423,33 @@ func (s *toldFirst) Close() error {
 	s.polite = err == nil
 	return s.TCPConn.Close()
 }
+
+// TrySend waits for no other exchange, and a probe is none.
+func TestTrySendWhileProbing(t *testing.T) {
+	d, goOn, probed := probing(t, nil)
+	sent := make(chan error, 1)
+	go func() {
+		_, err := d.c.TrySend(context.Background(), get("/a"))
+		sent <- err
+	}()
+	until(d.c, func() bool { return d.c.watch != nil })
+	goOn()
+	if err := <-probed; err != nil {
+		t.Error(err)
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
+// A stream's Read that returns an impossible count does not end the program in a look either.
+func TestLookOfABadStream(t *testing.T) {
+	for _, n := range []int{-1, 1 << 20} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.next("/warm")
+			r.c.sock, r.c.kind = noRaw{}, layered
+			r.c.rw = &quirk{ReadWriteCloser: r.s, read: func([]byte) (int, error) { return n, nil }}
+			wantError(t, r.c.Probe(), IO, SentNothing)
+		})
+	}
+}

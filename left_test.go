@@ -5,6 +5,7 @@ package h1
 import (
 	"context"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -450,4 +451,86 @@ func TestFailedResponseIsEmpty(t *testing.T) {
 			wantError(t, err, Closed, SentAll)
 		})
 	}
+}
+
+// A response without content is not too long to be read for nobody, whatever MaxDrain is.
+func TestEmptyResponseLeft(t *testing.T) {
+	for _, head := range []string{"HTTP/1.1 204 No\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"} {
+		for _, together := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4, MaxDrain: -1}, false, func(r *rig) {
+				r.warm()
+				a, b := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/b"))
+				r.await(b)
+				a.x.Cancel()
+				r.raw(head)
+				if !together {
+					synctest.Wait()
+				}
+				r.serve("/b")
+				r.got(b, "/b")
+			})
+		}
+		inBubble(t, Config{Depth: 4, MaxDrain: -1}, false, func(r *rig) {
+			r.deserted()
+			k := r.begin(context.Background(), posting("/k"))
+			r.raw(head)
+			synctest.Wait()
+			r.await(k)
+			r.serve("/k")
+			r.got(k, "/k")
+			r.alive()
+		})
+	}
+}
+
+// Where there is nothing to save, Close reads nothing and does not wait.
+func TestCloseOfTheLast(t *testing.T) {
+	for name, c := range map[string]struct {
+		req  *Request
+		cfg  Config
+		head string
+	}{
+		"close":         {get("/"), Config{}, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf"},
+		"Request.Close": {&Request{Host: "x", Close: true}, Config{}, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"},
+		"until close":   {get("/"), Config{MaxDrain: math.MaxInt64}, "HTTP/1.1 200 OK\r\n\r\nhalf"},
+	} {
+		inBubble(t, c.cfg, false, func(r *rig) {
+			k := r.begin(context.Background(), c.req)
+			r.raw(c.head)
+			synctest.Wait()
+			if err := k.x.Wait(context.Background(), &k.resp); err != nil {
+				t.Fatal(err)
+			}
+			why := r.c.Err()
+			start := time.Now()
+			k.resp.Body.Close()
+			if took := time.Since(start); took > 0 || r.c.Stats().Drained > 0 {
+				t.Errorf("%s: it took %v, and read %d bytes", name, took, r.c.Stats().Drained)
+			}
+			if why != nil && r.c.Err() != why {
+				t.Errorf("%s: Err is %v, and was %v", name, r.c.Err(), why)
+			}
+			r.dead()
+		})
+	}
+}
+
+// Those behind have their responses, also where none comes after them.
+func TestCloseInFrontOfTheLast(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a, b := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/b"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+		synctest.Wait()
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		go r.c.Shutdown(context.Background())
+		r.await(b)
+		a.resp.Body.Close()
+		r.raw("-other")
+		r.serve("/b")
+		r.got(b, "/b")
+		r.dead()
+	})
 }

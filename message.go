@@ -36,9 +36,9 @@ type Config struct {
 	// MaxInformational limits the 1xx responses before one final response; 0 means 16.
 	// Past it: TooLarge.
 	MaxInformational int
-	// MaxDrain limits the bytes moved for nothing to save a connection: of a response
+	// MaxDrain limits the bytes moved for nothing to save a connection: of the content of a response
 	// that nobody reads, of a body that the server has answered already; 0 means 64 KiB,
-	// less than 0 none. The last write of a body of known length, at most 64 KiB and what
+	// less than 0 none. Chunked framing and a trailer section have limits of their own. The last write of a body of known length, at most 64 KiB and what
 	// WriteBuffer holds, is let end in any case: until it has returned it is not known
 	// whether anything of it is left.
 	MaxDrain int64
@@ -48,7 +48,8 @@ type Config struct {
 	// front where that is later, to the final response's head; 0 means none. A head that is there is
 	// taken, however late its caller is.
 	HeadTimeout time.Duration
-	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
+	// StallTimeout limits the time a read or a write may make no progress; 0 means none. Reads are
+	// limited once the request is out: the server may wait for the rest of it.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.

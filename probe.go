@@ -115,6 +115,24 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	return first, n, err
 }
 
+// limitLook sees to it that a look, which begins now, ends once its second alarm has rung. To set that
+// for many looks is cheaper than for each. mu is held.
+func (c *Conn) limitLook() {
+	c.dwells = false
+	if !c.soonRings {
+		c.lookBy = time.Now().Add(graceUnderTLS)
+		c.wakeBy(c.lookBy)
+		c.soonRings = true
+	}
+}
+
+// awaitLook waits for a look under way to end, as it does soon. mu is held, but not while it waits.
+func (c *Conn) awaitLook() {
+	for c.probing {
+		c.watchers().left.Wait()
+	}
+}
+
 // look reads for probeThrough. mu is not held.
 func (c *Conn) look(p []byte, bytes bool) (n int, err error) {
 	if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
@@ -129,6 +147,9 @@ func (c *Conn) look(p []byte, bytes bool) (n int, err error) {
 				err = nil
 			} // else no time is up: the layer has failed before, and says so from now on
 		}
+	}
+	if n < 0 || n > len(p) {
+		return 0, errReadCount
 	}
 	return n, err
 }
@@ -160,11 +181,20 @@ func (h *haste) learn(found bool) {
 	}
 }
 
-// watch is where Watch waits.
+// watch is where Watch waits, and who waits for the end of a look.
 type watch struct {
 	left   sync.Cond // L is Conn.mu; wakes at idle times, when parked becomes false, at the end
 	parked bool      // Watch holds the socket's right to read
 	kicked bool      // it was told to leave
+}
+
+// watchers returns where to wait for what Watch waits for: idle times, and their end. mu is held.
+func (c *Conn) watchers() *watch {
+	if c.watch == nil {
+		c.watch = &watch{}
+		c.watch.left.L = &c.mu
+	}
+	return c.watch
 }
 
 // watched reports whether Watch holds the socket's right to read, be it that it was told to leave. mu is
@@ -189,11 +219,7 @@ func (w *watch) kick(c *Conn) {
 func (c *Conn) Watch(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.watch == nil {
-		c.watch = &watch{}
-		c.watch.left.L = &c.mu
-	}
-	w := c.watch
+	w := c.watchers()
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() {
 			c.mu.Lock()

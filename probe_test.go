@@ -659,14 +659,20 @@ func TestCloseWhileProbing(t *testing.T) {
 // A stream is given back whole, whoever is just looking at it.
 func TestDetachWhileProbing(t *testing.T) {
 	d, goOn, probed := probing(t, nil)
-	_, err := d.c.Detach()
-	goOn()
-	<-probed
-	if err == nil {
+	detached := make(chan error, 1)
+	go func() {
+		_, err := d.c.Detach()
+		detached <- err
+	}()
+	until(d.c, func() bool { return d.c.watch != nil })
+	if len(detached) > 0 {
 		t.Error("Detach gave the stream away under a probe that reads it")
-	} else if err.(*Error).Kind != NotReady {
+	}
+	goOn()
+	if err := <-probed; err != nil {
 		t.Error(err)
-	} else if _, err := d.c.Detach(); err != nil {
+	}
+	if err := <-detached; err != nil {
 		t.Error(err)
 	}
 }

@@ -26,6 +26,7 @@ type reception struct {
 	base    int64        // bytes of the message before what head decodes
 	at      int64        // position of the last head in the stream of bytes read
 	vain    int          // timeouts in a row that came before it was time
+	late    int          // reads of a head that was due before they began
 	infos   int          // 1xx responses before the final one
 	moved   int64        // bytes read for nobody
 	closeBy time.Time    // the end of Close's patience
@@ -39,16 +40,13 @@ type reception struct {
 func (r *reception) forget() {
 	r.until, r.why, r.comeBy, r.closeBy, r.lateBy = time.Time{}, "", time.Time{}, time.Time{}, time.Time{}
 	r.fr, r.remain, r.base, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
-	r.trailer, r.done, r.vain = false, false, 0
+	r.trailer, r.done, r.vain, r.late = false, false, 0, 0
 }
 
 // left returns how many bytes of the response are known to come.
-func (r *reception) left(c *Conn) int64 {
-	switch {
-	case r.fr.kind == framingLength:
+func (r *reception) left() int64 {
+	if r.fr.kind == framingLength {
 		return r.remain
-	case r.fr.kind == framingClose:
-		return c.cfg.MaxDrain + 1
 	}
 	return 0
 }
@@ -165,10 +163,10 @@ func (e *exchange) ofOther(err *Error) *Error {
 // drain reads the rest of x's body for nobody, at most MaxDrain bytes of it. mu is held, but
 // not while the stream is read.
 func (c *Conn) drain(x *exchange, resp *Response) *Error {
-	if x.recv.fr.kind == framingNone || x.recv.done {
+	if x.recv.fr.kind == framingNone || x.recv.fr.kind == framingLength && x.recv.remain == 0 || x.recv.done {
 		return nil
 	}
-	if left := x.recv.left(c); left > c.cfg.MaxDrain-x.recv.moved || c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 {
+	if left := x.recv.left(); left > c.cfg.MaxDrain-x.recv.moved || c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 {
 		return tooMuch
 	}
 	x.recv.trailer = false // what x has parsed of one is in its own Response: it is parsed again

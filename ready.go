@@ -54,6 +54,9 @@ func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 
 // admit waits for e's turn to write, and takes it. mu is held.
 func (c *Conn) admit(e *exchange, wait bool) *Error {
+	if !wait {
+		c.awaitLook() // it is no exchange
+	}
 	if e.err != nil { // canceled already
 		return e.err
 	}
@@ -257,7 +260,11 @@ func (c *Conn) ring() {
 	}
 	switch r, w := c.reader, c.writer; {
 	case r != nil && c.inRead && passed(c.readEnd(r)):
-		c.fail(r, c.overdue(r, r.op()))
+		if r.err != nil { // interrupt has set that time
+			c.fail(r, r.err)
+		} else {
+			c.fail(r, c.overdue(r, r.op()))
+		}
 	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
 		x := c.stalled(w)
 		c.fail(x, fromDeadline(x.op(), w.up.why))
@@ -267,20 +274,11 @@ func (c *Conn) ring() {
 		c.dwells, c.lookBy = true, time.Now().Add(graceUnderTLS)
 	}
 	if t := c.earliest(time.Time{}); !t.IsZero() && !c.gone {
-		c.alarm.Reset(time.Until(t))
+		c.wakeBy(t)
+	} else {
+		c.alarm = nil // an idle connection has none, but where it was stopped and the next request may need it
 	}
 	c.unlock()
-}
-
-// limitLook sees to it that a look, which begins now, ends once its second alarm has rung. To set that
-// for many looks is cheaper than for each. mu is held.
-func (c *Conn) limitLook() {
-	c.dwells = false
-	if !c.soonRings {
-		c.lookBy = time.Now().Add(graceUnderTLS)
-		c.wakeBy(c.lookBy)
-		c.soonRings = true
-	}
 }
 
 func (c *Conn) stopAlarm() {

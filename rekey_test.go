@@ -23,7 +23,6 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,11 +83,20 @@ func rekeying(t *testing.T, cfg *Config) (c *Conn, under *fullSocket, server *tl
 	t.Helper()
 	a, raw := ends(t, "tcp")
 	under = &fullSocket{TCPConn: a.(*net.TCPConn)}
+	client, server, k := shaken(t, under, raw)
+	c = NewConn(client, cfg)
+	t.Cleanup(func() { under.Close(); c.Close() })
+	return c, under, server, raw, k
+}
+
+// shaken makes a client and a server of TLS, and what writes records as that server does.
+func shaken(t *testing.T, a, b net.Conn) (client, server *tls.Conn, k *rekeyer) {
+	t.Helper()
 	var log strings.Builder
 	with := testTLS().Clone()
 	with.MinVersion, with.SessionTicketsDisabled, with.KeyLogWriter = tls.VersionTLS13, true, &log
-	server = tls.Server(raw, with)
-	client := tls.Client(under, &tls.Config{InsecureSkipVerify: true})
+	server = tls.Server(b, with)
+	client = tls.Client(a, &tls.Config{InsecureSkipVerify: true})
 	done := make(chan error, 1)
 	go func() { done <- server.Handshake() }()
 	if err := client.Handshake(); err != nil {
@@ -107,9 +115,7 @@ func rekeying(t *testing.T, cfg *Config) (c *Conn, under *fullSocket, server *tl
 			k.use(secret)
 		}
 	}
-	c = NewConn(client, cfg)
-	t.Cleanup(func() { under.Close(); c.Close() })
-	return c, under, server, raw, k
+	return client, server, k
 }
 
 // A fullSocket takes no more, once that is said: its peer reads nothing.
@@ -395,11 +401,6 @@ func TestShutdownUnderTLS(t *testing.T) {
 	})
 }
 
-// noRaw is a socket that says nothing.
-type noRaw struct{ syscall.RawConn }
-
-func (noRaw) Control(func(uintptr)) error { return nil }
-
 // A look that dwells ends the connection, whoever comes, goes or waits for it meanwhile; one that returns
 // in time does not, nor do many of them.
 func TestLookThatDwells(t *testing.T) {
@@ -474,4 +475,104 @@ func soon(target string, d time.Duration) *Request {
 	req := get(target)
 	req.Deadline = time.Now().Add(d)
 	return req
+}
+
+// TLS may lie in TLS, as with a proxy that is spoken to through it: what lies at the bottom is closed.
+func TestReadThatWritesInTwoLayers(t *testing.T) {
+	for _, name := range []string{"Deadline", "context", "Shutdown"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, under, server, update := rekeyingTwice(t)
+			req, ctx := get("/"), context.Background()
+			limited, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+			defer stop()
+			switch name {
+			case "Deadline":
+				req.Deadline = time.Now().Add(100 * time.Millisecond)
+			case "context":
+				ctx = limited
+			}
+			go func() {
+				server.Read(make([]byte, 4096))
+				under.full.Store(true)
+				update()
+				if name == "Shutdown" {
+					c.Shutdown(limited)
+				}
+			}()
+			if err := returns(t, func() error { return c.Do(ctx, req, &Response{}) }); err == nil {
+				t.Error("a response that nobody sent")
+			}
+			returns(t, c.Close)
+		})
+	}
+}
+
+// rekeyingTwice is rekeying for TLS in TLS; update has the outermost layer's server ask for new keys.
+func rekeyingTwice(t *testing.T) (c *Conn, under *fullSocket, server *tls.Conn, update func()) {
+	t.Helper()
+	a, raw := ends(t, "tcp")
+	under = &fullSocket{TCPConn: a.(*net.TCPConn)}
+	counted := &recordCounter{Conn: raw}
+	client, proxy, k := shaken(t, under, counted)
+	counted.counts.Store(true)
+	client, server, _ = shaken(t, client, proxy)
+	c = NewConn(client, nil)
+	t.Cleanup(func() { under.Close(); c.Close() })
+	return c, under, server, func() {
+		k.seq = counted.n.Load()
+		raw.Write(k.updates(1))
+	}
+}
+
+// A recordCounter counts the records of TLS that are written through it.
+type recordCounter struct {
+	net.Conn
+	counts atomic.Bool
+	n      atomic.Uint64
+}
+
+func (c *recordCounter) Write(p []byte) (int, error) {
+	for q := p; c.counts.Load() && len(q) >= 5; q = q[5+int(q[3])<<8+int(q[4]):] {
+		c.n.Add(1)
+	}
+	return c.Conn.Write(p)
+}
+
+// What a look, or a read, was ended by is what the connection says: nobody's time was over.
+func TestReadThatWritesIsCanceled(t *testing.T) {
+	inDeafBubble(t, Config{Depth: 2}, func(r *rig, s *deafened) {
+		r.warm()
+		s.deaf.Store(true)
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		b := r.begin(context.Background(), get("/b"))
+		r.await(b)
+		a.x.Cancel()
+		time.Sleep(time.Minute)
+		r.failed(a, Canceled, SentAll)
+		r.failed(b, Closed, SentAll)
+		wantError(t, r.c.Err(), Canceled, SentAll)
+		if errors.Is(b.err, Timeout) {
+			t.Error(b.err)
+		}
+	})
+}
+
+// A request whose time is over when a look has ended is not begun, and costs nothing.
+func TestDeadlineInALook(t *testing.T) {
+	for _, depth := range []int{1, 2} {
+		inDeafBubble(t, Config{Depth: depth}, func(r *rig, s *deafened) {
+			r.next("/warm")
+			r.took()
+			r.c.sock, r.c.kind = noRaw{}, layered
+			s.deaf.Store(true)
+			time.AfterFunc(50*time.Millisecond, func() { s.deaf.Store(false) })
+			err := r.c.Do(context.Background(), soon("/a", 20*time.Millisecond), &Response{})
+			wantError(t, err, Timeout, SentNothing)
+			if r.c.Err() != nil || r.took() != "" {
+				t.Errorf("depth %d: %v", depth, r.c.Err())
+			}
+		})
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -360,3 +361,8 @@ func dialServer(t testing.TB, reply func(dst, head []byte) []byte) net.Conn {
 	}()
 	return client
 }
+
+// noRaw is a socket that says nothing.
+type noRaw struct{ syscall.RawConn }
+
+func (noRaw) Control(func(uintptr)) error { return nil }

@@ -9,6 +9,7 @@ package h1
 import (
 	"errors"
 	"io"
+	"os"
 	"time"
 )
 
@@ -34,7 +35,7 @@ func (s *source) Read(p []byte) (int, error) {
 	n, err := c.readStream(e, owed, p)
 	c.mu.Lock()
 	if n < 0 || n > len(p) {
-		n, err = 0, errors.New("the stream's Read returned an impossible count")
+		n, err = 0, errReadCount
 	}
 	c.endRead(n)
 	if n > 0 && err != nil { // the bytes first
@@ -43,8 +44,13 @@ func (s *source) Read(p []byte) (int, error) {
 		}
 		err = nil
 	}
+	if n == 0 && err == nil && c.reader != nil && passed(c.reader.recv.until) {
+		err = os.ErrDeadlineExceeded // it does not look at its deadline
+	}
 	return n, err
 }
+
+var errReadCount = errors.New("the stream's Read returned an impossible count")
 
 // readStream reads from the stream, without mu. What e's request owes is written first.
 func (c *Conn) readStream(e *exchange, owed bool, p []byte) (int, error) {
@@ -81,9 +87,6 @@ func (c *Conn) beginRead() error {
 	if !e.recv.closeBy.IsZero() && !c.dueAlone(e) {
 		return errTheirs
 	}
-	if c.cfg.StallTimeout > 0 {
-		e.recv.comeBy = time.Time{}
-	}
 	if x := c.queue.head; x != nil && c.cfg.HeadTimeout > 0 {
 		x.recv.lateBy = time.Time{} // each read that is late has its look
 	}
@@ -98,6 +101,9 @@ func (c *Conn) endRead(n int) {
 	c.counts.read += int64(n)
 	if r := c.reader; n > 0 && r != nil {
 		r.recv.vain = 0
+		if c.cfg.StallTimeout > 0 {
+			r.recv.comeBy = time.Time{}
+		}
 	}
 	if e := c.queue.head; n > 0 && e != nil {
 		e.seen = true
@@ -145,7 +151,8 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	}
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
 		by := e.sent.Add(t)
-		if passed(by) && e.recv.lateBy.IsZero() {
+		if passed(by) && e.recv.lateBy.IsZero() && e.recv.late < mostLate {
+			e.recv.late++
 			e.recv.lateBy = time.Now().Add(nearDeadline)
 		}
 		if by.Before(e.recv.lateBy) {
@@ -167,6 +174,10 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	}
 	return until, why
 }
+
+// mostLate limits the reads of a head that begin when its HeadTimeout has passed. The longest that lies
+// in a socket takes as many where the buffer has its usual size.
+const mostLate = 64
 
 // sendsNoMore reports whether e's request is out: whole, or as much of it as is to be sent. mu is held.
 func (c *Conn) sendsNoMore(e *exchange) bool {

@@ -78,8 +78,11 @@ func (c *Conn) start(e *exchange, wait bool) error {
 	if err == nil && !c.mayOwe(e) {
 		err = c.gate(e)
 	}
-	if err == nil && e.err != nil { // canceled before it began
+	switch {
+	case err == nil && e.err != nil: // canceled before it began
 		err = e.err
+	case err == nil && c.kind == layered && passed(e.by): // in the look
+		err = fromDeadline("send", whyDeadline)
 	}
 	if err == nil {
 		err = c.begin(e)
