@@ -147,7 +147,7 @@ func (b *body) Close() error {
 		return nil
 	}
 	b.err = errClosed
-	if !c.life.reuse && c.life.n == 1 { // there is nothing to save
+	if !c.life.reuse && c.dueAlone(e) { // there is nothing to save
 		c.fail(e, errUnread)
 		return nil
 	}
@@ -162,9 +162,7 @@ func (b *body) Close() error {
 		c.giveUp(e, errTheirs)
 		c.leave(e)
 	case e.err == nil:
-		why := *errUnread
-		why.Err = err
-		c.fail(e, &why)
+		c.fail(e, errUnread.with(err.forOthers()))
 	case err != nil && (err.Kind == BadChunk || err.Kind == BadField || err.Kind == TooLarge):
 		c.fail(e, err) // nobody can read on behind what is wrong
 	default:
@@ -261,9 +259,8 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	case isTimeout(err) && r.why == whyGrace && n > 0 && !ofWriter: // as any read, each gets its own
 		return n, b.leave(e, false, nil)
 	case ofWriter || isTimeout(err) && e.err == nil && !passed(r.until):
-		why := *errUnread
-		why.Err = err
-		b.leave(e, false, &why)
+		e.fail(errUnread.with(err)) // the others are told in words
+		b.leave(e, false, errUnread.with(told{err}))
 		return n, err
 	}
 	return n, b.leave(e, false, c.readError(e, "read body", err))

@@ -385,8 +385,11 @@ func (c *Conn) under() (lowest net.Conn) {
 		if !ok {
 			break
 		}
-		lowest = layer.NetConn()
-		at = lowest
+		below := layer.NetConn()
+		if below == nil {
+			break
+		}
+		lowest, at = below, below
 	}
 	return lowest
 }

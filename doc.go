@@ -143,7 +143,8 @@
 //     interrupt a read or write. Without them the stream is closed, from another
 //     goroutine, and its Read and Write must return then. So is what lies under TLS
 //     where that writes while it reads, since the server asks it to change its keys, and
-//     cannot: a tenth of a second after the read's time is over.
+//     cannot: a tenth of a second after the read's time is over, or two after an idle
+//     connection was looked at.
 //   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.

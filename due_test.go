@@ -216,8 +216,7 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	return s.tap.Read(p)
 }
 
-// Nor is a head waited for whose bytes come one by one when it was due long ago, or behind others without
-// end.
+// Nor is a head waited for whose bytes come one by one when it was due long ago.
 func TestHeadThatIsLateDribbles(t *testing.T) {
 	onBoth(t, Config{HeadTimeout: time.Minute}, func(r *rig) {
 		a := r.begin(context.Background(), get("/a"))
@@ -231,7 +230,7 @@ func TestHeadThatIsLateDribbles(t *testing.T) {
 		}()
 		start := time.Now()
 		r.await(a)
-		time.Sleep(mostLate * nearDeadline)
+		time.Sleep(mostLate + nearDeadline)
 		if !a.over.Load() || !errors.Is(a.err, Timeout) {
 			t.Errorf("%v after %v: %v", a.over.Load(), time.Since(start), a.err)
 		}
@@ -240,21 +239,117 @@ func TestHeadThatIsLateDribbles(t *testing.T) {
 	})
 }
 
-func TestHeadBehindInformationalWithoutEnd(t *testing.T) {
-	inBubble(t, Config{HeadTimeout: time.Minute, MaxInformational: 1 << 20}, false, func(r *rig) {
-		req, n := get("/a"), 0
-		req.Informational = func(int, *Header) error { n++; time.Sleep(time.Second); return nil }
+// In however many pieces a head came, it is there.
+func TestHeadThatIsThereInPieces(t *testing.T) {
+	onBoth(t, Config{HeadTimeout: time.Minute}, func(r *rig) {
+		a := r.begin(context.Background(), get("/a"))
+		for head := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: " + strings.Repeat("x", 100000) + "\r\n\r\n/a"; head != ""; {
+			n := min(1200, len(head))
+			r.raw(head[:n])
+			head = head[n:]
+		}
+		time.Sleep(2 * time.Minute)
+		r.await(a)
+		r.got(a, "/a")
+		r.alive()
+	})
+}
+
+// A pushed body of known length is out when its last byte is, be CloseWrite to come yet.
+func TestTimesOfWhatIsPushedWhole(t *testing.T) {
+	for name, cfg := range map[string]Config{"HeadTimeout": {HeadTimeout: time.Minute}, "StallTimeout": {StallTimeout: time.Minute}} {
+		for _, body := range []bool{false, true} {
+			for _, short := range []int64{0, 1} {
+				inBubble(t, cfg, false, func(r *rig) {
+					a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: 5 + short})
+					r.await(a)
+					if _, err := a.x.Write([]byte("hello")); err != nil {
+						t.Fatal(err)
+					}
+					if body {
+						r.raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+					}
+					time.Sleep(time.Hour)
+					if waits := short > 0 || body && name == "HeadTimeout"; a.over.Load() == waits || !waits && !errors.Is(a.err, Timeout) {
+						t.Errorf("%s, in a body %v, %d short: over %v: %v", name, body, short, a.over.Load(), a.err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// HeadTimeout holds, and an answer is taken, also where one whose request is out would go on to write
+// others', which the stream does not take.
+func TestHeadTimeoutInAnothersWrite(t *testing.T) {
+	for _, kind := range []streamKind{opaque, direct, wrapped, layered} {
+		for _, answered := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4, HeadTimeout: time.Minute}, false, func(r *rig) {
+				r.c.kind = kind
+				r.warm()
+				r.s.setWindow(10)
+				a := &call{}
+				go func() {
+					a.err = r.c.Do(context.Background(), get("/a"), &a.resp)
+					a.over.Store(true)
+				}()
+				synctest.Wait()
+				b := r.begin(context.Background(), get("/b"))
+				r.await(b)
+				r.s.setWindow(getHead + 10) // /a is out, and 10 bytes of /b
+				synctest.Wait()
+				if answered {
+					r.serve("/a")
+					synctest.Wait()
+				} else {
+					time.Sleep(time.Minute)
+					synctest.Wait()
+				}
+				if !a.over.Load() || (a.err == nil) != answered {
+					t.Errorf("kind %d, answered %v: over %v, %v", kind, answered, a.over.Load(), a.err)
+				}
+			})
+		}
+	}
+}
+
+// A Deadline that has passed before a read begins needs no Close, and spares who is behind.
+func TestDeadlineBeforeARead(t *testing.T) {
+	onBoth(t, Config{Depth: 4}, func(r *rig) {
+		r.warm()
+		req := soon("/a", time.Second)
+		req.Informational = func(int, *Header) error { time.Sleep(2 * time.Second); return nil }
 		a := r.begin(context.Background(), req)
 		r.await(a)
-		for range 3600 {
-			if a.over.Load() {
-				break
+		b := r.begin(context.Background(), get("/b"))
+		r.await(b)
+		r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+		time.Sleep(3 * time.Second)
+		r.failed(a, Timeout, SentAll)
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
+// It is not out before: what is slow, and moves, has all the time.
+func TestTimesBesideALastWrite(t *testing.T) {
+	inBubble(t, Config{StallTimeout: time.Minute}, false, func(r *rig) {
+		a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: 5})
+		r.await(a)
+		synctest.Wait()
+		r.s.receive(1 << 20)
+		r.s.setWindow(0)
+		go a.x.Write([]byte("hello"))
+		for n := range 5 {
+			time.Sleep(50 * time.Second)
+			r.s.setWindow(n + 1)
+			if synctest.Wait(); a.over.Load() {
+				t.Fatalf("over after %d bytes: %v", n+1, a.err)
 			}
-			r.raw("HTTP/1.1 102 Processing\r\n\r\n")
-			time.Sleep(time.Second)
 		}
-		if n > 60+mostLate+2 || !errors.Is(a.err, Timeout) {
-			t.Errorf("%v after %d callbacks", a.err, n)
-		}
+		time.Sleep(50 * time.Second)
+		r.serve("/a")
+		r.got(a, "/a")
 	})
 }

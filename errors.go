@@ -160,6 +160,13 @@ func isIdempotent(method string) bool {
 	return false
 }
 
+// with returns e for another cause.
+func (e *Error) with(cause error) *Error {
+	own := *e
+	own.Err = cause
+	return &own
+}
+
 // badPeer makes the error for bytes at offset off that the peer should not have sent,
 // quoting some of them.
 func badPeer(k Kind, off int, why string, bytes []byte) *Error {

@@ -208,6 +208,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	case e.recv.done: // but its body is still on its way
 		switch {
 		case c.upload == e:
+			e.fail(err)
 			c.noReuse(errUpload)
 		case e.lastWrite():
 			c.endLastWrite(e, err)

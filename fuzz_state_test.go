@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,11 +69,53 @@ type stateCall struct {
 	fed    bool // the pipe was written to: once, for its lock is none that a bubble sees
 }
 
-// A slowWriter is a stream whose writer may be slow: to learn of a deadline, and to return.
+// A slowWriter is a stream whose writer may be slow: to learn of a deadline, and to return; and whose
+// reader may be in a write, as under TLS, that no deadline ends.
 type slowWriter struct {
 	lazy
 	returns chan struct{} // nil: writes return at once; changes under the stream's mu
+	reads   chan struct{} // nil: so do reads
 }
+
+func (s *slowWriter) Read(p []byte) (int, error) {
+	var reads chan struct{}
+	s.change(func() { reads = s.reads })
+	if reads != nil {
+		<-reads
+	}
+	return s.lazy.Read(p)
+}
+
+// deafen has reads not return, or lets them.
+func (s *slowWriter) deafen(deaf bool) {
+	s.change(func() {
+		switch {
+		case deaf && s.reads == nil:
+			s.reads = make(chan struct{})
+		case !deaf && s.reads != nil:
+			close(s.reads)
+			s.reads = nil
+		}
+	})
+}
+
+func (s *slowWriter) Close() error {
+	err := s.lazy.Close()
+	s.deafen(false)
+	return err
+}
+
+// A slowLayer looks like TLS, to who knows its kind.
+type slowLayer struct{ *slowWriter }
+
+func (s slowLayer) NetConn() net.Conn { return underSlow{s: s.slowWriter} }
+
+type underSlow struct {
+	net.Conn // none
+	s        *slowWriter
+}
+
+func (u underSlow) Close() error { return u.s.Close() }
 
 // slow makes the writer slow, or lets it go.
 func (s *slowWriter) slow(deadlines, returns bool) {
@@ -199,7 +242,7 @@ func (r *stateRun) send(arg int, way byte) {
 	})
 }
 
-const stateVerbs = "stdwrRcxkpqiPDZCSeEvzWH"
+const stateVerbs = "stdwrRcxkpqiPDZCSeEvzWHG"
 
 // do takes one step.
 func (r *stateRun) do(verb byte, arg int) {
@@ -247,6 +290,10 @@ func (r *stateRun) do(verb byte, arg int) {
 		r.got = append(r.got, r.s.receive(1<<20)...)
 	case 'H':
 		r.s.slow(arg&1 != 0, arg&2 != 0)
+	case 'G':
+		if r.c.kind.inForm() {
+			r.s.deafen(arg&1 != 0)
+		}
 	case 'z':
 		time.Sleep(time.Second)
 	case 'x':
@@ -288,7 +335,7 @@ func (r *stateRun) spared(k *stateCall) bool {
 			}
 		}
 	}
-	if e == nil || e.err != nil || e.seen || c.err != nil || c.dl == nil || c.inWrite && c.kind.inForm() || r.s.writes.hold.Load() {
+	if e == nil || e.err != nil || e.seen || c.err != nil || c.dl == nil || c.inWrite && c.kind.inForm() || r.s.writes.hold.Load() || r.s.reads != nil {
 		return false
 	}
 	switch {
@@ -361,7 +408,11 @@ func (r *stateRun) check() {
 		r.Fatalf("nothing is read any more, and somebody waits for a response: %v", l)
 	}
 	for i, k := range r.calls {
-		if (k.busy || k.pushes) && (k.over || passed(k.by)) && !r.s.isSlow(c) {
+		by := k.by
+		if r.s.reads != nil && !by.IsZero() {
+			by = by.Add(graceUnderTLS)
+		}
+		if (k.busy || k.pushes) && (k.over || passed(by)) && !r.s.isSlow(c) {
 			r.Fatalf("call %d was canceled, or its time is over, and it goes on: %v", i, l)
 		}
 	}
@@ -467,6 +518,14 @@ func FuzzState(f *testing.F) {
 	}
 	// What is canceled, of which no writer has a byte.
 	f.Add(uint16(0), "s0w0S0R0v0s0w1sAx2s9k3S0v3S0R1")
+	// TLS that writes while it reads, in a look and in a response.
+	for kind := range uint16(3) {
+		f.Add(2*fuzzConfigs+kind, "s0w0S0R0G1P0s0w1")
+		f.Add(2*fuzzConfigs+kind, "s0w0S0R0P0sPs0w1w2G1z0z0z0")
+		f.Add(2*fuzzConfigs+kind, "s0w0S0R0s0s0G1w1w2k1S0G0S0")
+		f.Add(2*fuzzConfigs+kind, "s0w0S0R0sPG1w1z0z0z0z0")
+		f.Add(2*fuzzConfigs+kind, "s0w0S0R0s0w1S1G1r1r1Z0z0z0z0z0z0")
+	}
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
@@ -479,14 +538,22 @@ func FuzzState(f *testing.F) {
 			var rw io.ReadWriteCloser = r.s
 			if plain {
 				rw = wirePlain{r.s}
+			} else if stateKind(bits).inForm() {
+				rw = slowLayer{r.s}
 			}
 			r.c = NewConn(rw, &cfg)
-			r.c.kind = stateKind(bits)
+			if r.c.kind = stateKind(bits); r.c.kind == layered {
+				r.c.sock = noRaw{}
+			}
 			for todo := fuzzScript(plan); len(todo) > 0; {
 				if verb, arg := todo.next(stateVerbs); verb != 0 {
 					r.spare = false
 					r.do(verb, arg)
 					synctest.Wait()
+					if r.s.reads != nil {
+						time.Sleep(3 * graceUnderTLS)
+						synctest.Wait()
+					}
 					r.check()
 					if err := r.c.Err(); r.spare && (errors.Is(err, Canceled) || err == errStuck) {
 						t.Fatalf("a cancel has ended the connection: %v", err)

@@ -4,8 +4,10 @@ package h1
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -531,6 +533,96 @@ func TestCloseInFrontOfTheLast(t *testing.T) {
 		r.raw("-other")
 		r.serve("/b")
 		r.got(b, "/b")
+		r.dead()
+	})
+}
+
+// What Close has no more time for is a response that was given up, and nobody's Timeout, on whatever stream.
+func TestKindOfWhatCloseGivesUp(t *testing.T) {
+	onBoth(t, Config{}, func(r *rig) {
+		a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true})
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		b := r.begin(context.Background(), get("/b"))
+		a.resp.Body.Close()
+		_, err := a.x.Write([]byte("x"))
+		wantError(t, err, Closed, SentPart)
+		wantError(t, r.c.Err(), Closed, SentNothing)
+		synctest.Wait()
+		wantError(t, b.err, Closed, SentNothing)
+		for _, err := range []error{err, r.c.Err(), b.err} {
+			if errors.Is(err, Timeout) || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Whoever cancels an exchange whose response is over has its body's writer told so.
+func TestCancelOfAnUploadLeft(t *testing.T) {
+	for way, kind := range map[string]Kind{"Cancel": Canceled, "context": Canceled, "Deadline": Timeout} {
+		for _, inWrite := range []bool{false, true} {
+			inBubble(t, Config{}, false, func(r *rig) {
+				r.warm()
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				req := &Request{Method: "PUT", Host: "x", Push: true, ContentLength: 20000}
+				if way == "Deadline" {
+					req.Deadline = time.Now().Add(time.Minute)
+				}
+				a := r.begin(ctx, req)
+				r.s.setWindow(1000)
+				var err error
+				done := make(chan bool)
+				write := func() { _, err = a.x.Write(make([]byte, 15000)); close(done) }
+				if inWrite {
+					go write()
+					synctest.Wait()
+				}
+				r.serve("/a")
+				r.await(a)
+				r.got(a, "/a")
+				switch way {
+				case "Cancel":
+					a.x.Cancel()
+				case "context":
+					cancel()
+				default:
+					time.Sleep(time.Minute)
+				}
+				synctest.Wait()
+				if !inWrite {
+					write()
+				}
+				<-done
+				if !errors.Is(err, kind) {
+					t.Errorf("%s, in Write %v: %v", way, inWrite, err)
+				}
+			})
+		}
+	}
+}
+
+// Nor does Close wait where only those are behind whom nobody wants.
+func TestCloseInFrontOfNobody(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a, b := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/b"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+		synctest.Wait()
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		go r.c.Shutdown(context.Background())
+		synctest.Wait()
+		b.x.Cancel()
+		start := time.Now()
+		a.resp.Body.Close()
+		if took := time.Since(start); took > 0 {
+			t.Errorf("it took %v", took)
+		}
 		r.dead()
 	})
 }

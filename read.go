@@ -20,20 +20,20 @@ type reception struct {
 	why     string    // whose deadline that is
 	comeBy  time.Time // until when it is to bring something, where StallTimeout is set
 	fr      framing
-	head    headDecoder  // of a head, then of a trailer section
-	chunks  chunkDecoder // valid only with framingChunked
-	remain  int64        // data bytes to come: valid only with framingLength
-	base    int64        // bytes of the message before what head decodes
-	at      int64        // position of the last head in the stream of bytes read
-	vain    int          // timeouts in a row that came before it was time
-	late    int          // reads of a head that was due before they began
-	infos   int          // 1xx responses before the final one
-	moved   int64        // bytes read for nobody
-	closeBy time.Time    // the end of Close's patience
-	lateBy  time.Time    // until when a head is looked for that was due before anybody did
-	spill   []byte       // bytes of the stream that are to go into br first: see fill
-	trailer bool         // head is at work on the trailer section
-	done    bool         // the response has ended
+	head    headDecoder   // of a head, then of a trailer section
+	chunks  chunkDecoder  // valid only with framingChunked
+	remain  int64         // data bytes to come: valid only with framingLength
+	base    int64         // bytes of the message before what head decodes
+	at      int64         // position of the last head in the stream of bytes read
+	vain    int           // timeouts in a row that came before it was time
+	infos   int           // 1xx responses before the final one
+	moved   int64         // bytes read for nobody
+	closeBy time.Time     // the end of Close's patience
+	lateBy  time.Time     // until when a head is looked for that was due before anybody did
+	late    time.Duration // how long it was, in all
+	spill   []byte        // bytes of the stream that are to go into br first: see fill
+	trailer bool          // head is at work on the trailer section
+	done    bool          // the response has ended
 }
 
 // forget makes it ready for another response; head and chunks are reset when they are used.

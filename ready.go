@@ -260,11 +260,14 @@ func (c *Conn) ring() {
 	}
 	switch r, w := c.reader, c.writer; {
 	case r != nil && c.inRead && passed(c.readEnd(r)):
-		if r.err != nil { // interrupt has set that time
-			c.fail(r, r.err)
-		} else {
-			c.fail(r, c.overdue(r, r.op()))
+		why := r.err // interrupt has set that time
+		if why == nil {
+			why = c.overdue(r, r.op())
 		}
+		if r.recv.why == whyDrain { // Close has, and says no other time
+			why = errUnread.with(why.forOthers())
+		}
+		c.fail(r, why)
 	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
 		x := c.stalled(w)
 		c.fail(x, fromDeadline(x.op(), w.up.why))

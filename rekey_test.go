@@ -470,13 +470,6 @@ func TestLookThatDwells(t *testing.T) {
 	}
 }
 
-// soon is a GET with a deadline.
-func soon(target string, d time.Duration) *Request {
-	req := get(target)
-	req.Deadline = time.Now().Add(d)
-	return req
-}
-
 // TLS may lie in TLS, as with a proxy that is spoken to through it: what lies at the bottom is closed.
 func TestReadThatWritesInTwoLayers(t *testing.T) {
 	for _, name := range []string{"Deadline", "context", "Shutdown"} {
@@ -507,6 +500,25 @@ func TestReadThatWritesInTwoLayers(t *testing.T) {
 		})
 	}
 }
+
+// A layer may name none below it.
+func TestReadThatWritesOverALayer(t *testing.T) {
+	a, raw := ends(t, "tcp")
+	under := &fullSocket{TCPConn: a.(*net.TCPConn)}
+	client, server, k := shaken(t, namesNone{under}, raw)
+	c := NewConn(client, nil)
+	t.Cleanup(func() { under.Close(); c.Close() })
+	go func() {
+		server.Read(make([]byte, 4096))
+		under.full.Store(true)
+		raw.Write(k.updates(1))
+	}()
+	returns(t, func() error { return c.Do(context.Background(), soon("/", 100*time.Millisecond), &Response{}) })
+}
+
+type namesNone struct{ *fullSocket }
+
+func (namesNone) NetConn() net.Conn { return nil }
 
 // rekeyingTwice is rekeying for TLS in TLS; update has the outermost layer's server ask for new keys.
 func rekeyingTwice(t *testing.T) (c *Conn, under *fullSocket, server *tls.Conn, update func()) {
@@ -573,6 +585,9 @@ func TestDeadlineInALook(t *testing.T) {
 			if r.c.Err() != nil || r.took() != "" {
 				t.Errorf("depth %d: %v", depth, r.c.Err())
 			}
+			s.deaf.Store(true)
+			err = r.c.Do(context.Background(), soon("/a", 20*time.Millisecond), &Response{})
+			wantError(t, err, Timeout, SentNothing)
 		})
 	}
 }

@@ -366,3 +366,10 @@ func dialServer(t testing.TB, reply func(dst, head []byte) []byte) net.Conn {
 type noRaw struct{ syscall.RawConn }
 
 func (noRaw) Control(func(uintptr)) error { return nil }
+
+// soon is a GET with a deadline.
+func soon(target string, d time.Duration) *Request {
+	req := get(target)
+	req.Deadline = time.Now().Add(d)
+	return req
+}

@@ -91,6 +91,9 @@ func (c *Conn) beginRead() error {
 		x.recv.lateBy = time.Time{} // each read that is late has its look
 	}
 	c.limitRead(e)
+	if c.dl == nil && passed(e.recv.until) {
+		return os.ErrDeadlineExceeded // only Close would end the read
+	}
 	c.inRead = true
 	return nil
 }
@@ -105,8 +108,11 @@ func (c *Conn) endRead(n int) {
 			r.recv.comeBy = time.Time{}
 		}
 	}
-	if e := c.queue.head; n > 0 && e != nil {
-		e.seen = true
+	if e := c.queue.head; e != nil {
+		e.seen = e.seen || n > 0
+		if late := e.recv.lateBy; !late.IsZero() {
+			e.recv.late += time.Since(late.Add(-nearDeadline))
+		}
 	}
 }
 
@@ -152,7 +158,6 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
 		by := e.sent.Add(t)
 		if passed(by) && e.recv.lateBy.IsZero() && e.recv.late < mostLate {
-			e.recv.late++
 			e.recv.lateBy = time.Now().Add(nearDeadline)
 		}
 		if by.Before(e.recv.lateBy) {
@@ -175,14 +180,19 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	return until, why
 }
 
-// mostLate limits the reads of a head that begin when its HeadTimeout has passed. The longest that lies
-// in a socket takes as many where the buffer has its usual size.
-const mostLate = 64
+// mostLate is how long a head is waited for, all in all, whose HeadTimeout has passed before it was read:
+// one that is there is not waited for, in however many pieces it came.
+const mostLate = 20 * time.Millisecond
 
 // sendsNoMore reports whether e's request is out: whole, or as much of it as is to be sent. mu is held.
 func (c *Conn) sendsNoMore(e *exchange) bool {
+	return c.isOut(e) || e.end < 0 && e.start >= 0 && c.upload != e
+}
+
+// isOut reports whether e's request is out whole, be it that CloseWrite is yet to say so. mu is held.
+func (c *Conn) isOut(e *exchange) bool {
 	if e.end < 0 {
-		return e.start >= 0 && c.upload != e
+		return e.up.left == 0 && c.written == c.appended()
 	}
 	return c.written >= e.end
 }

@@ -119,7 +119,7 @@ func TestSpliceWriterFails(t *testing.T) {
 					t.Errorf("%s: a read behind %v fails with %v", name, err, again)
 				}
 			})
-			if !errors.Is(c.Err(), Closed) || !c.State().Closed() {
+			if !errors.Is(c.Err(), Closed) || errors.Is(c.Err(), k.want) || !c.State().Closed() {
 				t.Errorf("%s: the connection: %v, Err %v", name, c.State(), c.Err())
 			}
 		}

@@ -77,12 +77,12 @@ func (c *Conn) start(e *exchange, wait bool) error {
 	err := c.admit(e, wait)
 	if err == nil && !c.mayOwe(e) {
 		err = c.gate(e)
+		if c.kind == layered && passed(e.by) { // in the look
+			err = fromDeadline("send", whyDeadline)
+		}
 	}
-	switch {
-	case err == nil && e.err != nil: // canceled before it began
+	if err == nil && e.err != nil { // canceled before it began
 		err = e.err
-	case err == nil && c.kind == layered && passed(e.by): // in the look
-		err = fromDeadline("send", whyDeadline)
 	}
 	if err == nil {
 		err = c.begin(e)
@@ -383,9 +383,10 @@ const alwaysFits = 16 << 10
 
 // leaves reports whether e's caller is not to write what is pending, since there are requests
 // behind e's that the server may take only once its response to e was: who is to read that
-// may not wait for them; or since e is over, and they are nothing to its caller. mu is held.
+// may not wait for them; or since e is over, and they are nothing to its caller, or out, and its response
+// is due in time. mu is held.
 func (c *Conn) leaves(e *exchange) bool {
-	return e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits())
+	return e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && c.written >= e.end)
 }
 
 // fits reports whether the stream surely takes all that is in flight, be it that the server reads
@@ -599,7 +600,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 func (c *Conn) sentOut() {
 	if c.cfg.HeadTimeout > 0 || c.cfg.Timing {
 		for e := c.queue.head; e != nil; e = e.next {
-			if e.sent.IsZero() && e.end >= 0 && c.written >= e.end {
+			if e.sent.IsZero() && c.isOut(e) {
 				e.sent = time.Now()
 				c.stamp(&e.times.Sent)
 			}
