@@ -208,8 +208,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	case e.recv.done: // but its body is still on its way
 		switch {
 		case c.upload == e:
-			e.fail(err)
-			c.noReuse(errUpload)
+			c.quit(e, err)
 		case e.lastWrite():
 			c.endLastWrite(e, err)
 		}
@@ -239,6 +238,42 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		c.interrupt(e)
 	}
 	c.changed()
+}
+
+// quit lets go of the body that is written on though its response has ended. Where none of it is left with
+// the caller the connection is spared, if it can be: the last write may be over, and is then cut for nothing.
+// mu is held.
+func (c *Conn) quit(e *exchange, err *Error) {
+	writes := c.inWrite && c.writer == e
+	switch {
+	case e.up.left != 0 || writes && c.dl == nil:
+		e.fail(err)
+		c.noReuse(errUpload)
+	case writes:
+		e.up.quits = err
+		c.cutWrite()
+	default: // CloseWrite alone was to come
+		c.endWhole(e)
+	}
+}
+
+// quits reports whether that has cut e's last write, which has not returned. mu is held.
+func (e *exchange) quits() bool { return e.up.quits != nil && e.c.upload == e }
+
+// endWhole ends a pushed body of which all is appended, without CloseWrite. mu is held.
+func (c *Conn) endWhole(e *exchange) {
+	c.endBody(e)
+	e.up.over = true
+}
+
+// cutFailed ends the connection whose write in e's name was cut, and was not over. mu is held.
+func (c *Conn) cutFailed(e *exchange) {
+	if e.quits() {
+		e.fail(e.up.quits)
+		c.fail(nil, errUpload)
+		return
+	}
+	c.failStuck()
 }
 
 // lastWrite reports whether somebody is in CloseWrite who was answered already, and in a write there,
@@ -389,6 +424,26 @@ func (c *Conn) mayUnread(e *exchange) bool {
 		return true
 	}
 	return !e.seen && (c.reader == nil || c.reader == e)
+}
+
+// unwritten returns the first exchange in the queue that is not out whole. mu is held.
+func (c *Conn) unwritten() *exchange {
+	for x := c.queue.head; x != nil; x = x.next {
+		if x.end < 0 || x.end > c.written {
+			return x
+		}
+	}
+	return nil
+}
+
+// unsent returns an exchange in the queue of which no byte went out. mu is held.
+func (c *Conn) unsent() *exchange {
+	for x := c.queue.head; x != nil; x = x.next {
+		if x.start >= c.written && !x.final {
+			return x
+		}
+	}
+	return nil
 }
 
 // An Exchange is a request in flight: a value, to be copied freely. After its end it

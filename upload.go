@@ -31,6 +31,7 @@ type uploading struct {
 	busy   bool      // an Exchange.Write or CloseWrite is at work
 	ended  bool      // the body's end was appended
 	over   bool      // but not by CloseWrite, which has nothing left to do
+	quits  *Error    // why its last write was cut, and nothing comes after it
 	vec    [3][]byte
 	bufs   net.Buffers // vec, as it is being written
 	whole  taker       // a body in memory
@@ -621,6 +622,10 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	}
 	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
 		err = errStop
+	}
+	if err == nil && e.quits() {
+		c.endWhole(e)
+		c.changed()
 	}
 	e.up.busy = false
 	e.forsake()

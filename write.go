@@ -512,6 +512,8 @@ func (c *Conn) limitWrite(e *exchange) {
 	switch {
 	case e.err != nil || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
+	case e.quits():
+		until = longAgo
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
 	}
@@ -635,8 +637,8 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		if c.moot() {
 			return
 		}
-		if e.up.cut() { // see forNobody
-			c.failStuck()
+		if e.up.cut() { // see forNobody, and quit
+			c.cutFailed(e)
 			return
 		}
 		if e.err != nil || passed(e.up.until) {
@@ -677,24 +679,4 @@ func (c *Conn) stalled(e *exchange) *exchange {
 		return x
 	}
 	return e
-}
-
-// unwritten returns the first exchange in the queue that is not out whole. mu is held.
-func (c *Conn) unwritten() *exchange {
-	for x := c.queue.head; x != nil; x = x.next {
-		if x.end < 0 || x.end > c.written {
-			return x
-		}
-	}
-	return nil
-}
-
-// unsent returns an exchange in the queue of which no byte went out. mu is held.
-func (c *Conn) unsent() *exchange {
-	for x := c.queue.head; x != nil; x = x.next {
-		if x.start >= c.written && !x.final {
-			return x
-		}
-	}
-	return nil
 }
