@@ -149,11 +149,17 @@ func (e *exchange) fail(err *Error) {
 		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.q.again
 		e.err = &own
 	}
-	if e.stop != nil {
+	if e.stop != nil && !e.outlives() {
 		e.stop()
 	}
 	e.cond.Broadcast()
 	e.wake.Broadcast()
+}
+
+// outlives reports whether somebody is in CloseWrite's write still, though the response was given up and is
+// read for others: whatever would have ended the exchange is to end that. mu is held.
+func (e *exchange) outlives() bool {
+	return e.left && e.up.busy && e.c.inWrite && e.c.writer == e && e.c.written < e.end
 }
 
 // sentSoFar says how much of the request the stream has taken. mu is held.
@@ -203,8 +209,10 @@ func (e *exchange) op() string {
 //     a byte, and which thus cannot leave: it is not to be sent after its caller has heard that.
 func (c *Conn) cancel(e *exchange, err *Error) {
 	switch {
-	case e.err != nil || e.refs == 0:
+	case e.refs == 0 || e.err != nil && !e.outlives():
 		return
+	case e.err != nil:
+		c.fail(e, err)
 	case e.recv.done: // but its body is still on its way
 		switch {
 		case c.upload == e:
@@ -240,40 +248,17 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	c.changed()
 }
 
-// quit lets go of the body that is written on though its response has ended. Where none of it is left with
-// the caller the connection is spared, if it can be: the last write may be over, and is then cut for nothing.
+// quit lets go of the body that is written on though its response has ended. Where pump is in the write of
+// the last of it, that may be over: it is cut, which it does not hear then, and the connection is spared.
 // mu is held.
 func (c *Conn) quit(e *exchange, err *Error) {
-	writes := c.inWrite && c.writer == e
-	switch {
-	case e.up.left != 0 || writes && c.dl == nil:
-		e.fail(err)
-		c.noReuse(errUpload)
-	case writes:
-		e.up.quits = err
+	if e.up.last && c.inWrite && c.dl != nil {
+		e.up.quits = true
 		c.cutWrite()
-	default: // CloseWrite alone was to come
-		c.endWhole(e)
-	}
-}
-
-// quits reports whether that has cut e's last write, which has not returned. mu is held.
-func (e *exchange) quits() bool { return e.up.quits != nil && e.c.upload == e }
-
-// endWhole ends a pushed body of which all is appended, without CloseWrite. mu is held.
-func (c *Conn) endWhole(e *exchange) {
-	c.endBody(e)
-	e.up.over = true
-}
-
-// cutFailed ends the connection whose write in e's name was cut, and was not over. mu is held.
-func (c *Conn) cutFailed(e *exchange) {
-	if e.quits() {
-		e.fail(e.up.quits)
-		c.fail(nil, errUpload)
 		return
 	}
-	c.failStuck()
+	e.fail(err)
+	c.noReuse(errUpload)
 }
 
 // lastWrite reports whether somebody is in CloseWrite who was answered already, and in a write there,

@@ -185,7 +185,7 @@ func (c *Conn) earliest(t time.Time) time.Time {
 			}
 		}
 	}
-	if u := c.upload; u != nil && u.recv.done && u.up.quits == nil {
+	if u := c.upload; u != nil && u.recv.done && !u.up.quits {
 		t = earlier(t, u.by)
 	}
 	if c.probing {
@@ -252,7 +252,7 @@ func (c *Conn) ring() {
 			}
 		}
 	}
-	if u := c.upload; u != nil && u.recv.done && u.up.quits == nil && passed(u.by) {
+	if u := c.upload; u != nil && u.recv.done && passed(u.by) {
 		late = u
 	}
 	if late != nil {

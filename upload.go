@@ -31,7 +31,8 @@ type uploading struct {
 	busy   bool      // an Exchange.Write or CloseWrite is at work
 	ended  bool      // the body's end was appended
 	over   bool      // but not by CloseWrite, which has nothing left to do
-	quits  *Error    // why its last write was cut, and nothing comes after it
+	last   bool      // pump is in the write of the last bytes of a known length
+	quits  bool      // that was cut
 	vec    [3][]byte
 	bufs   net.Buffers // vec, as it is being written
 	whole  taker       // a body in memory
@@ -485,15 +486,16 @@ func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
 		v[2] = crlf
 	}
 	c.take(len(v[0]) + len(v[1]) + len(v[2]))
-	c.writing = true
+	c.writing, e.up.last = true, e.up.left == 0 && !e.q.push
 	err := c.writeVec(e)
-	c.writing = false
+	c.writing, e.up.last = false, false
 	v[0], v[1], v[2] = nil, nil, nil
 	c.keepBlock(front)
 	if err != nil {
 		c.writeFailed(e, err)
 		return errStop
 	}
+	e.up.quits = false
 	return nil
 }
 
@@ -623,11 +625,10 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
 		err = errStop
 	}
-	if err == nil && e.quits() {
-		c.endWhole(e)
-		c.changed()
-	}
 	e.up.busy = false
+	if e.err != nil && e.stop != nil {
+		e.stop()
+	}
 	e.forsake()
 	e.cond.Signal() // who waits for the body to be out: see switchOver
 	if err != nil {

@@ -1,13 +1,14 @@
 package h1
 
-// uploaded_test.go: what ends an exchange whose response has ended, and of whose request nothing is left
-// but that the last write returns, or that CloseWrite is called.
+// uploaded_test.go: what ends an exchange whose response has ended while its request's body is still on
+// its way, be it only that the last write has not returned.
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,62 +108,119 @@ func TestQuitInAStuckWrite(t *testing.T) {
 	}
 }
 
-// Who has pushed all of the body and not called CloseWrite is not waited for any more; nor is that one told of
-// anything but what was stuck.
-func TestQuitBeforeCloseWrite(t *testing.T) {
+// A Write that is stuck says so, however small it is, and nobody waits for it.
+func TestQuitInWrite(t *testing.T) {
 	for how := range quitters {
-		for _, when := range []string{"in Write", "in a stuck Write", "after Write"} {
+		for _, n := range []int{2000, 20000} {
 			inBubble(t, Config{}, false, func(r *rig) {
-				s := &lateReturn{r.s, "END", make(chan struct{})}
-				body := []byte(strings.Repeat("x", 20000) + "END")
-				a, quit := r.uploaded(s, opaque, &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: int64(len(body))}, how)
-				defer r.c.Close()
-				if when == "in a stuck Write" {
-					r.s.setWindow(1000)
-				}
+				a, quit := r.uploaded(r.s, opaque, &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: int64(n)}, how)
+				r.s.receive(1 << 20)
+				r.s.setWindow(1000)
 				var wrote error
 				written := make(chan struct{})
 				go func() {
-					_, wrote = a.x.Write(body)
+					_, wrote = a.x.Write(make([]byte, n))
 					close(written)
 				}()
 				synctest.Wait()
-				if when == "after Write" {
-					close(s.gate)
-					<-written
-				}
 				r.await(a)
 				r.got(a, "/a")
-				if when != "in a stuck Write" {
-					r.s.receive(1 << 20)
-				}
-				next := r.begin(context.Background(), posting("/b"))
+				next := r.begin(context.Background(), get("/b"))
 				quit()
-				if when == "in Write" {
-					close(s.gate)
-				}
 				<-written
-				if when == "in a stuck Write" {
-					kind := Canceled
-					if how == "Deadline" {
-						kind = Timeout
-					}
-					wantError(t, wrote, kind, SentPart)
-					if r.c.Err() == nil {
-						t.Error("the connection goes on in the midst of a body")
-					}
-					return
+				kind := Canceled
+				if how == "Deadline" {
+					kind = Timeout
 				}
-				synctest.Wait()
-				r.await(next)
-				r.serve("/b")
-				r.got(next, "/b")
-				if err := a.x.CloseWrite(); wrote != nil || err != nil {
-					t.Errorf("%s %s: Write: %v, CloseWrite: %v", how, when, wrote, err)
-				}
-				r.alive()
+				wantError(t, wrote, kind, SentPart)
+				r.failed(next, Closed, SentNothing)
+				r.dead()
 			})
 		}
+	}
+}
+
+// Nor where the bytes of it are in a write that is nobody's.
+func TestQuitBesideAFlush(t *testing.T) {
+	for how := range quitters {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			a := r.begin(context.Background(), get("/a"))
+			r.took()
+			r.s.setWindow(40)
+			req := &Request{Method: "PUT", Target: "/b", Host: "x", Push: true, ContentLength: 2000}
+			if how == "Deadline" {
+				req.Deadline = time.Now().Add(time.Minute)
+			}
+			b := r.begin(ctx, req)
+			if _, err := b.x.Write(make([]byte, 2000)); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // more of the head, and some of the body
+				r.s.receive(40)
+				synctest.Wait()
+			}
+			r.serve("/a", "/b")
+			r.await(a)
+			r.got(a, "/a")
+			r.await(b)
+			r.got(b, "/b")
+			next := r.begin(context.Background(), get("/c"))
+			quitters[how](b, cancel)
+			synctest.Wait()
+			if !next.sent.Load() && !next.over.Load() {
+				t.Errorf("%s: the next waits: %v, Err %v", how, r.c.State(), r.c.Err())
+			}
+		})
+	}
+}
+
+// Nor where what is moved inside the kernel comes from who gives nothing more.
+func TestQuitOfASlowSource(t *testing.T) {
+	for _, source := range []string{"socket", "pipe"} {
+		client, server := tcpPair(t)
+		var body io.Reader
+		if source == "socket" {
+			from, feed := tcpPair(t)
+			feed.Write(make([]byte, 100))
+			body = from
+		} else {
+			from, feed, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer from.Close()
+			defer feed.Close()
+			feed.Write(make([]byte, 100))
+			body = from
+		}
+		c := NewConn(client, nil)
+		defer c.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		x, err := c.Send(ctx, &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: 30000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			server.Read(make([]byte, 4096))
+			io.WriteString(server, answer("/a"))
+			io.Copy(io.Discard, server)
+		}()
+		var resp Response
+		if err := x.Wait(context.Background(), &resp); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := resp.AppendBody(nil, -1); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		hangs(source, func() {
+			_, err := c.Send(context.Background(), get("/b"))
+			wantError(t, err, Closed, SentNothing)
+		})
 	}
 }
 
@@ -180,5 +238,78 @@ func TestQuitBetweenTwoWrites(t *testing.T) {
 			r.failed(next, Closed, SentNothing)
 			r.dead()
 		})
+	}
+}
+
+// What is not the last of a body, or may not be its caller's last word, is not waited for, be the write over.
+func TestQuitBeforeTheLast(t *testing.T) {
+	for how := range quitters {
+		for _, push := range []bool{false, true} {
+			inBubble(t, Config{}, false, func(r *rig) {
+				s := &lateReturn{r.s, "END", make(chan struct{})}
+				piece := strings.Repeat("x", 20000) + "END"
+				feeds, ends := io.Pipe()
+				defer ends.Close()
+				req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: push, ContentLength: int64(len(piece))}
+				if !push {
+					req.Body, req.ContentLength = io.MultiReader(strings.NewReader(piece), feeds), int64(len(piece))+100
+				}
+				a, quit := r.uploaded(s, opaque, req, how)
+				defer r.c.Close()
+				if push {
+					go a.x.Write([]byte(piece))
+					synctest.Wait()
+					r.await(a)
+					r.got(a, "/a")
+				}
+				next := r.begin(context.Background(), get("/b"))
+				quit()
+				close(s.gate)
+				r.failed(next, Closed, SentNothing)
+				r.dead()
+			})
+		}
+	}
+}
+
+// Who has given up a response, and is in CloseWrite still, is let go of that as well.
+func TestQuitBehindBodyClose(t *testing.T) {
+	for how := range quitters {
+		for _, kind := range []streamKind{opaque, sealed} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.c.kind = kind
+				r.warm()
+				ctx, cancel := context.WithCancel(context.Background())
+				req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true}
+				if how == "Deadline" {
+					req.Deadline = time.Now().Add(time.Minute)
+				}
+				a := r.begin(ctx, req)
+				r.took()
+				r.s.setWindow(0)
+				ended := make(chan error, 1)
+				go func() { ended <- a.x.CloseWrite() }()
+				synctest.Wait()
+				r.raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+				if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+					t.Fatal(err)
+				}
+				b := r.begin(context.Background(), get("/b"))
+				r.await(b)
+				a.resp.Body.Close()
+				synctest.Wait()
+				if len(ended) > 0 || r.c.Err() != nil {
+					t.Fatalf("Close has ended more than the response: %v", r.c.Err())
+				}
+				quitters[how](a, cancel)
+				synctest.Wait()
+				if len(ended) == 0 {
+					t.Errorf("%s, kind %d: CloseWrite goes on", how, kind)
+				}
+				r.failed(b, Closed, SentNothing)
+				r.dead()
+				cancel()
+			})
+		}
 	}
 }

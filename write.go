@@ -512,7 +512,7 @@ func (c *Conn) limitWrite(e *exchange) {
 	switch {
 	case e.err != nil || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
-	case e.quits():
+	case e.up.quits:
 		until = longAgo
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
@@ -638,7 +638,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 			return
 		}
 		if e.up.cut() { // see forNobody, and quit
-			c.cutFailed(e)
+			c.failStuck()
 			return
 		}
 		if e.err != nil || passed(e.up.until) {
