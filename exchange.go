@@ -211,8 +211,6 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	switch {
 	case e.refs == 0 || e.err != nil && !e.outlives():
 		return
-	case e.err != nil:
-		c.fail(e, err)
 	case e.recv.done: // but its body is still on its way
 		switch {
 		case c.upload == e:
@@ -220,6 +218,8 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		case e.lastWrite():
 			c.endLastWrite(e, err)
 		}
+	case e.err != nil:
+		c.fail(e, err)
 	case e.start < 0:
 		if e.inLine {
 			c.line.remove(e)

@@ -272,10 +272,11 @@ func TestQuitBeforeTheLast(t *testing.T) {
 	}
 }
 
-// Who has given up a response, and is in CloseWrite still, is let go of that as well.
+// Who has given up a response, and is in CloseWrite still, is let go of that as well, be it that others have
+// read the rest.
 func TestQuitBehindBodyClose(t *testing.T) {
 	for how := range quitters {
-		for _, kind := range []streamKind{opaque, sealed} {
+		for i, kind := range []streamKind{opaque, sealed, opaque, sealed} {
 			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 				r.c.kind = kind
 				r.warm()
@@ -298,6 +299,10 @@ func TestQuitBehindBodyClose(t *testing.T) {
 				r.await(b)
 				a.resp.Body.Close()
 				synctest.Wait()
+				if i > 1 {
+					r.raw("12345")
+					synctest.Wait()
+				}
 				if len(ended) > 0 || r.c.Err() != nil {
 					t.Fatalf("Close has ended more than the response: %v", r.c.Err())
 				}
@@ -306,10 +311,47 @@ func TestQuitBehindBodyClose(t *testing.T) {
 				if len(ended) == 0 {
 					t.Errorf("%s, kind %d: CloseWrite goes on", how, kind)
 				}
+				cancel()
+				if i > 1 && kind == opaque { // the rest goes out with another's
+					r.s.setWindow(wireWindow)
+					r.serve("/b")
+					r.got(b, "/b")
+					r.alive()
+					return
+				}
 				r.failed(b, Closed, SentNothing)
 				r.dead()
-				cancel()
 			})
 		}
 	}
+}
+
+// Nor does the Deadline get lost where the write moves a little at a time.
+func TestDeadlineBehindBodyClose(t *testing.T) {
+	inBubble(t, Config{Depth: 4, StallTimeout: 10 * time.Second}, false, func(r *rig) {
+		r.warm()
+		req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, Deadline: time.Now().Add(15 * time.Second)}
+		req.Trailer.Add("T", strings.Repeat("t", 3000))
+		a := r.begin(context.Background(), req)
+		r.took()
+		r.s.setWindow(0)
+		ended := make(chan error, 1)
+		go func() { ended <- a.x.CloseWrite() }()
+		synctest.Wait()
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		r.await(r.begin(context.Background(), get("/b")))
+		a.resp.Body.Close()
+		for n := range 4 {
+			time.Sleep(5 * time.Second)
+			r.s.setWindow(10 * (n + 1))
+			synctest.Wait()
+		}
+		if len(ended) == 0 {
+			t.Error("CloseWrite goes on")
+		}
+		r.dead()
+	})
 }

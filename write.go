@@ -510,7 +510,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 func (c *Conn) limitWrite(e *exchange) {
 	until, why := e.by, whyDeadline
 	switch {
-	case e.err != nil || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
+	case e.err != nil && !e.outlives() || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
 	case e.up.quits:
 		until = longAgo
