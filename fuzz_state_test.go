@@ -99,6 +99,12 @@ func (s *slowWriter) deafen(deaf bool) {
 	})
 }
 
+// isDeaf reports whether reads do not return.
+func (s *slowWriter) isDeaf() (deaf bool) {
+	s.change(func() { deaf = s.reads != nil })
+	return deaf
+}
+
 func (s *slowWriter) Close() error {
 	err := s.lazy.Close()
 	s.deafen(false)
@@ -335,7 +341,7 @@ func (r *stateRun) spared(k *stateCall) bool {
 			}
 		}
 	}
-	if e == nil || e.err != nil || e.seen || c.err != nil || c.dl == nil || c.inWrite && c.kind.inForm() || r.s.writes.hold.Load() || r.s.reads != nil {
+	if e == nil || e.err != nil || e.seen || c.err != nil || c.dl == nil || c.inWrite && c.kind.inForm() || r.s.writes.hold.Load() || r.s.isDeaf() {
 		return false
 	}
 	switch {
@@ -409,7 +415,7 @@ func (r *stateRun) check() {
 	}
 	for i, k := range r.calls {
 		by := k.by
-		if r.s.reads != nil && !by.IsZero() {
+		if r.s.isDeaf() && !by.IsZero() {
 			by = by.Add(graceUnderTLS)
 		}
 		if (k.busy || k.pushes) && (k.over || passed(by)) && !r.s.isSlow(c) {
@@ -550,7 +556,7 @@ func FuzzState(f *testing.F) {
 					r.spare = false
 					r.do(verb, arg)
 					synctest.Wait()
-					if r.s.reads != nil {
+					if r.s.isDeaf() {
 						time.Sleep(3 * graceUnderTLS)
 						synctest.Wait()
 					}
