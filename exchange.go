@@ -218,7 +218,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		case e.lastWrite():
 			c.endLastWrite(e, err)
 		}
-	case e.err != nil:
+	case e.err != nil: // it outlives that
 		c.fail(e, err)
 	case e.start < 0:
 		if e.inLine {

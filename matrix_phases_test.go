@@ -147,18 +147,19 @@ func inSource(moot string) outcomes {
 	return w
 }
 
+// behindA is what becomes of v behind a, whose response is due: a timeout of the server's is a's.
+func behindA(sent Sent, moot string) outcomes {
+	due := outcome{who: "a", sent: SentAll}
+	return outcomes{own: outcome{who: "v", sent: sent, spares: always}, head: due, stall: due, moot: moot}
+}
+
 // The request is not out.
 var writingPhases = []phase{
 	{name: "line", enter: func(m *cell) {
 		m.sends(&party{name: "a"}, &Request{Method: "POST"})
 		m.victim()
 		m.behind()
-	}, outcomes: outcomes{
-		own:   outcome{who: "v", sent: SentNothing, spares: always},
-		head:  outcome{who: "a", sent: SentAll},
-		stall: outcome{who: "a", sent: SentAll},
-		moot:  "Wait Cancel BodyClose",
-	}, rest: func(m *cell) { m.answers("a", "v", "c") }},
+	}, outcomes: behindA(SentNothing, "Wait Cancel BodyClose"), rest: func(m *cell) { m.answers("a", "v", "c") }},
 	{name: "write head, alone", depth: 1, enter: writesHead, outcomes: inWrite("Wait Cancel BodyClose"), rest: answersBoth},
 	{name: "write head", depth: 4, enter: writesHead, outcomes: inWrite("BodyClose"), rest: answersBoth},
 	{name: "write another's head", depth: 4, enter: func(m *cell) {
@@ -437,12 +438,7 @@ var behindPhases = []phase{
 		m.sends(&party{name: "a"}, get(""))
 		m.victim()
 		m.behind()
-	}, outcomes: outcomes{
-		own:   outcome{who: "v", sent: SentAll, spares: always},
-		head:  outcome{who: "a", sent: SentAll},
-		stall: outcome{who: "a", sent: SentAll},
-		moot:  "BodyClose",
-	}, rest: func(m *cell) { m.answers("a", "v", "c") }},
+	}, outcomes: behindA(SentAll, "BodyClose"), rest: func(m *cell) { m.answers("a", "v", "c") }},
 }
 
 // desertedPhases are those in which v reads what nobody wants any more: in front of its own response, or to

@@ -36,11 +36,12 @@ type Config struct {
 	// MaxInformational limits the 1xx responses before one final response; 0 means 16.
 	// Past it: TooLarge.
 	MaxInformational int
-	// MaxDrain limits the bytes moved for nothing to save a connection: of the content of a response
-	// that nobody reads, of a body that the server has answered already; 0 means 64 KiB,
-	// less than 0 none. Chunked framing and a trailer section have limits of their own. The last write of a body of known length, at most 64 KiB and what
-	// WriteBuffer holds, is let end in any case: until it has returned it is not known
-	// whether anything of it is left.
+	// MaxDrain limits the bytes moved for nothing to save a connection: of the content of a
+	// response that nobody reads, of a body that the server has answered already; 0 means
+	// 64 KiB, less than 0 none. Chunked framing and a trailer section have limits of their
+	// own. The last write of a body of known length, at most 64 KiB and what WriteBuffer
+	// holds, is let end in any case: until it has returned it is not known whether anything
+	// of it is left.
 	MaxDrain int64
 	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s.
 	ExpectTimeout time.Duration

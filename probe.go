@@ -18,7 +18,8 @@ import (
 // it ends the connection and returns its Err (Closed after the server's close, Unsolicited
 // after bytes nobody asked for, IO). While exchanges are in flight it returns Err. On a
 // stream with no socket under it, nothing is known. Under TLS, where records are waiting
-// that may be session tickets, they are read, which takes a millisecond.
+// that may be session tickets, they are read, which takes a millisecond; a server that asks TLS for
+// an answer there, and does not read it, ends the connection, after a fifth of a second.
 func (c *Conn) Probe() error {
 	c.mu.Lock()
 	defer c.unlock()

@@ -51,6 +51,11 @@ func (r *reception) left() int64 {
 	return 0
 }
 
+// empty reports whether the response has no content to come, by what its head has said.
+func (r *reception) empty() bool {
+	return r.fr.kind == framingNone || r.fr.kind == framingLength && r.remain == 0
+}
+
 // receive reads the head of e's response when it is e's turn. mu is held, but not while it
 // waits.
 func (c *Conn) receive(e *exchange, resp *Response) error {
@@ -102,7 +107,7 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 	case e.recv.fr.kind == framingSwitch:
 		c.finishSwitch(e)
 		resp.body.err = io.EOF
-	case e.recv.fr.kind == framingNone || e.recv.fr.kind == framingLength && e.recv.remain == 0:
+	case e.recv.empty():
 		c.finish(e)
 		resp.Timing.Done = resp.Timing.Head
 		resp.body.err = io.EOF
@@ -163,7 +168,7 @@ func (e *exchange) ofOther(err *Error) *Error {
 // drain reads the rest of x's body for nobody, at most MaxDrain bytes of it. mu is held, but
 // not while the stream is read.
 func (c *Conn) drain(x *exchange, resp *Response) *Error {
-	if x.recv.fr.kind == framingNone || x.recv.fr.kind == framingLength && x.recv.remain == 0 || x.recv.done {
+	if x.recv.empty() || x.recv.done {
 		return nil
 	}
 	if left := x.recv.left(); left > c.cfg.MaxDrain-x.recv.moved || c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 {

@@ -264,7 +264,7 @@ func (c *Conn) ring() {
 		if why == nil {
 			why = c.overdue(r, r.op())
 		}
-		if r.recv.why == whyDrain { // Close has, and says no other time
+		if r.recv.why == whyDrain { // the patience of the body's Close, and nobody's Timeout
 			why = errUnread.with(why.forOthers())
 		}
 		c.fail(r, why)

@@ -627,7 +627,7 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	}
 	e.up.busy = false
 	if e.err != nil && e.stop != nil {
-		e.stop()
+		e.stop() // which fail may have left to this write: see outlives
 	}
 	e.forsake()
 	e.cond.Signal() // who waits for the body to be out: see switchOver

@@ -272,6 +272,21 @@ func TestQuitBeforeTheLast(t *testing.T) {
 	}
 }
 
+// inCloseWrite makes an exchange that is stuck in CloseWrite, and whose response has come by half.
+func (r *rig) inCloseWrite(ctx context.Context, req *Request) (a *call, ended chan error) {
+	r.Helper()
+	a, ended = r.begin(ctx, req), make(chan error, 1)
+	r.took()
+	r.s.setWindow(0)
+	go func() { ended <- a.x.CloseWrite() }()
+	synctest.Wait()
+	r.raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+	if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+		r.Fatal(err)
+	}
+	return a, ended
+}
+
 // Who has given up a response, and is in CloseWrite still, is let go of that as well, be it that others have
 // read the rest.
 func TestQuitBehindBodyClose(t *testing.T) {
@@ -285,16 +300,7 @@ func TestQuitBehindBodyClose(t *testing.T) {
 				if how == "Deadline" {
 					req.Deadline = time.Now().Add(time.Minute)
 				}
-				a := r.begin(ctx, req)
-				r.took()
-				r.s.setWindow(0)
-				ended := make(chan error, 1)
-				go func() { ended <- a.x.CloseWrite() }()
-				synctest.Wait()
-				r.raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
-				if err := a.x.Wait(context.Background(), &a.resp); err != nil {
-					t.Fatal(err)
-				}
+				a, ended := r.inCloseWrite(ctx, req)
 				b := r.begin(context.Background(), get("/b"))
 				r.await(b)
 				a.resp.Body.Close()
@@ -332,16 +338,7 @@ func TestDeadlineBehindBodyClose(t *testing.T) {
 		r.warm()
 		req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, Deadline: time.Now().Add(15 * time.Second)}
 		req.Trailer.Add("T", strings.Repeat("t", 3000))
-		a := r.begin(context.Background(), req)
-		r.took()
-		r.s.setWindow(0)
-		ended := make(chan error, 1)
-		go func() { ended <- a.x.CloseWrite() }()
-		synctest.Wait()
-		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
-		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
-			t.Fatal(err)
-		}
+		a, ended := r.inCloseWrite(context.Background(), req)
 		r.await(r.begin(context.Background(), get("/b")))
 		a.resp.Body.Close()
 		for n := range 4 {
