@@ -231,6 +231,7 @@ func TestUntakenBodyLeavesNoTrace(t *testing.T) {
 					r.await(b)
 				}
 				c.end(r, b, cancel, more)
+				synctest.Wait() // a context ends its calls on a goroutine of its own
 				r.late(false)
 				r.flush()
 				more.Close()
