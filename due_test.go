@@ -353,3 +353,38 @@ func TestTimesBesideALastWrite(t *testing.T) {
 		r.got(a, "/a")
 	})
 }
+
+// A dawdler is a stream whose reads that are over their time return a little later.
+type dawdler struct{ *tap }
+
+func (s dawdler) Read(p []byte) (int, error) {
+	n, err := s.tap.Read(p)
+	if n == 0 && isTimeout(err) {
+		time.Sleep(time.Millisecond)
+	}
+	return n, err
+}
+
+// Nor does it where only closing the stream is sure to end a read, as under TLS.
+func TestDeadlineBeforeAReadUnderTLS(t *testing.T) {
+	for _, kind := range []streamKind{layered, sealed} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.c = NewConn(dawdler{r.s}, r.c.cfg)
+			r.c.kind = kind
+			defer r.c.Close()
+			r.warm()
+			req := soon("/a", time.Second)
+			req.Informational = func(int, *Header) error { time.Sleep(2 * time.Second); return nil }
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			b := r.begin(context.Background(), get("/b"))
+			r.await(b)
+			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+			time.Sleep(3 * time.Second)
+			r.failed(a, Timeout, SentAll)
+			r.serve("/a", "/b")
+			r.got(b, "/b")
+			r.alive()
+		})
+	}
+}

@@ -91,8 +91,8 @@ func (c *Conn) beginRead() error {
 		x.recv.lateBy = time.Time{} // each read that is late has its look
 	}
 	c.limitRead(e)
-	if c.dl == nil && passed(e.recv.until) {
-		return os.ErrDeadlineExceeded // only Close would end the read
+	if (c.dl == nil || c.kind.inForm()) && passed(e.recv.until) {
+		return os.ErrDeadlineExceeded // where only closing the stream is sure to end the read
 	}
 	c.inRead = true
 	return nil
