@@ -421,7 +421,7 @@ func (k *idleCase) check(t *testing.T) {
 		}
 	}
 	if k.tls {
-		time.Sleep(2 * graceUnderTLS) // the alarm of a look is the runtime's until it rings
+		time.Sleep(2 * graceBeforeClose) // the alarm of a look is the runtime's until it rings
 	}
 	each := (heap() - before) / int64(conns)
 	t.Logf("%d bytes", each)

@@ -558,7 +558,7 @@ func pagesChange(t *testing.T, send func(*net.TCPConn, *os.File) error) bool {
 	if len(got) < pagesSize {
 		t.Fatalf("%d bytes arrived", len(got))
 	}
-	return got[len(got)-1] == 'b'
+	return got[len(got)-pagesSize] == 'b'
 }
 
 // moved returns how many bytes this process has read and written by calls that pass them

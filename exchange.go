@@ -219,7 +219,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 			c.endLastWrite(e, err)
 		}
 	case e.err != nil: // it outlives that
-		c.fail(e, err)
+		c.endLastWrite(e, err)
 	case e.start < 0:
 		if e.inLine {
 			c.line.remove(e)
@@ -248,17 +248,46 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	c.changed()
 }
 
-// quit lets go of the body that is written on though its response has ended. Where pump is in the write of
-// the last of it, that may be over: it is cut, which it does not hear then, and the connection is spared.
-// mu is held.
+// quit lets go of the body that is written on though its response has ended. What is not with the caller any
+// more may be out, and its write not have returned: that is cut, which it does not hear then, and the
+// connection is spared. mu is held.
 func (c *Conn) quit(e *exchange, err *Error) {
-	if e.up.last && c.inWrite && c.dl != nil {
-		e.up.quits = true
-		c.cutWrite()
-		return
+	switch whole := e.up.left == 0; {
+	case whole && c.inWrite && c.writer == e && (e.up.last || e.up.busy):
+		c.cutLast(e, err)
+	case whole && e.q.push && c.isOut(e): // CloseWrite alone was to come
+		c.endWhole(e)
+	default:
+		e.fail(err)
+		c.noReuse(errUpload)
 	}
-	e.fail(err)
-	c.noReuse(errUpload)
+}
+
+// cutLast cuts the write under way in e's name, which is the last of its body and may be over. Where only Close
+// ends a write, it is given a moment to return. mu is held.
+func (c *Conn) cutLast(e *exchange, err *Error) {
+	switch {
+	case e.up.quits != nil:
+	case c.dl != nil:
+		e.up.quits = err
+		c.cutWrite()
+	default:
+		e.up.quits, e.up.until = err, time.Now().Add(graceBeforeClose)
+		c.wakeBy(e.up.until)
+	}
+}
+
+// notOver ends the connection whose write in e's name cutLast has cut, and which was not over. mu is held.
+func (c *Conn) notOver(e *exchange) {
+	e.fail(e.up.quits)
+	c.fail(nil, errUpload)
+}
+
+// endWhole ends a pushed body that is out whole, without CloseWrite. mu is held.
+func (c *Conn) endWhole(e *exchange) {
+	c.endBody(e)
+	e.up.over = true
+	e.forsake()
 }
 
 // lastWrite reports whether somebody is in CloseWrite who was answered already, and in a write there,
@@ -271,16 +300,10 @@ func (e *exchange) lastWrite() bool {
 // endLastWrite lets that one go. What is not out is another's to write, if anybody is there; the
 // connection ends where that cannot be. mu is held.
 func (c *Conn) endLastWrite(e *exchange, err *Error) {
-	writes := c.inWrite && c.writer == e
-	if writes && !c.cutsWrites() {
-		c.fail(e, err)
-		return
-	}
-	if c.written < e.end {
+	if c.inWrite && c.writer == e {
+		c.cutLast(e, err)
+	} else if c.written < e.end {
 		e.fail(err)
-	}
-	if writes {
-		c.cutWrite()
 	}
 }
 

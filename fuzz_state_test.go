@@ -416,7 +416,7 @@ func (r *stateRun) check() {
 	for i, k := range r.calls {
 		by := k.by
 		if r.s.isDeaf() && !by.IsZero() {
-			by = by.Add(graceUnderTLS)
+			by = by.Add(graceBeforeClose)
 		}
 		if (k.busy || k.pushes) && (k.over || passed(by)) && !r.s.isSlow(c) {
 			r.Fatalf("call %d was canceled, or its time is over, and it goes on: %v", i, l)
@@ -557,7 +557,7 @@ func FuzzState(f *testing.F) {
 					r.do(verb, arg)
 					synctest.Wait()
 					if r.s.isDeaf() {
-						time.Sleep(3 * graceUnderTLS)
+						time.Sleep(3 * graceBeforeClose)
 						synctest.Wait()
 					}
 					r.check()

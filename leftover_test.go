@@ -375,6 +375,9 @@ func TestLastWriteAfterTheResponse(t *testing.T) {
 					default:
 						time.Sleep(2 * soon) // one octet has moved: a stall is counted from there
 					}
+					if plain { // only Close ends its write
+						time.Sleep(graceBeforeClose)
+					}
 					wantError(t, ended(), want, SentPart)
 					if again := a.x.CloseWrite(); again == nil {
 						t.Errorf("%s: CloseWrite does not fail again", end)

@@ -123,9 +123,9 @@ func (m *cell) playsDeaf(p *deafPhase, s *deafened, wakes bool) {
 	if wakes {
 		time.AfterFunc(deafWakes-time.Since(m.start), func() { s.deaf.Store(false) })
 	}
-	late := m.at + graceUnderTLS
+	late := m.at + graceBeforeClose
 	if p.look {
-		late = 2 * graceUnderTLS
+		late = 2 * graceBeforeClose
 	}
 	time.Sleep(late + 3*time.Millisecond - time.Since(m.start)) // a read returns in steps of one
 	synctest.Wait()

@@ -39,6 +39,7 @@ type outcome struct {
 	sent     Sent
 	spares   func(m *cell) bool // whether the connection must live
 	from, by time.Duration      // when it ends, if not when the ender acts
+	grace    bool               // but where only Close ends a write, a moment later
 }
 
 const (
@@ -95,6 +96,9 @@ func (p *phase) outcome(m *cell) (w outcome) {
 	}
 	if w.by == 0 {
 		w.by = m.at
+	}
+	if w.grace && m.plain {
+		w.from, w.by = w.from+graceBeforeClose, w.by+graceBeforeClose
 	}
 	if neighbours[m.way] != nil {
 		w.spares = nil // c may be in line, so that v is alone
@@ -399,7 +403,7 @@ var answeredPhases = []phase{
 		synctest.Wait()
 		m.behind()
 	}, outcomes: outcomes{ // c may take the rest along
-		own:   outcome{who: "v", sent: SentPart, spares: ifWriteIsCut},
+		own:   outcome{who: "v", sent: SentPart, spares: ifWriteIsCut, grace: true},
 		stall: outcome{who: "v", sent: SentPart, by: 2 * enderAt},
 		moot:  "Wait BodyClose",
 	}, rest: func(m *cell) { m.answers("c") }},

@@ -89,7 +89,7 @@ const mostRounds = 16
 // as well, for they may be the layer's own, a session ticket for instance. It is not called
 // where a read could be what starts the layer's handshake: before anything was written, and
 // nothing has come. Nobody else uses the stream meanwhile, for probing is set. A layer that has to
-// write for what it reads may not return in time: see graceUnderTLS. mu is held, but not during reads.
+// write for what it reads may not return in time: see graceBeforeClose. mu is held, but not during reads.
 func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if c.dl == nil {
 		return first, 0, nil
@@ -121,7 +121,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 func (c *Conn) limitLook() {
 	c.dwells = false
 	if !c.soonRings {
-		c.lookBy = time.Now().Add(graceUnderTLS)
+		c.lookBy = time.Now().Add(graceBeforeClose)
 		c.wakeBy(c.lookBy)
 		c.soonRings = true
 	}

@@ -404,8 +404,7 @@ func (c *Conn) switchOver(x *exchange) *Error {
 	c.counts.responses++
 	x.final = true
 	if c.upload == x && x.up.left == 0 && !c.pending() { // pushed whole; CloseWrite may yet come
-		c.endBody(x)
-		x.up.over = true
+		c.endWhole(x)
 	}
 	if x.end < 0 || c.written < x.end || c.life.step(evSwitch) != nil {
 		return &Error{Kind: NotSwitched, Op: "read head", Offset: -1,

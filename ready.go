@@ -185,7 +185,7 @@ func (c *Conn) earliest(t time.Time) time.Time {
 			}
 		}
 	}
-	if u := c.upload; u != nil && u.recv.done && !u.up.quits {
+	if u := c.upload; u != nil && u.recv.done && u.up.quits == nil {
 		t = earlier(t, u.by)
 	}
 	if c.probing {
@@ -214,10 +214,11 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// graceUnderTLS is how long a read under TLS may take to return when its time is over. One that takes
-// longer is in a write of TLS's own, which answers the server (a change of keys, RFC 8446, section
-// 4.6.3), and which no deadline of reads ends: the server does not read.
-const graceUnderTLS = 100 * time.Millisecond
+// graceBeforeClose is how long what no deadline is sure to end may take to return when its time is over,
+// before the stream is closed under it: a write that may be over, on a stream without deadlines, and a read
+// under TLS. One that takes longer is in a write of TLS's own, which answers the server (a change of keys,
+// RFC 8446, section 4.6.3), and which no deadline of reads ends: the server does not read.
+const graceBeforeClose = 100 * time.Millisecond
 
 // readEnd returns when a read in e's name is ended by closing the stream, since its deadline may not
 // end it; zero: never. mu is held.
@@ -226,7 +227,7 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 	case until.IsZero() || c.dl == nil:
 		return until
 	case c.kind.inForm():
-		return until.Add(graceUnderTLS)
+		return until.Add(graceBeforeClose)
 	}
 	return time.Time{}
 }
@@ -269,12 +270,11 @@ func (c *Conn) ring() {
 		}
 		c.fail(r, why)
 	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
-		x := c.stalled(w)
-		c.fail(x, fromDeadline(x.op(), w.up.why))
+		c.writeLate(w)
 	case c.probing && passed(c.lookBy) && c.dwells:
 		c.fail(nil, errDeaf)
 	case c.probing && passed(c.lookBy): // it may be the alarm of a look before
-		c.dwells, c.lookBy = true, time.Now().Add(graceUnderTLS)
+		c.dwells, c.lookBy = true, time.Now().Add(graceBeforeClose)
 	}
 	if t := c.earliest(time.Time{}); !t.IsZero() && !c.gone {
 		c.wakeBy(t)
@@ -282,6 +282,18 @@ func (c *Conn) ring() {
 		c.alarm = nil // an idle connection has none, but where it was stopped and the next request may need it
 	}
 	c.unlock()
+}
+
+// writeLate ends a write in e's name that is over its time, where no deadline has. mu is held.
+func (c *Conn) writeLate(e *exchange) {
+	switch x := c.stalled(e); {
+	case e.up.quits != nil:
+		c.notOver(e)
+	case e.lastWrite() && e.up.why == whyDeadline:
+		c.cutLast(e, fromDeadline("write body", whyDeadline))
+	default:
+		c.fail(x, fromDeadline(x.op(), e.up.why))
+	}
 }
 
 func (c *Conn) stopAlarm() {

@@ -356,9 +356,9 @@ func TestReadThatWritesInTime(t *testing.T) {
 		r.await(a)
 		b := r.begin(context.Background(), get("/b"))
 		r.await(b)
-		time.Sleep(time.Second + graceUnderTLS/2)
+		time.Sleep(time.Second + graceBeforeClose/2)
 		s.deaf.Store(false)
-		time.Sleep(graceUnderTLS / 4)
+		time.Sleep(graceBeforeClose / 4)
 		r.failed(a, Timeout, SentAll)
 		r.serve("/a", "/b")
 		r.got(b, "/b")
@@ -419,7 +419,7 @@ func TestLookThatDwells(t *testing.T) {
 			go r.c.Probe()
 			synctest.Wait()
 			err := r.c.Do(ctx, soon("/a", time.Hour), &Response{})
-			time.Sleep(graceUnderTLS/2 + time.Millisecond)
+			time.Sleep(graceBeforeClose/2 + time.Millisecond)
 			return err != nil
 		},
 		"after a Deadline": func(r *rig, s *deafened, _ context.Context) bool {
@@ -435,7 +435,7 @@ func TestLookThatDwells(t *testing.T) {
 		"many": func(r *rig, s *deafened, _ context.Context) bool {
 			for i := range 100 {
 				s.deaf.Store(true)
-				time.AfterFunc(graceUnderTLS-10*time.Millisecond, func() { s.deaf.Store(false) })
+				time.AfterFunc(graceBeforeClose-10*time.Millisecond, func() { s.deaf.Store(false) })
 				if err := r.c.Probe(); err != nil {
 					r.Errorf("look %d: %v", i, err)
 				}
@@ -450,14 +450,14 @@ func TestLookThatDwells(t *testing.T) {
 				r.next("/warm")
 				r.c.sock, r.c.kind = noRaw{}, layered
 				s.deaf.Store(true)
-				ctx, stop := context.WithTimeout(context.Background(), graceUnderTLS*3/2)
+				ctx, stop := context.WithTimeout(context.Background(), graceBeforeClose*3/2)
 				defer stop()
 				time.AfterFunc(10*time.Second*100, func() { s.closed.Store(true) })
 				start := time.Now()
 				if !act(r, s, ctx) {
 					t.Error("the look found nothing")
 				}
-				if took := time.Since(start); took > 2*graceUnderTLS+10*time.Millisecond && name != "many" {
+				if took := time.Since(start); took > 2*graceBeforeClose+10*time.Millisecond && name != "many" {
 					t.Errorf("it took %v", took)
 				}
 				if !errors.Is(r.c.Err(), Closed) {

@@ -32,7 +32,7 @@ type uploading struct {
 	ended  bool      // the body's end was appended
 	over   bool      // but not by CloseWrite, which has nothing left to do
 	last   bool      // pump is in the write of the last bytes of a known length
-	quits  bool      // that was cut
+	quits  *Error    // why its last write was cut, which may be over: see quit
 	vec    [3][]byte
 	bufs   net.Buffers // vec, as it is being written
 	whole  taker       // a body in memory
@@ -308,7 +308,10 @@ func (c *Conn) pumpBody(e *exchange) error {
 	switch from.(type) {
 	case *os.File, *net.TCPConn, *net.UnixConn:
 		if dst, ok := c.rw.(io.ReaderFrom); ok && c.kind == direct && e.q.body == bodyLength && c.cfg.StallTimeout == 0 {
-			return c.sendFile(e, dst, from, limit)
+			if err := c.sendFile(e, dst, from, limit); err != nil {
+				return err
+			}
+			return c.readPieces(e, 0) // what comes behind it from a socket is another message's
 		}
 	}
 	if inMemory(e.up.body) {
@@ -317,7 +320,7 @@ func (c *Conn) pumpBody(e *exchange) error {
 		}
 		return c.piece(e, e.up.whole)
 	}
-	return c.readPieces(e)
+	return c.readPieces(e, 1) // which shows a body that is too long
 }
 
 // lift takes a body out of memory as it lies there: all at once, so that the reader is left
@@ -332,8 +335,8 @@ func (t *taker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readPieces reads the body and writes it piece by piece.
-func (c *Conn) readPieces(e *exchange) error {
+// readPieces reads the body and writes it piece by piece. It may read more bytes than are due.
+func (c *Conn) readPieces(e *exchange, more int64) error {
 	buf := getBlock(pumpBuffer)
 	defer buf.put(pumpBuffer)
 	var p []byte
@@ -344,8 +347,8 @@ func (c *Conn) readPieces(e *exchange) error {
 	}
 	for e.up.left != 0 || e.q.body == bodyChunked {
 		p = buf.b[:cap(buf.b)]
-		if e.up.left >= 0 && int64(len(p)-1) > e.up.left {
-			p = p[:e.up.left+1] // one more than is due shows a body that is too long
+		if e.up.left >= 0 && int64(len(p))-more > e.up.left {
+			p = p[:e.up.left+more]
 		}
 		c.kick()
 		err := c.outside(e, read)
@@ -368,14 +371,20 @@ func (c *Conn) readPieces(e *exchange) error {
 }
 
 // sendFilePiece is how much is handed to the kernel at once: enough to hide the call, with
-// what package net allocates for it. Stats sees a body go out in such steps. The last piece
-// is no larger than what any write is given.
+// what package net allocates for it. Stats sees a body go out in such steps.
 const sendFilePiece = 4 << 20
 
-// sendFile lets the kernel move a file, or what comes from another socket; no more than
-// limit, if there is one. (The kernel's way is not found behind two limits.) An error does
+// byHand is how much of its end goes out as any body does, in a write that quit can cut; and a file
+// that is no longer, with its head.
+const byHand = 16 << 10
+
+// sendFile lets the kernel move a file, or what comes from another socket, up to its last bytes; no more
+// than limit, if there is one. (The kernel's way is not found behind two limits.) An error does
 // not tell whose it is: it is the body's where the stream, asked again, is well.
 func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *io.LimitedReader) error {
+	if e.up.left <= byHand {
+		return nil
+	}
 	for c.writing && !c.given(e) { // the head is in another's write
 		e.wake.Wait()
 	}
@@ -383,11 +392,8 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		return errStop
 	}
 	c.flushAll(e, true)
-	for e.up.left > 0 && !c.given(e) {
-		n := min(e.up.left, largest)
-		if e.up.left > largest {
-			n = min(e.up.left-largest, sendFilePiece)
-		}
+	for e.up.left > byHand && !c.given(e) {
+		n := min(e.up.left-byHand, sendFilePiece)
 		if limit != nil {
 			n = min(n, max(limit.N, 0))
 		}
@@ -421,6 +427,9 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		case moved == 0:
 			return errShort
 		}
+	}
+	if c.given(e) {
+		return errStop
 	}
 	return nil
 }
@@ -495,7 +504,7 @@ func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
 		c.writeFailed(e, err)
 		return errStop
 	}
-	e.up.quits = false
+	e.up.quits = nil
 	return nil
 }
 
@@ -589,7 +598,8 @@ func (x Exchange) Write(p []byte) (int, error) {
 // than ContentLength was written. Where its own write is canceled, or its Deadline ends that, once
 // the response has ended, another's request may take the rest along; else the connection ends.
 // Where no more than MaxDrain of a ContentLength is left when the response ends, the connection
-// takes no other request before CloseWrite, the context's end, Cancel or the Deadline.
+// takes no other request before CloseWrite, the context's end, Cancel or the Deadline; those three spare
+// it where all was written, and CloseWrite then has nothing to do.
 func (x Exchange) CloseWrite() error {
 	return x.push(true, (*Conn).finishBody)
 }
@@ -625,6 +635,10 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
 		err = errStop
 	}
+	if err == nil && e.up.quits != nil && c.upload == e {
+		c.endWhole(e)
+		c.changed()
+	}
 	e.up.busy = false
 	if e.err != nil && e.stop != nil {
 		e.stop() // which fail may have left to this write: see outlives
@@ -634,7 +648,7 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	if err != nil {
 		err = c.pushFailed(e, err)
 	}
-	if e.up.ended {
+	if e.up.ended && !e.up.over {
 		e.release()
 	}
 	return err

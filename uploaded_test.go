@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,6 +29,74 @@ func (s *lateReturn) Write(p []byte) (int, error) {
 		<-s.gate
 	}
 	return n, err
+}
+
+// ReadFrom makes it look as if the kernel could move a file to it.
+func (s *lateReturn) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{s}, r)
+}
+
+// lateReturn returns such a stream over r's, and, where its name is plain, without deadlines.
+func (r *rig) lateReturn(name, last string) (*lateReturn, io.ReadWriteCloser) {
+	s := &lateReturn{r.s, last, make(chan struct{})}
+	if name == "plain" {
+		return s, struct{ io.ReadWriteCloser }{s}
+	}
+	return s, s
+}
+
+var uploadKinds = map[string]streamKind{
+	"opaque": opaque, "plain": opaque, "direct": direct, "wrapped": wrapped, "layered": layered, "sealed": sealed,
+}
+
+const uploadSize = 20003
+
+// An uploadWay is a way to upload something that ends with last. One that has a push is ended by its caller.
+type uploadWay struct {
+	req  func(t *testing.T) *Request
+	push func(x Exchange) error
+	last string
+}
+
+var uploadWays = map[string]uploadWay{
+	"memory": {func(*testing.T) *Request { return uploadOf(bytes.NewReader(uploadBytes)) }, nil, "END"},
+	"reader": {func(*testing.T) *Request {
+		return uploadOf(struct{ io.Reader }{bytes.NewReader(uploadBytes)})
+	}, nil, "END"},
+	"file": {func(t *testing.T) *Request {
+		name := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(name, uploadBytes, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return uploadOf(f)
+	}, nil, "END"},
+	"Write": {func(*testing.T) *Request {
+		req := uploadOf(nil)
+		req.Push = true
+		return req
+	}, func(x Exchange) error { _, err := x.Write(uploadBytes); return err }, "END"},
+	"small Write": {func(*testing.T) *Request {
+		req := uploadOf(nil)
+		req.Push, req.ContentLength = true, 3
+		return req
+	}, func(x Exchange) error { _, err := x.Write([]byte("END")); return err }, "END"},
+	"CloseWrite": {func(*testing.T) *Request {
+		req := uploadOf(nil)
+		req.Push, req.ContentLength = true, 0
+		req.Trailer.Add("t", "END")
+		return req
+	}, Exchange.CloseWrite, "END\r\n\r\n"},
+}
+
+var uploadBytes = []byte(strings.Repeat("x", uploadSize-3) + "END")
+
+func uploadOf(body io.Reader) *Request {
+	return &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: uploadSize}
 }
 
 // quitters end the exchange of a call.
@@ -59,23 +128,75 @@ func (r *rig) uploaded(rw io.ReadWriteCloser, kind streamKind, req *Request, how
 // has taken all of the request, be it that the last write has not returned.
 func TestQuitWhenAllIsOut(t *testing.T) {
 	for how := range quitters {
-		for _, kind := range []streamKind{opaque, wrapped, layered, sealed} {
+		for name, kind := range uploadKinds {
+			for way, send := range uploadWays {
+				inBubble(t, Config{}, false, func(r *rig) {
+					s, rw := r.lateReturn(name, send.last)
+					a, quit := r.uploaded(rw, kind, send.req(t), how)
+					defer r.c.Close()
+					pushed := make(chan error, 1)
+					if send.push != nil {
+						go func() { pushed <- send.push(a.x) }()
+						synctest.Wait()
+						r.await(a)
+						r.got(a, "/a")
+					}
+					if got := string(r.s.receive(1 << 20)); !strings.HasSuffix(got, send.last) {
+						t.Fatalf("%s: the server has not got the request", way)
+					}
+					quit()
+					if way != "CloseWrite" && r.c.State().Idle() {
+						t.Error("another may write beside the write that has not returned")
+					}
+					close(s.gate)
+					synctest.Wait()
+					if err := r.c.Err(); err != nil {
+						t.Fatalf("%s, %s, %s: the connection was lost: %v", how, name, way, err)
+					}
+					if send.push != nil {
+						if err := <-pushed; err != nil {
+							t.Errorf("%s, %s, %s: %v", how, name, way, err)
+						}
+						if err := a.x.CloseWrite(); way != "CloseWrite" && err != nil {
+							t.Errorf("%s, %s, %s: CloseWrite: %v", how, name, way, err)
+						}
+					}
+					r.alive()
+				})
+			}
+		}
+	}
+}
+
+// Nor is CloseWrite waited for, where all else is out.
+func TestQuitBeforeCloseWrite(t *testing.T) {
+	for how := range quitters {
+		for name, kind := range uploadKinds {
 			inBubble(t, Config{}, false, func(r *rig) {
-				s := &lateReturn{r.s, "END", make(chan struct{})}
-				body := strings.Repeat("x", 20000) + "END"
-				_, quit := r.uploaded(s, kind, &Request{Method: "PUT", Target: "/a", Host: "x", Body: bytes.NewReader([]byte(body))}, how)
+				s, rw := r.lateReturn(name, "END")
+				close(s.gate)
+				send := uploadWays["Write"]
+				a, quit := r.uploaded(rw, kind, send.req(t), how)
 				defer r.c.Close()
-				if got := string(r.s.receive(1 << 20)); !strings.HasSuffix(got, "END") {
-					t.Fatal("the server has not got the request")
+				if err := send.push(a.x); err != nil {
+					t.Fatal(err)
+				}
+				r.await(a)
+				r.got(a, "/a")
+				r.s.receive(1 << 20)
+				next := r.begin(context.Background(), get("/b"))
+				if next.sent.Load() {
+					t.Error("CloseWrite is not waited for")
 				}
 				quit()
-				if r.c.State().Idle() {
-					t.Error("another may write beside the write that has not returned")
+				r.await(next)
+				r.serve("/b")
+				r.got(next, "/b")
+				if err := a.x.CloseWrite(); err != nil {
+					t.Errorf("%s, %s: CloseWrite: %v", how, name, err)
 				}
-				close(s.gate)
-				synctest.Wait()
-				if err := r.c.Err(); err != nil {
-					t.Fatalf("%s, kind %d: the connection was lost: %v", how, kind, err)
+				if _, err := a.x.Write([]byte("more")); err == nil {
+					t.Errorf("%s, %s: Write goes on", how, name)
 				}
 				r.alive()
 			})
@@ -83,7 +204,7 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 	}
 }
 
-// One that is stuck ends the connection, at once.
+// One that is stuck ends the connection: at once, or where only Close ends a write, a moment later.
 func TestQuitInAStuckWrite(t *testing.T) {
 	for how := range quitters {
 		for _, kind := range []streamKind{opaque, wrapped, layered, sealed} {
@@ -97,6 +218,9 @@ func TestQuitInAStuckWrite(t *testing.T) {
 					_, quit := r.uploaded(rw, kind, &Request{Method: "PUT", Target: "/a", Host: "x", Body: bytes.NewReader(make([]byte, 20000))}, how)
 					next := r.begin(context.Background(), get("/b"))
 					quit()
+					if plain {
+						time.Sleep(graceBeforeClose)
+					}
 					r.failed(next, Closed, SentNothing)
 					if !errors.Is(r.c.Err(), Closed) && !(how == "Deadline" && errors.Is(r.c.Err(), Timeout)) {
 						t.Errorf("%s, kind %d, plain %v: %v", how, kind, plain, r.c.Err())
@@ -241,7 +365,7 @@ func TestQuitBetweenTwoWrites(t *testing.T) {
 	}
 }
 
-// What is not the last of a body, or may not be its caller's last word, is not waited for, be the write over.
+// What is not the last of a body is not waited for, be the write over.
 func TestQuitBeforeTheLast(t *testing.T) {
 	for how := range quitters {
 		for _, push := range []bool{false, true} {
@@ -250,9 +374,9 @@ func TestQuitBeforeTheLast(t *testing.T) {
 				piece := strings.Repeat("x", 20000) + "END"
 				feeds, ends := io.Pipe()
 				defer ends.Close()
-				req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: push, ContentLength: int64(len(piece))}
+				req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: push, ContentLength: int64(len(piece)) + 100}
 				if !push {
-					req.Body, req.ContentLength = io.MultiReader(strings.NewReader(piece), feeds), int64(len(piece))+100
+					req.Body = io.MultiReader(strings.NewReader(piece), feeds)
 				}
 				a, quit := r.uploaded(s, opaque, req, how)
 				defer r.c.Close()
@@ -318,8 +442,11 @@ func TestQuitBehindBodyClose(t *testing.T) {
 					t.Errorf("%s, kind %d: CloseWrite goes on", how, kind)
 				}
 				cancel()
-				if i > 1 && kind == opaque { // the rest goes out with another's
+				if kind == opaque { // the rest goes out with another's
 					r.s.setWindow(wireWindow)
+					if i < 2 {
+						r.raw("12345")
+					}
 					r.serve("/b")
 					r.got(b, "/b")
 					r.alive()
@@ -339,7 +466,8 @@ func TestDeadlineBehindBodyClose(t *testing.T) {
 		req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, Deadline: time.Now().Add(15 * time.Second)}
 		req.Trailer.Add("T", strings.Repeat("t", 3000))
 		a, ended := r.inCloseWrite(context.Background(), req)
-		r.await(r.begin(context.Background(), get("/b")))
+		b := r.begin(context.Background(), get("/b"))
+		r.await(b)
 		a.resp.Body.Close()
 		for n := range 4 {
 			time.Sleep(5 * time.Second)
@@ -349,6 +477,10 @@ func TestDeadlineBehindBodyClose(t *testing.T) {
 		if len(ended) == 0 {
 			t.Error("CloseWrite goes on")
 		}
-		r.dead()
+		r.s.setWindow(wireWindow)
+		r.raw("12345")
+		r.serve("/b")
+		r.got(b, "/b")
+		r.alive()
 	})
 }

@@ -354,7 +354,11 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 			}
 			c.keepBlock(out)
 			c.dropLeft()
-			if e.lastWrite() && !e.up.cut() {
+			switch {
+			case !e.lastWrite():
+			case e.up.quits != nil:
+				e.fail(e.up.quits)
+			case !e.up.cut():
 				e.fail(fromDeadline("write body", e.up.why))
 			}
 			c.changed()
@@ -416,14 +420,15 @@ func (c *Conn) take(n int) {
 // The stream must say how far it came (TLS does not). mu is held.
 func (c *Conn) resumable(e *exchange, err error) bool {
 	switch {
-	case !isTimeout(err) || !c.cutsWrites() || c.moot():
+	case !isTimeout(err) || !c.cutsWrites() || c.moot() || e.up.quits != nil && c.upload == e:
 		return false
 	case e.up.cut():
 		return true
 	case e.up.why == whyStall && passed(e.up.until):
 		return false // be it others' bytes
 	}
-	return (c.othersWrite(e) || e.recv.done && c.upload != e) && (e.err != nil || passed(e.by))
+	over := c.upload != e && (e.recv.done || e.left && e.end >= 0)
+	return (over || c.othersWrite(e)) && (e.err != nil || passed(e.by))
 }
 
 // othersWrite reports whether a write of e's moves the bytes of others, and may end before
@@ -512,7 +517,7 @@ func (c *Conn) limitWrite(e *exchange) {
 	switch {
 	case e.err != nil && !e.outlives() || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
-	case e.up.quits:
+	case e.up.quits != nil:
 		until = longAgo
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
@@ -637,7 +642,11 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		if c.moot() {
 			return
 		}
-		if e.up.cut() { // see forNobody, and quit
+		if e.up.quits != nil {
+			c.notOver(e)
+			return
+		}
+		if e.up.cut() { // see forNobody
 			c.failStuck()
 			return
 		}
