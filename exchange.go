@@ -253,9 +253,9 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 // connection is spared. mu is held.
 func (c *Conn) quit(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
-	case whole && c.inWrite && c.writer == e && (e.up.last || e.up.busy):
+	case whole && c.inWrite && (e.up.last || e.up.busy): // it is its own
 		c.cutLast(e, err)
-	case whole && e.q.push && c.isOut(e): // CloseWrite alone was to come
+	case whole && c.isOut(e): // CloseWrite alone was to come
 		c.endWhole(e)
 	default:
 		e.fail(err)

@@ -289,8 +289,8 @@ func (c *Conn) writeLate(e *exchange) {
 	switch x := c.stalled(e); {
 	case e.up.quits != nil:
 		c.notOver(e)
-	case e.lastWrite() && e.up.why == whyDeadline:
-		c.cutLast(e, fromDeadline("write body", whyDeadline))
+	case e.lastWrite():
+		c.cutLast(e, fromDeadline("write body", e.up.why))
 	default:
 		c.fail(x, fromDeadline(x.op(), e.up.why))
 	}

@@ -345,7 +345,7 @@ func (c *Conn) readPieces(e *exchange, more int64) error {
 		n, err = readSome(e.up.body, p)
 		return err
 	}
-	for e.up.left != 0 || e.q.body == bodyChunked {
+	for !c.given(e) && (e.up.left != 0 || e.q.body == bodyChunked) {
 		p = buf.b[:cap(buf.b)]
 		if e.up.left >= 0 && int64(len(p))-more > e.up.left {
 			p = p[:e.up.left+more]
@@ -428,9 +428,6 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 			return errShort
 		}
 	}
-	if c.given(e) {
-		return errStop
-	}
 	return nil
 }
 
@@ -504,7 +501,6 @@ func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
 		c.writeFailed(e, err)
 		return errStop
 	}
-	e.up.quits = nil
 	return nil
 }
 

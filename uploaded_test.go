@@ -121,7 +121,8 @@ func (r *rig) uploaded(rw io.ReadWriteCloser, kind streamKind, req *Request, how
 		r.await(a)
 		r.got(a, "/a")
 	}
-	return a, func() { quitters[how](a, cancel); synctest.Wait(); cancel() }
+	r.Cleanup(cancel)
+	return a, func() { quitters[how](a, cancel); synctest.Wait() }
 }
 
 // Whatever ends when the response has ended, as a deferred cancel does, is nothing to a connection that
@@ -141,6 +142,7 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 						r.await(a)
 						r.got(a, "/a")
 					}
+					next := r.begin(context.Background(), get("/b"))
 					if got := string(r.s.receive(1 << 20)); !strings.HasSuffix(got, send.last) {
 						t.Fatalf("%s: the server has not got the request", way)
 					}
@@ -153,6 +155,9 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 					if err := r.c.Err(); err != nil {
 						t.Fatalf("%s, %s, %s: the connection was lost: %v", how, name, way, err)
 					}
+					r.await(next)
+					r.serve("/b")
+					r.got(next, "/b")
 					if send.push != nil {
 						if err := <-pushed; err != nil {
 							t.Errorf("%s, %s, %s: %v", how, name, way, err)
@@ -189,6 +194,10 @@ func TestQuitBeforeCloseWrite(t *testing.T) {
 					t.Error("CloseWrite is not waited for")
 				}
 				quit()
+				if r.c.mu.Lock(); a.x.e.stop != nil && how == "Cancel" {
+					t.Error("it stays with its context")
+				}
+				r.c.mu.Unlock()
 				r.await(next)
 				r.serve("/b")
 				r.got(next, "/b")
@@ -264,41 +273,83 @@ func TestQuitInWrite(t *testing.T) {
 	}
 }
 
-// Nor where the bytes of it are in a write that is nobody's.
+// Nor where the bytes of it are in a write that is nobody's, be it over.
 func TestQuitBesideAFlush(t *testing.T) {
 	for how := range quitters {
-		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-			r.warm()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			a := r.begin(context.Background(), get("/a"))
-			r.took()
-			r.s.setWindow(40)
-			req := &Request{Method: "PUT", Target: "/b", Host: "x", Push: true, ContentLength: 2000}
-			if how == "Deadline" {
-				req.Deadline = time.Now().Add(time.Minute)
-			}
-			b := r.begin(ctx, req)
-			if _, err := b.x.Write(make([]byte, 2000)); err != nil {
-				t.Fatal(err)
-			}
-			for range 2 { // more of the head, and some of the body
-				r.s.receive(40)
+		for _, over := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				s := &lateReturn{r.s, "END", make(chan struct{})}
+				r.c = NewConn(s, r.c.cfg)
+				defer r.c.Close()
+				r.warm()
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				a := r.begin(context.Background(), get("/a"))
+				r.took()
+				r.s.setWindow(40)
+				req := &Request{Method: "PUT", Target: "/b", Host: "x", Push: true, ContentLength: 2003}
+				if how == "Deadline" {
+					req.Deadline = time.Now().Add(time.Minute)
+				}
+				b := r.begin(ctx, req)
+				if _, err := b.x.Write([]byte(strings.Repeat("x", 2000) + "END")); err != nil {
+					t.Fatal(err)
+				}
+				for range 2 { // more of the head, and some of the body
+					r.s.receive(40)
+					synctest.Wait()
+				}
+				if over {
+					r.s.setWindow(wireWindow)
+					synctest.Wait()
+				}
+				r.serve("/a", "/b")
+				r.await(a)
+				r.got(a, "/a")
+				r.await(b)
+				r.got(b, "/b")
+				next := r.begin(context.Background(), get("/c"))
+				quitters[how](b, cancel)
 				synctest.Wait()
-			}
-			r.serve("/a", "/b")
-			r.await(a)
-			r.got(a, "/a")
-			r.await(b)
-			r.got(b, "/b")
-			next := r.begin(context.Background(), get("/c"))
-			quitters[how](b, cancel)
-			synctest.Wait()
-			if !next.sent.Load() && !next.over.Load() {
-				t.Errorf("%s: the next waits: %v, Err %v", how, r.c.State(), r.c.Err())
-			}
-		})
+				close(s.gate)
+				r.failed(next, Closed, SentNothing)
+				r.dead()
+			})
+		}
 	}
+}
+
+// A file that has ended with its connection is not read any more, and a small one goes out with its head.
+func TestFileByHand(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &lateReturn{r.s, "END", make(chan struct{})}
+		close(s.gate)
+		req := uploadWays["file"].req(t)
+		file := req.Body.(*os.File)
+		file.Seek(-100, io.SeekEnd)
+		req.ContentLength = 100
+		before := r.s.writes.Load()
+		r.uploaded(s, direct, req, "")
+		if n := r.s.writes.Load() - before; n != 1 {
+			t.Errorf("a small file takes %d writes", n)
+		}
+		r.alive()
+		r.c.Close()
+	})
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &lateReturn{r.s, "x", make(chan struct{})} // the kernel's piece is the file's beginning
+		req := uploadWays["file"].req(t)
+		r.c = NewConn(s, nil)
+		r.c.kind = direct
+		k := r.begin(context.Background(), req)
+		r.await(k)
+		r.c.Close()
+		close(s.gate)
+		r.failed(k, Closed, SentPart)
+		if at, err := req.Body.(*os.File).Seek(0, io.SeekCurrent); at != uploadSize-byHand || err != nil {
+			t.Errorf("read up to %d, %v", at, err)
+		}
+	})
 }
 
 // Nor where what is moved inside the kernel comes from who gives nothing more.

@@ -427,7 +427,7 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	case e.up.why == whyStall && passed(e.up.until):
 		return false // be it others' bytes
 	}
-	over := c.upload != e && (e.recv.done || e.left && e.end >= 0)
+	over := c.upload != e && (e.recv.done || e.left && passed(e.up.until)) // not by a timeout of the stream's own
 	return (over || c.othersWrite(e)) && (e.err != nil || passed(e.by))
 }
 
