@@ -353,6 +353,14 @@ func (r *stateRun) spared(k *stateCall) bool {
 	return others && e.end >= 0 && c.written >= e.end
 }
 
+// inGrace reports whether a last write that only Close ends has a moment left to return.
+func (r *stateRun) inGrace() bool {
+	c := r.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dl == nil && c.inWrite && c.writer.up.quits != nil
+}
+
 // use makes one call on an exchange or its response.
 func (r *stateRun) use(k *stateCall, verb byte) {
 	switch {
@@ -556,7 +564,7 @@ func FuzzState(f *testing.F) {
 					r.spare = false
 					r.do(verb, arg)
 					synctest.Wait()
-					if r.s.isDeaf() {
+					if r.s.isDeaf() || r.inGrace() {
 						time.Sleep(3 * graceBeforeClose)
 						synctest.Wait()
 					}
