@@ -5,6 +5,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -290,10 +291,12 @@ func (s fileStream) ReadFrom(from io.Reader) (int64, error) {
 // meanwhile.
 func TestFileBehindItsHead(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "body")
-	if err := os.WriteFile(name, []byte("of a file"), 0o600); err != nil {
+	const size = 2 * byHand
+	body := strings.Repeat("of a file ", size/10+1)[:size]
+	if err := os.WriteFile(name, []byte(body), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const head = "PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+	head := fmt.Sprintf("PUT /f HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
 	for _, after := range []time.Duration{time.Millisecond, time.Hour} {
 		f, err := os.Open(name)
 		if err != nil {
@@ -305,7 +308,7 @@ func TestFileBehindItsHead(t *testing.T) {
 			r.c.kind = direct
 			defer r.c.Close()
 			r.warm()
-			req := &Request{Method: "PUT", Target: "/f", Host: "x", Body: f, ContentLength: 9}
+			req := &Request{Method: "PUT", Target: "/f", Host: "x", Body: f, ContentLength: size}
 			q, err := prepare(req)
 			if err != nil {
 				t.Fatal(err)
@@ -320,7 +323,7 @@ func TestFileBehindItsHead(t *testing.T) {
 			r.c.flushAll(r.c.unwritten(), false)
 			r.c.unlock()
 			time.Sleep(time.Minute)
-			want := head + "of a file"
+			want := head + body
 			if after < time.Minute {
 				want = ""
 				r.dead()
