@@ -147,6 +147,10 @@ func (b *body) Close() error {
 		return nil
 	}
 	b.err = errClosed
+	if sent := e.sentSoFar(); sent != SentAll {
+		own := *errClosed
+		own.Sent, b.err = sent, &own
+	}
 	if !c.life.reuse && c.dueAlone(e) { // there is nothing to save
 		c.fail(e, errUnread)
 		return nil
@@ -232,6 +236,8 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	if c.br.Buffered() > 0 || c.rerr != nil || (r.fr.kind != framingLength || r.remain < spliceLeast) && r.fr.kind != framingClose {
 		return 0, b.leave(e, false, nil)
 	}
+	c.splices = true
+	defer func() { c.splices = false }()
 	if bad := c.beginRead(); bad != nil {
 		return 0, b.leave(e, false, c.readError(e, "read body", bad))
 	}

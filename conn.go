@@ -44,6 +44,7 @@ type Conn struct {
 	cutOff    bool // the connection has ended, or is to end, in the midst of something
 	writing   bool // somebody is in a write on rw, or about to be
 	inRead    bool // reader is in a read on rw
+	splices   bool // in which the kernel writes as well, to another socket
 	inWrite   bool // writer is in a write on rw
 	spoiltW   bool // the write deadline on rw is not zero
 	queue     fifo // admitted, in the order of their bytes

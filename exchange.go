@@ -159,7 +159,7 @@ func (e *exchange) fail(err *Error) {
 // outlives reports whether somebody is in CloseWrite's write still, though the response was given up and is
 // read for others: whatever would have ended the exchange is to end that. mu is held.
 func (e *exchange) outlives() bool {
-	return e.left && e.up.busy && e.c.inWrite && e.c.writer == e && e.c.written < e.end
+	return e.left && e.up.busy && e.c.inWrite && e.c.writer == e
 }
 
 // sentSoFar says how much of the request the stream has taken. mu is held.
@@ -315,7 +315,7 @@ func (c *Conn) interrupt(e *exchange) {
 	}
 	if c.reader == e && c.inRead {
 		c.setReadBy(longAgo)
-		if c.kind.inForm() {
+		if c.kind.inForm() || c.splices {
 			e.recv.until = time.Now()
 			c.wakeBy(c.readEnd(e))
 		}

@@ -16,7 +16,8 @@ import (
 
 // Probe returns nil unless the idle connection is known to be dead, without blocking: then
 // it ends the connection and returns its Err (Closed after the server's close, Unsolicited
-// after bytes nobody asked for, IO). While exchanges are in flight it returns Err. On a
+// after bytes nobody asked for, IO). While exchanges are in flight it returns Err, be it one that was
+// canceled behind another, and whose response the next request's caller is to read first. On a
 // stream with no socket under it, nothing is known. Under TLS, where records are waiting
 // that may be session tickets, they are read, which takes a millisecond; a server that asks TLS for
 // an answer there, and does not read it, ends the connection, after a fifth of a second.
@@ -214,7 +215,8 @@ func (w *watch) kick(c *Conn) {
 // Watch blocks until the connection ends and returns its Err, or until ctx ends (Canceled,
 // Timeout). Where there is a socket under the stream it notices also the end of an idle
 // connection, at once, without reading: while nothing is in flight it waits for the socket
-// to become readable, and it holds no buffer. It costs the goroutine that calls it, and a
+// to become readable, and it holds no buffer. (A canceled exchange is in flight until somebody has
+// read its response for nobody: with the next request.) It costs the goroutine that calls it, and a
 // request's start the time to wake that goroutine. One Watch at a time waits on the socket;
 // others wait for the first to notice.
 func (c *Conn) Watch(ctx context.Context) error {

@@ -121,10 +121,11 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 // was canceled, only its reading ended. mu is held.
 func (c *Conn) readFailed(e *exchange, err *Error) error {
 	e.inUse = false
-	if err == e.err {
-		c.leave(e)
-	} else {
+	switch {
+	case err != e.err:
 		c.fail(e, err)
+	case c.reader == e: // or it has left in its callback
+		c.leave(e)
 	}
 	return e.err
 }
@@ -265,7 +266,13 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	if info == nil {
 		return nil
 	}
-	if err := c.outside(x, func() error { return info(resp.Status, &resp.Header) }); err != nil {
+	x.inUse = false // who is canceled meanwhile leaves at once
+	c.stepOut(x)
+	err := c.outside(x, func() error { return info(resp.Status, &resp.Header) })
+	if x.err != nil {
+		return x.err
+	}
+	if x.inUse = true; err != nil {
 		return c.giveUp(x, &Error{Kind: Canceled, Op: "informational", Offset: -1, Err: err})
 	}
 	return nil

@@ -216,8 +216,9 @@ func earlier(a, b time.Time) time.Time {
 
 // graceBeforeClose is how long what no deadline is sure to end may take to return when its time is over,
 // before the stream is closed under it: a write that may be over, on a stream without deadlines, and a read
-// under TLS. One that takes longer is in a write of TLS's own, which answers the server (a change of keys,
-// RFC 8446, section 4.6.3), and which no deadline of reads ends: the server does not read.
+// under TLS, or inside the kernel. One that takes longer is in a write of TLS's own, which answers the server
+// (a change of keys, RFC 8446, section 4.6.3), or to where the kernel moves what it reads; no deadline of reads
+// ends that, and nobody may take what is written.
 const graceBeforeClose = 100 * time.Millisecond
 
 // readEnd returns when a read in e's name is ended by closing the stream, since its deadline may not
@@ -226,7 +227,7 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 	switch until := e.recv.until; {
 	case until.IsZero() || c.dl == nil:
 		return until
-	case c.kind.inForm():
+	case c.kind.inForm() || c.splices && (e.err != nil || e.recv.why == whyDeadline):
 		return until.Add(graceBeforeClose)
 	}
 	return time.Time{}
@@ -286,10 +287,11 @@ func (c *Conn) ring() {
 
 // writeLate ends a write in e's name that is over its time, where no deadline has. mu is held.
 func (c *Conn) writeLate(e *exchange) {
+	over := c.upload != e && (e.recv.done || e.left)
 	switch x := c.stalled(e); {
 	case e.up.quits != nil:
 		c.notOver(e)
-	case e.lastWrite():
+	case e.lastWrite(), over && e.up.why == whyDeadline:
 		c.cutLast(e, fromDeadline("write body", e.up.why))
 	default:
 		c.fail(x, fromDeadline(x.op(), e.up.why))

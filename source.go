@@ -91,7 +91,7 @@ func (c *Conn) beginRead() error {
 		x.recv.lateBy = time.Time{} // each read that is late has its look
 	}
 	c.limitRead(e)
-	if (c.dl == nil || c.kind.inForm()) && passed(e.recv.until) {
+	if (c.dl == nil || c.kind.inForm() || c.splices) && passed(e.recv.until) {
 		return os.ErrDeadlineExceeded // where only closing the stream is sure to end the read
 	}
 	c.inRead = true

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -247,5 +248,109 @@ func TestFileLeftIsKnown(t *testing.T) {
 	}
 	if c.Err() == nil {
 		t.Errorf("a mebibyte is moved for nothing: %v", c.State())
+	}
+}
+
+// A spliceStuck is a body on its way to a socket from which nobody reads.
+type spliceStuck struct {
+	c      *Conn
+	a      Exchange
+	resp   Response
+	out    *net.TCPConn
+	copied chan error
+}
+
+// stickSplice returns one whose writer has stopped, with a request of b's behind it where depth allows that.
+func stickSplice(t *testing.T, ctx context.Context, by time.Time, depth int) (s *spliceStuck, b Exchange) {
+	t.Helper()
+	client, server := tcpPair(t)
+	out, _ := tcpPair(t)
+	s = &spliceStuck{c: NewConn(client, &Config{Depth: depth}), out: out, copied: make(chan error, 1)}
+	t.Cleanup(func() { s.c.Close() })
+	s.c.spoken = true // a response has shown that the server pipelines
+	var served atomic.Int64
+	go func() {
+		io.WriteString(server, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", int64(1)<<40))
+		for {
+			n, err := server.Write(tcpBytes()[:1<<20])
+			if served.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}()
+	send := func(ctx context.Context, req *Request) Exchange {
+		x, err := s.c.Send(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	s.a = send(ctx, &Request{Target: "/a", Host: "x", Deadline: by})
+	if depth > 1 {
+		b = send(context.Background(), get("/b"))
+	}
+	if err := s.a.Wait(context.Background(), &s.resp); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := s.resp.Body.(io.WriterTo).WriteTo(out)
+		s.copied <- err
+	}()
+	for before, same := int64(0), 0; same < 20; same++ { // where it goes on after all, less is tested
+		time.Sleep(time.Millisecond)
+		if now := served.Load(); now != before {
+			before, same = now, 0
+		}
+	}
+	return s, b
+}
+
+// TestSpliceIsLetGo: a move in the kernel that is stuck on its way out, and whose exchange has ended, does
+// not keep those behind it, nor those in line, nor Shutdown.
+func TestSpliceIsLetGo(t *testing.T) {
+	for _, how := range []string{"Cancel", "context", "Deadline", "Body.Close"} {
+		for _, who := range []string{"behind", "in line", "Shutdown"} {
+			ctx, cancel := context.WithCancel(context.Background())
+			var by time.Time
+			if how == "Deadline" {
+				by = time.Now().Add(200 * time.Millisecond)
+			}
+			depth := 1
+			if who == "behind" {
+				depth = 2
+			}
+			s, b := stickSplice(t, ctx, by, depth)
+			ended := make(chan error, 1)
+			go func() {
+				switch who {
+				case "behind":
+					ended <- b.Wait(context.Background(), &Response{})
+				case "in line":
+					ended <- s.c.Do(context.Background(), get("/b"), &Response{})
+				case "Shutdown":
+					ended <- s.c.Shutdown(context.Background())
+				}
+			}()
+			switch how {
+			case "Cancel":
+				s.a.Cancel()
+			case "context":
+				cancel()
+			case "Body.Close":
+				s.resp.Body.Close()
+			}
+			hangs(how+" "+who, func() {
+				if err := <-ended; who != "Shutdown" && !errors.Is(err, Closed) {
+					t.Errorf("%s, %s: %v", how, who, err)
+				}
+			})
+			s.out.Close()
+			hangs(how+" "+who+", WriteTo", func() {
+				if err := <-s.copied; err == nil {
+					t.Errorf("%s, %s: WriteTo has moved all", how, who)
+				}
+			})
+			cancel()
+		}
 	}
 }

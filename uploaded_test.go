@@ -85,6 +85,10 @@ var uploadWays = map[string]uploadWay{
 		req.Push, req.ContentLength = true, 3
 		return req
 	}, func(x Exchange) error { _, err := x.Write([]byte("END")); return err }, "END"},
+	"memory and a tail": {func(*testing.T) *Request { return uploadOf(bytes.NewReader(tailBytes)) }, nil, "END"},
+	"chunks": {func(*testing.T) *Request {
+		return &Request{Method: "PUT", Target: "/a", Host: "x", Body: struct{ io.Reader }{bytes.NewReader(tailBytes)}}
+	}, nil, "0\r\n\r\n"},
 	"CloseWrite": {func(*testing.T) *Request {
 		req := uploadOf(nil)
 		req.Push, req.ContentLength = true, 0
@@ -95,8 +99,15 @@ var uploadWays = map[string]uploadWay{
 
 var uploadBytes = []byte(strings.Repeat("x", uploadSize-3) + "END")
 
+// tailBytes are more than one write is given, by what fits the write buffer.
+var tailBytes = []byte(strings.Repeat("x", largest) + strings.Repeat("y", 97) + "END")
+
 func uploadOf(body io.Reader) *Request {
-	return &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: uploadSize}
+	req := &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: uploadSize}
+	if l, ok := body.(interface{ Len() int }); ok {
+		req.ContentLength = int64(l.Len())
+	}
+	return req
 }
 
 // quitters end the exchange of a call.
@@ -142,12 +153,13 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 						r.await(a)
 						r.got(a, "/a")
 					}
+					whole := r.c.State().Idle() // nothing is left of it but that its write returns
 					next := r.begin(context.Background(), get("/b"))
 					if got := string(r.s.receive(1 << 20)); !strings.HasSuffix(got, send.last) {
 						t.Fatalf("%s: the server has not got the request", way)
 					}
 					quit()
-					if way != "CloseWrite" && r.c.State().Idle() {
+					if !whole && r.c.State().Idle() {
 						t.Error("another may write beside the write that has not returned")
 					}
 					close(s.gate)
@@ -169,6 +181,40 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 					r.alive()
 				})
 			}
+		}
+	}
+}
+
+// The moment that a write is given to return is not cut short by who comes in it.
+func TestQuitsMoment(t *testing.T) {
+	for how := range quitters {
+		for name, kind := range uploadKinds {
+			inBubble(t, Config{}, false, func(r *rig) {
+				send := uploadWays["CloseWrite"]
+				s, rw := r.lateReturn(name, send.last)
+				req := send.req(t)
+				req.Deadline = time.Now().Add(time.Hour)
+				a, quit := r.uploaded(rw, kind, req, how)
+				defer r.c.Close()
+				ended := make(chan error, 1)
+				go func() { ended <- a.x.CloseWrite() }()
+				synctest.Wait()
+				r.await(a)
+				r.got(a, "/a")
+				quit()
+				time.Sleep(graceBeforeClose / 10)
+				next := r.begin(context.Background(), get("/b"))
+				time.Sleep(graceBeforeClose / 10)
+				close(s.gate)
+				synctest.Wait()
+				r.await(next)
+				r.serve("/b")
+				r.got(next, "/b")
+				if err := <-ended; err != nil {
+					t.Errorf("%s, %s: %v", how, name, err)
+				}
+				r.alive()
+			})
 		}
 	}
 }
@@ -447,12 +493,12 @@ func TestQuitBeforeTheLast(t *testing.T) {
 	}
 }
 
-// inCloseWrite makes an exchange that is stuck in CloseWrite, and whose response has come by half.
-func (r *rig) inCloseWrite(ctx context.Context, req *Request) (a *call, ended chan error) {
+// inCloseWrite makes an exchange whose caller is in CloseWrite, and whose response has come by half.
+func (r *rig) inCloseWrite(ctx context.Context, req *Request, window int) (a *call, ended chan error) {
 	r.Helper()
 	a, ended = r.begin(ctx, req), make(chan error, 1)
 	r.took()
-	r.s.setWindow(0)
+	r.s.setWindow(window)
 	go func() { ended <- a.x.CloseWrite() }()
 	synctest.Wait()
 	r.raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
@@ -475,7 +521,7 @@ func TestQuitBehindBodyClose(t *testing.T) {
 				if how == "Deadline" {
 					req.Deadline = time.Now().Add(time.Minute)
 				}
-				a, ended := r.inCloseWrite(ctx, req)
+				a, ended := r.inCloseWrite(ctx, req, 0)
 				b := r.begin(context.Background(), get("/b"))
 				r.await(b)
 				a.resp.Body.Close()
@@ -510,13 +556,58 @@ func TestQuitBehindBodyClose(t *testing.T) {
 	}
 }
 
+// Nor does that cost a connection on which the write is over and has not returned.
+func TestQuitOverBehindBodyClose(t *testing.T) {
+	for how := range quitters {
+		for name, kind := range uploadKinds {
+			for _, rest := range []bool{false, true} {
+				inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+					send := uploadWays["CloseWrite"]
+					s, rw := r.lateReturn(name, send.last)
+					r.c = NewConn(rw, r.c.cfg)
+					r.c.kind = kind
+					defer r.c.Close()
+					r.warm()
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					req := send.req(t)
+					if how == "Deadline" {
+						req.Deadline = time.Now().Add(time.Minute)
+					}
+					a, ended := r.inCloseWrite(ctx, req, wireWindow)
+					b := r.begin(context.Background(), get("/b"))
+					r.await(b)
+					a.resp.Body.Close()
+					if rest {
+						r.raw("12345")
+						synctest.Wait()
+					}
+					quitters[how](a, cancel)
+					time.Sleep(graceBeforeClose / 10)
+					close(s.gate)
+					synctest.Wait()
+					if !rest {
+						r.raw("12345")
+					}
+					r.serve("/b")
+					r.got(b, "/b")
+					if len(ended) == 0 {
+						t.Errorf("%s, %s: CloseWrite goes on", how, name)
+					}
+					r.alive()
+				})
+			}
+		}
+	}
+}
+
 // Nor does the Deadline get lost where the write moves a little at a time.
 func TestDeadlineBehindBodyClose(t *testing.T) {
 	inBubble(t, Config{Depth: 4, StallTimeout: 10 * time.Second}, false, func(r *rig) {
 		r.warm()
 		req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, Deadline: time.Now().Add(15 * time.Second)}
 		req.Trailer.Add("T", strings.Repeat("t", 3000))
-		a, ended := r.inCloseWrite(context.Background(), req)
+		a, ended := r.inCloseWrite(context.Background(), req, 0)
 		b := r.begin(context.Background(), get("/b"))
 		r.await(b)
 		a.resp.Body.Close()

@@ -518,7 +518,9 @@ func (c *Conn) limitWrite(e *exchange) {
 	case e.err != nil && !e.outlives() || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
 	case e.up.quits != nil:
-		until = longAgo
+		if until = longAgo; c.dl == nil {
+			until = e.up.until
+		}
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
 	}
