@@ -627,41 +627,6 @@ func TestCloseInFrontOfNobody(t *testing.T) {
 	})
 }
 
-// Who is ended in its own callback does not keep those behind it until that returns, and reads no more then.
-func TestLeftInACallback(t *testing.T) {
-	for how, end := range quitters {
-		onBoth(t, Config{Depth: 4}, func(r *rig) {
-			r.warm()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			gate := make(chan struct{})
-			req := get("/a")
-			if how == "Deadline" {
-				req = soon("/a", time.Second)
-			}
-			req.Informational = func(int, *Header) error { <-gate; return nil }
-			a := r.begin(ctx, req)
-			r.await(a)
-			b := r.begin(context.Background(), get("/b"))
-			r.await(b)
-			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
-			synctest.Wait()
-			end(a, cancel)
-			synctest.Wait()
-			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n") // for nobody
-			r.serve("/a", "/b")
-			r.got(b, "/b")
-			close(gate)
-			kind := Canceled
-			if how == "Deadline" {
-				kind = Timeout
-			}
-			r.failed(a, kind, SentAll)
-			r.alive()
-		})
-	}
-}
-
 // A closed body does not say that a request was sent whole which was not.
 func TestSentOfAClosedBody(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {

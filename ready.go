@@ -287,7 +287,7 @@ func (c *Conn) ring() {
 
 // writeLate ends a write in e's name that is over its time, where no deadline has. mu is held.
 func (c *Conn) writeLate(e *exchange) {
-	over := c.upload != e && (e.recv.done || e.left)
+	over := e.recv.done || e.left
 	switch x := c.stalled(e); {
 	case e.up.quits != nil:
 		c.notOver(e)

@@ -14,17 +14,27 @@ import (
 )
 
 // A response that comes in goes on after the write half has failed, be it that the kernel moves it: what
-// is said of the time between two reads is not the time of all.
+// is said of the time between two reads is not the time of all; nor where it is slow on its way out.
 func TestSplicePastAWriteError(t *testing.T) {
-	for _, hidden := range []bool{true, false} {
+	for _, way := range []string{"hidden", "spliced", "spliced to who is slow"} {
 		client, server := ends(t, "unix")
 		c := NewConn(client, nil)
 		defer c.Close()
 		to, sink := ends(t, "tcp")
-		go io.Copy(io.Discard, sink)
+		size, between := 50000, graceAfterWriteError/5
+		if way == "spliced to who is slow" {
+			size, between = 1<<20, 0
+		}
+		go func() {
+			if between == 0 {
+				sink.Read(make([]byte, 1))
+				time.Sleep(3 * (graceAfterWriteError + graceBeforeClose))
+			}
+			io.Copy(io.Discard, sink)
+		}()
 		body, more := io.Pipe()
 		defer more.Close()
-		const pieces, size = 20, 50000
+		const pieces = 20
 		go func() {
 			server.Read(make([]byte, 4096))
 			fmt.Fprintf(server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", pieces*size)
@@ -32,7 +42,7 @@ func TestSplicePastAWriteError(t *testing.T) {
 			server.(*net.UnixConn).CloseRead()
 			more.Write([]byte("more"))
 			for range pieces {
-				time.Sleep(graceAfterWriteError / 5)
+				time.Sleep(between)
 				server.Write(make([]byte, size))
 			}
 		}()
@@ -41,12 +51,12 @@ func TestSplicePastAWriteError(t *testing.T) {
 			t.Fatal(err)
 		}
 		var w io.Writer = to
-		if hidden {
+		if way == "hidden" {
 			w = struct{ io.Writer }{to}
 		}
 		n, err := resp.Body.(io.WriterTo).WriteTo(w)
-		if n != pieces*size || err != nil || c.werr == nil {
-			t.Errorf("hidden %v: %d bytes, %v; the write's error: %v", hidden, n, err, c.werr)
+		if n != int64(pieces*size) || err != nil || c.werr == nil {
+			t.Errorf("%s: %d bytes, %v; the write's error: %v", way, n, err, c.werr)
 		}
 	}
 }

@@ -142,6 +142,7 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 	for how := range quitters {
 		for name, kind := range uploadKinds {
 			for way, send := range uploadWays {
+				behind := !strings.HasPrefix(way, "memory")
 				inBubble(t, Config{}, false, func(r *rig) {
 					s, rw := r.lateReturn(name, send.last)
 					a, quit := r.uploaded(rw, kind, send.req(t), how)
@@ -154,7 +155,10 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 						r.got(a, "/a")
 					}
 					whole := r.c.State().Idle() // nothing is left of it but that its write returns
-					next := r.begin(context.Background(), get("/b"))
+					var next *call
+					if behind {
+						next = r.begin(context.Background(), get("/b"))
+					}
 					if got := string(r.s.receive(1 << 20)); !strings.HasSuffix(got, send.last) {
 						t.Fatalf("%s: the server has not got the request", way)
 					}
@@ -167,9 +171,11 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 					if err := r.c.Err(); err != nil {
 						t.Fatalf("%s, %s, %s: the connection was lost: %v", how, name, way, err)
 					}
-					r.await(next)
-					r.serve("/b")
-					r.got(next, "/b")
+					if behind {
+						r.await(next)
+						r.serve("/b")
+						r.got(next, "/b")
+					}
 					if send.push != nil {
 						if err := <-pushed; err != nil {
 							t.Errorf("%s, %s, %s: %v", how, name, way, err)
