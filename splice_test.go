@@ -270,7 +270,8 @@ func stickSplice(t *testing.T, ctx context.Context, by time.Time, depth int) (s 
 	s.c.spoken = true // a response has shown that the server pipelines
 	var served atomic.Int64
 	go func() {
-		io.WriteString(server, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", int64(1)<<40))
+		server.Read(make([]byte, 4096))
+		fmt.Fprintf(server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", int64(1)<<40)
 		for {
 			n, err := server.Write(tcpBytes()[:1<<20])
 			if served.Add(int64(n)); err != nil {
