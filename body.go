@@ -120,6 +120,19 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.leave(e, done, bad)
 }
 
+// sent says how much of the request had gone out.
+func (b *body) sent() Sent {
+	if b.c == nil {
+		return SentAll
+	}
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
+	if b.e.id.Load() != b.id {
+		return SentAll
+	}
+	return b.e.sentSoFar()
+}
+
 // drainTime bounds how long Close reads on to save a connection: a body whose next bytes
 // are not on their way is not worth waiting for, and a stream of events never ends. It is
 // what net/http allows for the same purpose. Where others wait behind, it is theirs to read

@@ -258,6 +258,9 @@ func TestFileIsSent(t *testing.T) {
 			io.WriteString(nc, "HTTP/1.1 204 No Content\r\n\r\n")
 			got <- bytes.TrimPrefix(all[:n], []byte(head))
 		}()
+		if err := os.WriteFile(name, content[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
 		file, err := os.Open(name)
 		if err != nil {
 			t.Fatal(err)

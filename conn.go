@@ -159,7 +159,8 @@ func (c *Conn) Stats() Stats {
 // Err returns nil while the connection takes requests, now or when others have ended, and
 // then why it does not: an [*Error] of Kind Closed where either side said close or the
 // framing needs it, Unsolicited after bytes nobody asked for, or of the Kind that an
-// exchange failed with.
+// exchange failed with. It is what the next request would hear: whether that may be sent again, not
+// whether one that has failed may.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

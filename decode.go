@@ -356,7 +356,8 @@ var trailerForbids = [...]string{
 	"Proxy-Connection", "Upgrade", "Content-Encoding", "Content-Type", "Content-Range",
 	"Cache-Control", "Expect", "Max-Forwards", "Pragma", "Range", "Set-Cookie", "Authorization",
 	"Proxy-Authenticate", "Proxy-Authorization", "WWW-Authenticate", "Age", "Date", "Expires",
-	"Location", "Retry-After", "Vary", "Warning",
+	"Location", "Retry-After", "Vary", "Warning", "Cookie", "If-Match", "If-None-Match",
+	"If-Modified-Since", "If-Unmodified-Since", "If-Range",
 }
 
 // forbiddenInTrailer reports whether a field of that name may not stand in a trailer.

@@ -374,7 +374,7 @@ var tcpSizes = []int{1, 4096, largest - 1, largest, largest + 1, 100000, sendFil
 // lives; also where the answer comes before their last write was counted.
 func TestFileKeepsConn(t *testing.T) {
 	before := runtime.NumGoroutine()
-	file, err := os.Open(tcpFile(t))
+	file, err := os.OpenFile(tcpFile(t), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,8 +394,12 @@ func TestFileKeepsConn(t *testing.T) {
 				t.Fatal(err)
 			}
 			req := Request{Method: "POST", Host: "h", Body: file, ContentLength: int64(tcpSizes[i%len(tcpSizes)])}
+			long := req.ContentLength
 			if i%2 == 1 {
-				req.Body = io.LimitReader(file, req.ContentLength)
+				req.Body, long = io.LimitReader(file, long), tcpBody
+			}
+			if _, err := file.WriteAt(tcpBytes()[:long], 0); err != nil || file.Truncate(long) != nil {
+				t.Fatal(err)
 			}
 			var resp Response
 			if err := c.Do(context.Background(), &req, &resp); err != nil || resp.Status != 204 {

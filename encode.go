@@ -118,6 +118,10 @@ func (r *Request) checkTarget(q *asked) *Error {
 				return badRequest("target %.64q has %q before its host", t, userinfo[i:i+1])
 			}
 		}
+		scheme, rest, _ := strings.Cut(t, "://")
+		if strings.HasPrefix(rest[len(userinfo):], "@") && (equalFold(scheme, "http") || equalFold(scheme, "https")) {
+			return badRequest("target %.64q has userinfo", t) // RFC 9110, 4.2.4
+		}
 	}
 	return nil
 }

@@ -226,6 +226,8 @@ func TestRefused(t *testing.T) {
 		{Request{Target: "http://@@b/x"}, `has "@b" for a host`},
 		{Request{Target: "http://u@v@b/x"}, `has "v@b" for a host`},
 		{Request{Target: `http://a\@b/x`}, `has "\\" before its host`},
+		{Request{Target: "http://u:p@b/x"}, `"http://u:p@b/x" has userinfo`},
+		{Request{Target: "HTTPS://@b/x"}, `"HTTPS://@b/x" has userinfo`},
 		{Request{Target: "http://a,b/x"}, `has "a,b" for a host`},
 		{Request{Target: "http://a:b/x"}, `has "a:b" for a host`},
 		{Request{Target: "http://::1/x"}, `has "::1" for a host`},
@@ -304,6 +306,8 @@ func TestRefused(t *testing.T) {
 		{Request{Method: "CONNECT", Target: "a:1", Header: fieldsOf("Upgrade: x")}, `Upgrade "x" with CONNECT`},
 
 		{trailer("Content-Length: 1"), `"Content-Length" may not be a trailer field`},
+		{trailer("if-match: x"), `"if-match" may not be a trailer field`},
+		{trailer("Cookie: x"), `"Cookie" may not be a trailer field`},
 		{trailer("A: b", "host: x"), `"host" may not be a trailer field`},
 		{trailer("A b: x"), `trailer field name "A b" is not a token`},
 		{trailer("A: b\x00"), `trailer field "A" has an invalid value "b\x00"`},

@@ -17,7 +17,8 @@ import (
 //
 //	errors.Is(err, h1.Incomplete)
 //
-// reports whether err is an [*Error] of that kind.
+// reports whether err is an [*Error] of that kind, or has one for a cause: a request that was refused
+// because another's response was cut off is Closed, and that is why.
 type Kind uint8
 
 // The kinds. Which side is at fault stands in brackets.
@@ -81,12 +82,12 @@ func (s Sent) String() string {
 	return "all"
 }
 
-// An Error is what every call of this package fails with. It is not changed once
-// returned. Its text is for people; programs look at the fields.
+// An Error is what every call of this package fails with, but for a stream's Close and WriteTo's
+// writer, whose errors are returned as they are. It is not changed once returned. Its text is for people; programs look at the fields.
 type Error struct {
 	Kind   Kind   // what went wrong
 	Op     string // what was being done: "write head", "read head", "read body", ...
-	Offset int64  // of the offending byte in its message, for what the peer sent; else -1
+	Offset int64  // of the offending byte in its message, of BadFraming's field value, for what the peer sent; else -1
 	Sent   Sent   // how much of the request had gone out
 	Err    error  // the cause, or nil
 

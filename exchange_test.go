@@ -455,3 +455,39 @@ func TestContextIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// What has come into a Trailer while its request stood in line is looked at before its names go into the head.
+func TestTrailerFilledInLine(t *testing.T) {
+	for name, field := range map[string][2]string{
+		"smuggles":  {"A\r\n\r\n0\r\n\r\nDELETE /all HTTP/1.1\r\nHost: x\r\nB", "v"},
+		"forbidden": {"Content-Length", "1"},
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			a := r.begin(context.Background(), get("/a"))
+			req := &Request{Method: "POST", Target: "/b", Host: "x", Push: true}
+			b := r.begin(context.Background(), req)
+			req.Trailer.Add(field[0], field[1])
+			r.await(a)
+			r.serve("/a")
+			r.got(a, "/a")
+			r.failed(b, BadRequest, SentNothing)
+			if got := r.took(); got != "GET /a;" {
+				t.Errorf("%s: the server received %q", name, got)
+			}
+			r.alive()
+		})
+	}
+}
+
+// A body that is too long for its caller does not say that a request was sent whole which was not.
+func TestSentOfALongBody(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		a := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Push: true, ContentLength: 10})
+		r.raw("HTTP/1.1 413 No\r\nContent-Length: 100\r\n\r\n" + strings.Repeat("x", 100))
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		_, err := a.resp.AppendBody(nil, 10)
+		wantError(t, err, TooLarge, SentPart)
+	})
+}

@@ -148,9 +148,10 @@ type Request struct {
 	ContentLength int64
 	// Push says that the body comes through Exchange.Write instead of Body.
 	Push bool
-	// Trailer is written after a chunked body; it may be filled until the body's last
-	// read has returned (or CloseWrite was called). A Trailer that has fields when the
-	// request is sent makes a body of unstated length chunked.
+	// Trailer is written after a chunked body. A Trailer that has fields when the request is
+	// sent makes a body of unstated length chunked, and its names are announced. It may be filled
+	// by who sends the body, until the body's last read has returned (or CloseWrite was called);
+	// behind a body of known length such fields are not sent.
 	Trailer Header
 	// Deadline is of the whole exchange, the response's body included; zero: the
 	// context's alone.
@@ -167,7 +168,8 @@ type Request struct {
 }
 
 // A Response is what came back. The caller makes it (its zero value will do) and uses it
-// again from call to call: the memory stays, the views die with the next use.
+// again from call to call: the memory stays, the views die with the next use. It is not copied
+// while Body is unread: Trailer is filled in the original.
 type Response struct {
 	// Minor is the server's version: HTTP/1.Minor.
 	Minor int
@@ -188,7 +190,7 @@ type Response struct {
 	// the connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
 	// ends it elsewhere; where others are in flight behind, they read those, in their own
 	// time. Reads fail with Incomplete, BadChunk, BadField, TooLarge, Timeout,
-	// Canceled or IO. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
+	// Canceled or IO; Closed after Close or the connection's; NotReady beside another. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.
 	Timing Timing
@@ -212,7 +214,7 @@ type Timing struct {
 // Reason returns the reason phrase, as a view: it lives until the Response is used again.
 func (r *Response) Reason() []byte { return r.reason }
 
-// AppendBody appends the whole body to dst, closes it, and returns the extended slice. A
+// AppendBody appends the whole of Body to dst, and returns the extended slice. A
 // body of more than max bytes fails with TooLarge, Offset then being max, and the first max
 // bytes of it are returned with that error; max < 0 means no limit.
 func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
@@ -233,8 +235,9 @@ func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 		dst = dst[:len(dst)+n]
 		if max >= 0 && int64(len(dst)-start) > max {
 			dst = dst[:start+int(max)]
+			sent := r.body.sent()
 			r.Body.Close()
-			return dst, &Error{Kind: TooLarge, Op: "read body", Offset: max, Sent: SentAll, seen: true,
+			return dst, &Error{Kind: TooLarge, Op: "read body", Offset: max, Sent: sent, seen: true,
 				Err: errors.New("the body is longer than the caller allows")}
 		}
 		if err == io.EOF {

@@ -311,7 +311,10 @@ func (c *Conn) pumpBody(e *exchange) error {
 			if err := c.sendFile(e, dst, from, limit); err != nil {
 				return err
 			}
-			return c.readPieces(e, 0) // what comes behind it from a socket is another message's
+			if _, ok := from.(*os.File); !ok {
+				return c.readPieces(e, 0) // what comes behind it from a socket is another message's
+			}
+			break
 		}
 	}
 	if inMemory(e.up.body) {

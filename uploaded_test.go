@@ -399,6 +399,24 @@ func TestQuitBesideAFlush(t *testing.T) {
 	}
 }
 
+// A file is to be as long as it was said to be, whatever moves it.
+func TestFileIsTooLong(t *testing.T) {
+	for _, size := range []int64{byHand / 2, uploadSize - 1} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			req := uploadWays["file"].req(t)
+			req.ContentLength = size
+			r.c = NewConn(&lateReturn{r.s, "none", nil}, nil)
+			r.c.kind = direct
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			synctest.Wait()
+			if !errors.Is(a.err, BodyFailed) || r.c.Err() == nil {
+				t.Errorf("%d of %d bytes: %v; the connection: %v", size, uploadSize, a.err, r.c.Err())
+			}
+		})
+	}
+}
+
 // A file that has ended with its connection is not read any more, and a small one goes out with its head.
 func TestFileByHand(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {

@@ -117,6 +117,11 @@ func (c *Conn) stamp(t *time.Time) {
 // held. An error means that it is not in the queue (any more).
 func (c *Conn) begin(e *exchange) *Error {
 	c.stamp(&e.times.Admitted)
+	if e.q.body == bodyChunked { // its names stand in the head, and more may have come while it waited
+		if bad := checkTrailer(&e.req.Trailer); bad != nil {
+			return bad
+		}
+	}
 	c.borrow()
 	e.start, e.readAt = c.appended(), c.counts.read
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
