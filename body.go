@@ -194,7 +194,8 @@ const spliceLeast = 64 << 10
 // WriteTo writes the rest of the body to w. From one socket to another it moves inside the
 // kernel where the system can do that. An error of w's is returned as it is. One that ends
 // a move in the kernel ends the connection too: what was taken for w and is lost is not
-// known.
+// known. So does the exchange's end, by Cancel, its context or Deadline, where w then takes nothing
+// more for a tenth of a second.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	buf := getBlock(32 << 10)

@@ -453,3 +453,64 @@ func TestLookOfABadStream(t *testing.T) {
 		})
 	}
 }
+
+// A gatherer is a server's stream that sends what it is given in one segment, once it is let.
+type gatherer struct {
+	net.Conn
+	gathers bool
+	all     []byte
+}
+
+func (g *gatherer) Write(p []byte) (int, error) {
+	if !g.gathers {
+		return g.Conn.Write(p)
+	}
+	g.all = append(g.all, p...)
+	return len(p), nil
+}
+
+func (g *gatherer) SetWriteDeadline(time.Time) error { return nil } // CloseWrite leaves one that has passed
+
+// What TLS has read along with a response is no news to the socket, and is noticed all the same.
+func TestWatchBehindAResponse(t *testing.T) {
+	for end, want := range map[string]*Error{"close_notify": errIdleEnd, "bytes": errUnasked} {
+		for _, before := range []bool{false, true} {
+			client, nc := tcpPair(t)
+			g := &gatherer{Conn: nc}
+			server := tls.Server(g, testTLS())
+			c := NewConn(tls.Client(client, &tls.Config{InsecureSkipVerify: true}), nil)
+			defer c.Close()
+			go func() {
+				server.Read(make([]byte, 4096))
+				g.gathers = true
+				io.WriteString(server, answer("/a"))
+				if end == "bytes" {
+					io.WriteString(server, "unasked")
+				} else {
+					server.CloseWrite()
+				}
+				nc.Write(g.all)
+			}()
+			watched := make(chan error, 1)
+			watch := func() { watched <- c.Watch(context.Background()) }
+			if before {
+				go watch()
+			}
+			var resp Response
+			if err := c.Do(context.Background(), get("/a"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := resp.AppendBody(nil, -1); string(b) != "/a" || err != nil {
+				t.Fatalf("%q, %v", b, err)
+			}
+			if !before {
+				go watch()
+			}
+			hangs(end, func() {
+				if err := <-watched; err != want {
+					t.Errorf("%s, before %v: %v", end, before, err)
+				}
+			})
+		}
+	}
+}

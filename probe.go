@@ -231,6 +231,7 @@ func (c *Conn) Watch(ctx context.Context) error {
 		})
 		defer stop()
 	}
+	looked := int64(-1) // what had been read at the last look through a layer
 	for ctx.Err() == nil {
 		switch {
 		case c.gone || c.life.r == rShut:
@@ -238,6 +239,9 @@ func (c *Conn) Watch(ctx context.Context) error {
 		case c.sock == nil || c.dl == nil || w.parked || c.probing || c.reader != nil || !c.life.idle():
 			c.lookOut(time.Time{})
 			w.left.Wait()
+		case c.kind == layered && c.counts.read != looked: // it may hold what came behind a response
+			looked = c.counts.read
+			c.gate(nil)
 		default:
 			c.parkWatch(w)
 		}

@@ -227,7 +227,12 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 	switch until := e.recv.until; {
 	case until.IsZero() || c.dl == nil:
 		return until
-	case c.kind.inForm() || c.splices && (e.err != nil || e.recv.why == whyDeadline):
+	case c.splices && e.err == nil: // what else limits it is the time between two reads
+		if e.by.IsZero() {
+			return e.by
+		}
+		return e.by.Add(graceBeforeClose)
+	case c.splices || c.kind.inForm():
 		return until.Add(graceBeforeClose)
 	}
 	return time.Time{}
@@ -263,7 +268,11 @@ func (c *Conn) ring() {
 	switch r, w := c.reader, c.writer; {
 	case r != nil && c.inRead && passed(c.readEnd(r)):
 		why := r.err // interrupt has set that time
-		if why == nil {
+		switch {
+		case why != nil:
+		case c.splices:
+			why = fromDeadline(r.op(), whyDeadline)
+		default:
 			why = c.overdue(r, r.op())
 		}
 		if r.recv.why == whyDrain { // the patience of the body's Close, and nobody's Timeout

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -310,7 +311,7 @@ func stickSplice(t *testing.T, ctx context.Context, by time.Time, depth int) (s 
 // not keep those behind it, nor those in line, nor Shutdown.
 func TestSpliceIsLetGo(t *testing.T) {
 	for _, how := range []string{"Cancel", "context", "Deadline", "Body.Close"} {
-		for _, who := range []string{"behind", "in line", "Shutdown"} {
+		for _, who := range []string{"behind", "in line", "Shutdown", "Shutdown past a write's error"} {
 			ctx, cancel := context.WithCancel(context.Background())
 			var by time.Time
 			if how == "Deadline" {
@@ -321,6 +322,11 @@ func TestSpliceIsLetGo(t *testing.T) {
 				depth = 2
 			}
 			s, b := stickSplice(t, ctx, by, depth)
+			if who == "Shutdown past a write's error" {
+				s.c.mu.Lock()
+				s.c.writeFailed(s.a.e, syscall.EPIPE)
+				s.c.unlock()
+			}
 			ended := make(chan error, 1)
 			go func() {
 				switch who {
@@ -328,7 +334,7 @@ func TestSpliceIsLetGo(t *testing.T) {
 					ended <- b.Wait(context.Background(), &Response{})
 				case "in line":
 					ended <- s.c.Do(context.Background(), get("/b"), &Response{})
-				case "Shutdown":
+				default:
 					ended <- s.c.Shutdown(context.Background())
 				}
 			}()
@@ -341,7 +347,7 @@ func TestSpliceIsLetGo(t *testing.T) {
 				s.resp.Body.Close()
 			}
 			hangs(how+" "+who, func() {
-				if err := <-ended; who != "Shutdown" && !errors.Is(err, Closed) {
+				if err := <-ended; !strings.HasPrefix(who, "Shutdown") && !errors.Is(err, Closed) {
 					t.Errorf("%s, %s: %v", how, who, err)
 				}
 			})
