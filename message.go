@@ -154,7 +154,7 @@ type Request struct {
 	// behind a body of known length such fields are not sent.
 	Trailer Header
 	// Deadline is of the whole exchange, the response's body included; zero: the
-	// context's alone.
+	// context's alone. One that passes while nobody is in a call is noticed by the next.
 	Deadline time.Time
 	// Close says that this is the last request on its connection.
 	Close bool
