@@ -100,7 +100,7 @@
 //
 // # Errors, and sending again
 //
-// Every error is an [*Error], and its [Kind] is an error itself:
+// Errors are [*Error]s, and the [Kind] of one is an error itself:
 //
 //	errors.Is(err, h1.Incomplete)     // the stream ended inside a message
 //	errors.Is(err, context.Canceled)  // or ask for the cause

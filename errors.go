@@ -83,11 +83,12 @@ func (s Sent) String() string {
 }
 
 // An Error is what every call of this package fails with, but for a stream's Close and WriteTo's
-// writer, whose errors are returned as they are. It is not changed once returned. Its text is for people; programs look at the fields.
+// writer, whose errors are returned as they are. It is not changed once returned. Its text is
+// for people; programs look at the fields.
 type Error struct {
 	Kind   Kind   // what went wrong
 	Op     string // what was being done: "write head", "read head", "read body", ...
-	Offset int64  // of the offending byte in its message, of BadFraming's field value, for what the peer sent; else -1
+	Offset int64  // for what the peer sent, of the offending byte in its message, or BadFraming's value; else -1
 	Sent   Sent   // how much of the request had gone out
 	Err    error  // the cause, or nil
 

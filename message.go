@@ -189,8 +189,9 @@ type Response struct {
 	// must be read to io.EOF or closed before the next response can be read. Close saves
 	// the connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
 	// ends it elsewhere; where others are in flight behind, they read those, in their own
-	// time. Reads fail with Incomplete, BadChunk, BadField, TooLarge, Timeout,
-	// Canceled or IO; Closed after Close or the connection's; NotReady beside another. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
+	// time. Reads fail with Incomplete, BadChunk, BadField, TooLarge, Timeout, Canceled or
+	// IO; Closed after its Close, or the connection's; NotReady beside another's. After 101,
+	// or CONNECT's 2xx, it is empty: see Conn.Detach.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.
 	Timing Timing
