@@ -4,6 +4,7 @@ package h1
 
 import (
 	"context"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,37 @@ func TestCanceledBehindACallback(t *testing.T) {
 			end(a, cancel)
 			synctest.Wait()
 			r.serve("/a", "/b")
+			r.got(b, "/b")
+			r.alive()
+		})
+	}
+}
+
+// Who has left in its callback, and does not come back from there, ends nobody else's exchange.
+func TestDesertedAfterItLeft(t *testing.T) {
+	for how, end := range quitters {
+		onBoth(t, Config{Depth: 4}, func(r *rig) {
+			r.warm()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			gate := make(chan struct{})
+			req := get("/a")
+			if how == "Deadline" {
+				req = soon("/a", time.Second)
+			}
+			req.Informational = func(int, *Header) error { <-gate; runtime.Goexit(); return nil }
+			a := r.begin(ctx, req)
+			r.await(a)
+			b := r.begin(context.Background(), get("/b"))
+			r.await(b)
+			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+			synctest.Wait()
+			end(a, cancel)
+			synctest.Wait()
+			r.serve("/a")
+			close(gate)
+			synctest.Wait()
+			r.serve("/b")
 			r.got(b, "/b")
 			r.alive()
 		})

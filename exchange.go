@@ -253,7 +253,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 // connection is spared. mu is held.
 func (c *Conn) quit(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
-	case whole && c.inWrite && (e.up.last || e.up.busy): // it is its own
+	case whole && c.inWrite && c.writer == e && (e.up.last || e.q.push):
 		c.cutLast(e, err)
 	case whole && c.isOut(e): // CloseWrite alone was to come
 		c.endWhole(e)
@@ -281,6 +281,14 @@ func (c *Conn) cutLast(e *exchange, err *Error) {
 func (c *Conn) notOver(e *exchange) {
 	e.fail(e.up.quits)
 	c.fail(nil, errUpload)
+}
+
+// ifQuit ends a pushed body whose last write was cut, and was over. mu is held.
+func (c *Conn) ifQuit(e *exchange) {
+	if e.up.quits != nil && c.upload == e && c.isOut(e) {
+		c.endWhole(e)
+		c.changed()
+	}
 }
 
 // endWhole ends a pushed body that is out whole, without CloseWrite. mu is held.

@@ -634,10 +634,7 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
 		err = errStop
 	}
-	if err == nil && e.up.quits != nil && c.upload == e {
-		c.endWhole(e)
-		c.changed()
-	}
+	c.ifQuit(e)
 	e.up.busy = false
 	if e.err != nil && e.stop != nil {
 		e.stop() // which fail may have left to this write: see outlives
