@@ -195,7 +195,7 @@ const spliceLeast = 64 << 10
 // kernel where the system can do that. An error of w's is returned as it is. One that ends
 // a move in the kernel ends the connection too: what was taken for w and is lost is not
 // known. So does the exchange's end, by Cancel, its context or Deadline, where w then takes nothing
-// more for a tenth of a second.
+// more for a tenth of a second; WriteTo itself returns when w's write does, which is the caller's to end.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	buf := getBlock(32 << 10)

@@ -102,3 +102,21 @@ func TestDesertedAfterItLeft(t *testing.T) {
 		})
 	}
 }
+
+// A short body that is read in the write half's name, and does not come back, ends the connection, be its
+// request canceled meanwhile: nobody is left to let go of that half.
+func TestDesertedInABodyAfterCancel(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		gate := make(chan struct{})
+		body := &sizedBody{5, func([]byte) (int, error) { <-gate; runtime.Goexit(); return 0, nil }}
+		go r.c.Send(ctx, &Request{Method: "PUT", Host: "x", Body: body})
+		synctest.Wait()
+		next := r.begin(context.Background(), posting("/next"))
+		cancel()
+		synctest.Wait()
+		close(gate)
+		r.failed(next, Closed, SentNothing)
+		r.dead()
+	})
+}

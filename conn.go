@@ -419,14 +419,14 @@ func (c *Conn) over() {
 }
 
 // outside runs the caller's code, for e, without mu. Where that code panics, or ends its
-// goroutine, the connection ends, since nobody is left to go on with e, unless e has left meanwhile;
-// mu is held again in any case, for those who release it on the way out.
-func (c *Conn) outside(e *exchange, f func() error) error {
+// goroutine, the connection ends, since nobody is left to go on with e's half (c.reader, or c.upload),
+// unless that is e's no more; mu is held again in any case, for those who release it on the way out.
+func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	returned := false
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
-		if !returned && (e.err == nil || c.reader == e || c.upload == e) {
+		if !returned && *half == e {
 			c.fail(e, errDeserted)
 		}
 	}()

@@ -253,7 +253,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 // connection is spared. mu is held.
 func (c *Conn) quit(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
-	case whole && c.inWrite && c.writer == e && (e.up.last || e.q.push):
+	case whole && c.inWrite && c.writer == e: // and not one in line, who takes its bytes along
 		c.cutLast(e, err)
 	case whole && c.isOut(e): // CloseWrite alone was to come
 		c.endWhole(e)

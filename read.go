@@ -268,7 +268,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	}
 	x.inUse = false // who is canceled meanwhile leaves at once
 	c.stepOut(x)
-	err := c.outside(x, func() error { return info(resp.Status, &resp.Header) })
+	err := c.outside(&c.reader, x, func() error { return info(resp.Status, &resp.Header) })
 	if x.err != nil {
 		return x.err
 	}

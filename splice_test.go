@@ -351,6 +351,10 @@ func TestSpliceIsLetGo(t *testing.T) {
 					t.Errorf("%s, %s: %v", how, who, err)
 				}
 			})
+			_, err := s.resp.Body.Read(make([]byte, 1))
+			if how == "Deadline" && !errors.Is(err, Timeout) {
+				t.Errorf("%s, %s: a read says %v", how, who, err)
+			}
 			s.out.Close()
 			hangs(how+" "+who+", WriteTo", func() {
 				if err := <-s.copied; err == nil {

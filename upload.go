@@ -31,7 +31,6 @@ type uploading struct {
 	busy   bool      // an Exchange.Write or CloseWrite is at work
 	ended  bool      // the body's end was appended
 	over   bool      // but not by CloseWrite, which has nothing left to do
-	last   bool      // pump is in the write of the last bytes of a known length
 	quits  *Error    // why its last write was cut, which may be over: see quit
 	vec    [3][]byte
 	bufs   net.Buffers // vec, as it is being written
@@ -118,7 +117,7 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	c.writing, e.up.fills = true, true
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
-	err := c.outside(e, func() error { return readWhole(e.up.body, room[at:]) })
+	err := c.outside(&c.upload, e, func() error { return readWhole(e.up.body, room[at:]) })
 	c.writing, e.up.fills = false, false
 	if c.upload != e {
 		e.release()
@@ -354,7 +353,7 @@ func (c *Conn) readPieces(e *exchange, more int64) error {
 			p = p[:e.up.left+more]
 		}
 		c.kick()
-		err := c.outside(e, read)
+		err := c.outside(&c.upload, e, read)
 		if c.given(e) {
 			return errStop
 		}
@@ -495,9 +494,9 @@ func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
 		v[2] = crlf
 	}
 	c.take(len(v[0]) + len(v[1]) + len(v[2]))
-	c.writing, e.up.last = true, e.up.left == 0 && !e.q.push
+	c.writing = true
 	err := c.writeVec(e)
-	c.writing, e.up.last = false, false
+	c.writing = false
 	v[0], v[1], v[2] = nil, nil, nil
 	c.keepBlock(front)
 	if err != nil {
