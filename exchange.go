@@ -249,11 +249,11 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 }
 
 // quit lets go of the body that is written on though its response has ended. What is not with the caller any
-// more may be out, and its write not have returned: that is cut, which it does not hear then, and the
-// connection is spared. mu is held.
+// more may be out, and pump's write, or that of a Write, not have returned: that is cut, which it does not
+// hear then, and the connection is spared. mu is held.
 func (c *Conn) quit(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
-	case whole && c.inWrite && c.writer == e: // and not one in line, who takes its bytes along
+	case whole && c.inWrite && c.writer == e && (e.up.busy || !e.q.push): // else nobody is left to end the body
 		c.cutLast(e, err)
 	case whole && c.isOut(e): // CloseWrite alone was to come
 		c.endWhole(e)
@@ -281,14 +281,6 @@ func (c *Conn) cutLast(e *exchange, err *Error) {
 func (c *Conn) notOver(e *exchange) {
 	e.fail(e.up.quits)
 	c.fail(nil, errUpload)
-}
-
-// ifQuit ends a pushed body whose last write was cut, and was over. mu is held.
-func (c *Conn) ifQuit(e *exchange) {
-	if e.up.quits != nil && c.upload == e && c.isOut(e) {
-		c.endWhole(e)
-		c.changed()
-	}
 }
 
 // endWhole ends a pushed body that is out whole, without CloseWrite. mu is held.

@@ -349,7 +349,11 @@ func (c *Conn) readPieces(e *exchange, more int64) error {
 	}
 	for !c.given(e) && (e.up.left != 0 || e.q.body == bodyChunked) {
 		p = buf.b[:cap(buf.b)]
-		if e.up.left >= 0 && int64(len(p))-more > e.up.left {
+		switch n := int64(len(p)); {
+		case e.up.left < 0 || e.up.left > n:
+		case e.up.left == n && more > 0: // which is asked for along with the last
+			p = p[:n/2]
+		case e.up.left < n:
 			p = p[:e.up.left+more]
 		}
 		c.kick()
@@ -633,7 +637,10 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
 		err = errStop
 	}
-	c.ifQuit(e)
+	if e.up.quits != nil && c.upload == e && c.isOut(e) {
+		c.endWhole(e)
+		c.changed()
+	}
 	e.up.busy = false
 	if e.err != nil && e.stop != nil {
 		e.stop() // which fail may have left to this write: see outlives

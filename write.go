@@ -378,7 +378,6 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 	}
 	c.writing = false
 	c.sentOut()
-	c.ifQuit(e)
 	if c.reader != nil {
 		c.reader.cond.Signal() // it may wait for this write: see switchOver
 	}

@@ -1,0 +1,90 @@
+package h1
+
+// length_test.go: a body that is longer than its ContentLength, and the last bytes of a file.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"testing/synctest"
+)
+
+// One more is asked for of a body, however many are read at once.
+func TestBodyOfWholeBuffersIsTooLong(t *testing.T) {
+	for _, n := range []int64{pumpBuffer - 1, pumpBuffer, pumpBuffer + 1, 2 * pumpBuffer, 3 * pumpBuffer} {
+		for excess := range int64(2) {
+			inBubble(t, Config{}, false, func(r *rig) {
+				body := struct{ io.Reader }{bytes.NewReader(make([]byte, n+excess))}
+				a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: n})
+				r.await(a)
+				for range 4 {
+					r.s.receive(1 << 20)
+					synctest.Wait()
+				}
+				if excess > 0 {
+					if !errors.Is(a.err, BodyFailed) || r.c.Err() == nil {
+						t.Errorf("%d bytes and one: %v; the connection: %v", n, a.err, r.c.Err())
+					}
+					return
+				}
+				r.serve("/a")
+				r.got(a, "/a")
+				r.alive()
+			})
+		}
+	}
+}
+
+// A file is to be as long as it was said to be, whatever moves it.
+func TestFileIsTooLong(t *testing.T) {
+	for _, size := range []int64{byHand / 2, uploadSize - 1} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			req := uploadWays["file"].req(t)
+			req.ContentLength = size
+			r.c = NewConn(&lateReturn{r.s, "none", nil}, nil)
+			r.c.kind = direct
+			a := r.begin(context.Background(), req)
+			r.await(a)
+			synctest.Wait()
+			if !errors.Is(a.err, BodyFailed) || r.c.Err() == nil {
+				t.Errorf("%d of %d bytes: %v; the connection: %v", size, uploadSize, a.err, r.c.Err())
+			}
+		})
+	}
+}
+
+// A file that has ended with its connection is not read any more, and a small one goes out with its head.
+func TestFileByHand(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &lateReturn{r.s, "END", make(chan struct{})}
+		close(s.gate)
+		req := uploadWays["file"].req(t)
+		file := req.Body.(*os.File)
+		file.Seek(-100, io.SeekEnd)
+		req.ContentLength = 100
+		before := r.s.writes.Load()
+		r.uploaded(s, direct, req, "")
+		if n := r.s.writes.Load() - before; n != 1 {
+			t.Errorf("a small file takes %d writes", n)
+		}
+		r.alive()
+		r.c.Close()
+	})
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &lateReturn{r.s, "x", make(chan struct{})} // the kernel's piece is the file's beginning
+		req := uploadWays["file"].req(t)
+		r.c = NewConn(s, nil)
+		r.c.kind = direct
+		k := r.begin(context.Background(), req)
+		r.await(k)
+		r.c.Close()
+		close(s.gate)
+		r.failed(k, Closed, SentPart)
+		if at, err := req.Body.(*os.File).Seek(0, io.SeekCurrent); at != uploadSize-byHand || err != nil {
+			t.Errorf("read up to %d, %v", at, err)
+		}
+	})
+}
