@@ -490,4 +490,7 @@ func TestSentOfALongBody(t *testing.T) {
 		_, err := a.resp.AppendBody(nil, 10)
 		wantError(t, err, TooLarge, SentPart)
 	})
+	own := Response{Body: io.NopCloser(strings.NewReader("the caller's"))}
+	_, err := own.AppendBody(nil, 10)
+	wantError(t, err, TooLarge, SentAll)
 }

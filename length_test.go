@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"testing"
@@ -87,4 +88,35 @@ func TestFileByHand(t *testing.T) {
 			t.Errorf("read up to %d, %v", at, err)
 		}
 	})
+}
+
+// What stands behind a body that comes from a socket is another message's, and left there.
+func TestSocketBodyIsReadExactly(t *testing.T) {
+	for _, size := range []int{byHand / 2, uploadSize} {
+		client, server := tcpPair(t)
+		from, feed := tcpPair(t)
+		feed.Write(append(make([]byte, size), "behind"...))
+		got := make(chan int64, 1)
+		go func() {
+			head := fmt.Sprintf("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+			n, _ := io.CopyN(io.Discard, server, int64(len(head)+size))
+			io.WriteString(server, answer("/a"))
+			got <- n - int64(len(head))
+		}()
+		c := NewConn(client, nil)
+		defer c.Close()
+		hangs("a body from a socket", func() {
+			var resp Response
+			if err := c.Do(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Body: from, ContentLength: int64(size)}, &resp); err != nil {
+				t.Fatal(err)
+			}
+			if n := <-got; n != int64(size) {
+				t.Errorf("the server got %d of %d bytes", n, size)
+			}
+			rest := make([]byte, len("behind"))
+			if _, err := io.ReadFull(from, rest); string(rest) != "behind" || err != nil {
+				t.Errorf("%q, %v", rest, err)
+			}
+		})
+	}
 }
