@@ -209,6 +209,22 @@ func (b *block) put(size int) {
 // is reports whether b is there, and as large as a block of that size is lent.
 func (b *block) is(size int) bool { return b != nil && cap(b.b) == 1<<class(size) }
 
+// keepBlock keeps a written block for the next flush, or gives it back. mu is held.
+func (c *Conn) keepBlock(out *block) {
+	if cap(out.b) > c.cfg.WriteBuffer {
+		return // a long head made it grow; that is not kept
+	}
+	out.b = out.b[:0]
+	switch {
+	case c.wbuf == nil:
+		c.wbuf = out
+	case c.spare == nil:
+		c.spare = out
+	default:
+		out.put(c.cfg.WriteBuffer)
+	}
+}
+
 // A reader is a read buffer on loan, and with it, for the price of one loan, exchanges, a
 // turn of the socket, and while it waits for the next borrower the write buffer that the last
 // one gave back.

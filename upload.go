@@ -601,7 +601,7 @@ func (x Exchange) Write(p []byte) (int, error) {
 // the response has ended, another's request may take the rest along; else the connection ends.
 // Where no more than MaxDrain of a ContentLength is left when the response ends, the connection
 // takes no other request before CloseWrite, the context's end, Cancel or the Deadline; those three spare
-// it where all was written, and CloseWrite then has nothing to do.
+// it where all was written, and that write has returned, and CloseWrite then has nothing to do.
 func (x Exchange) CloseWrite() error {
 	return x.push(true, (*Conn).finishBody)
 }

@@ -225,6 +225,72 @@ func TestQuitsMoment(t *testing.T) {
 	}
 }
 
+// Nor is it made longer: who comes in it does not wait for a write that is stuck, nor leaves one behind.
+func TestQuitsMomentEnds(t *testing.T) {
+	for _, way := range []string{"memory and a tail", "chunks", "CloseWrite"} {
+		for _, leaves := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				send := uploadWays[way]
+				s, rw := r.lateReturn("plain", send.last)
+				defer close(s.gate)
+				req := send.req(t)
+				req.Deadline = time.Now().Add(time.Minute)
+				r.c = NewConn(rw, r.c.cfg)
+				defer r.c.Close()
+				a := r.begin(context.Background(), req)
+				if send.push != nil {
+					go send.push(a.x)
+				}
+				synctest.Wait()
+				r.serve("/a")
+				r.await(a)
+				r.got(a, "/a")
+				time.Sleep(time.Minute + graceBeforeClose/2)
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				next := r.begin(ctx, get("/b"))
+				if leaves {
+					cancel()
+				} else if next.sent.Load() {
+					r.await(next)
+				}
+				time.Sleep(graceBeforeClose)
+				synctest.Wait()
+				if !leaves && !next.over.Load() {
+					t.Errorf("%s: who came goes on: %v", way, r.c.State())
+				}
+				r.dead()
+			})
+		}
+	}
+}
+
+// Nor is it that of what is written behind, for others.
+func TestQuitsMomentIsOver(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		s, rw := r.lateReturn("plain", "\r\n\r\n")
+		r.c = NewConn(rw, r.c.cfg)
+		defer r.c.Close()
+		a := r.begin(context.Background(), soon("/a", time.Minute))
+		synctest.Wait()
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+		time.Sleep(time.Minute + graceBeforeClose/2)
+		b := r.begin(context.Background(), get("/b"))
+		r.s.receive(1 << 20)
+		r.s.setWindow(10)
+		close(s.gate)
+		time.Sleep(graceBeforeClose)
+		r.s.setWindow(wireWindow)
+		synctest.Wait()
+		r.await(b)
+		r.serve("/b")
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
 // The memory of an exchange whose write was cut, be it one without a body, is not used again so.
 func TestQuitLeavesNoTrace(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {

@@ -461,22 +461,6 @@ func (c *Conn) putBack(rest []byte) {
 // mayWrite reports whether the stream may still be written to. mu is held.
 func (c *Conn) mayWrite() bool { return c.werr == nil && !c.gone && c.life.r != rShut }
 
-// keepBlock keeps a written block for the next flush, or gives it back. mu is held.
-func (c *Conn) keepBlock(out *block) {
-	if cap(out.b) > c.cfg.WriteBuffer {
-		return // a long head made it grow; that is not kept
-	}
-	out.b = out.b[:0]
-	switch {
-	case c.wbuf == nil:
-		c.wbuf = out
-	case c.spare == nil:
-		c.spare = out
-	default:
-		out.put(c.cfg.WriteBuffer)
-	}
-}
-
 // write writes p in the name of e. mu is held, but not during the writes. A stall is
 // counted from the last progress.
 func (c *Conn) write(e *exchange, p []byte) error {
@@ -520,12 +504,12 @@ func (c *Conn) beginWrite(e *exchange) bool {
 func (c *Conn) limitWrite(e *exchange) {
 	until, why := e.by, whyDeadline
 	switch {
+	case e.up.quits != nil && c.dl == nil:
+		until = e.up.until // the moment that cutLast has given it
 	case e.err != nil && !e.outlives() || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
 	case e.up.quits != nil:
-		if until = longAgo; c.dl == nil {
-			until = e.up.until
-		}
+		until = longAgo
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
 	}
@@ -593,6 +577,9 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 		return errors.New("the stream's Write returned an impossible count")
 	}
 	c.written += int64(n)
+	if n == want && c.dl == nil && c.upload != e {
+		e.up.quits = nil // it was over
+	}
 	if c.kind.inForm() && c.spoiltW { // TLS writes by itself as well, while it reads
 		c.spoiltW = false
 		c.dl.SetWriteDeadline(time.Time{})
