@@ -118,7 +118,7 @@ func (e *exchange) release() {
 	if e.q.body != bodyNone {
 		e.up = uploading{}
 	} else {
-		e.up.until, e.up.why, e.up.moveBy = time.Time{}, "", time.Time{}
+		e.up.until, e.up.why, e.up.moveBy, e.up.quits = time.Time{}, "", time.Time{}, nil
 	}
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}

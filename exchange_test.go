@@ -494,3 +494,57 @@ func TestSentOfALongBody(t *testing.T) {
 	_, err := own.AppendBody(nil, 10)
 	wantError(t, err, TooLarge, SentAll)
 }
+
+// The memory of an exchange whose write was cut, be it one without a body, is not used again so.
+func TestQuitLeavesNoTrace(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		s, rw := r.lateReturn("plain", "\r\n\r\n")
+		r.c = NewConn(rw, r.c.cfg)
+		defer r.c.Close()
+		a := r.begin(context.Background(), soon("/a", time.Minute))
+		synctest.Wait()
+		e, id := a.x.e, a.x.id
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if r.c.mu.Lock(); e.up.quits == nil {
+			t.Error("not the state that is to be tested")
+		}
+		r.c.mu.Unlock()
+		close(s.gate)
+		synctest.Wait()
+		if r.c.mu.Lock(); e.id.Load() == id || e.up.quits != nil {
+			t.Errorf("it is not used again, or is cut: %v", e.up.quits)
+		}
+		r.c.mu.Unlock()
+		r.alive()
+	})
+}
+
+// Nor where the connection ends in that moment.
+func TestEndInTheMomentLeavesNoTrace(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, true, func(r *rig) {
+		r.s.setWindow(10)
+		a := r.begin(context.Background(), soon("/a", time.Minute))
+		synctest.Wait()
+		e := a.x.e
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if r.c.mu.Lock(); e.up.quits == nil {
+			t.Error("not the state that is to be tested")
+		}
+		r.c.mu.Unlock()
+		r.c.Close()
+		synctest.Wait()
+		r.c.mu.Lock()
+		defer r.c.mu.Unlock()
+		if e.err == nil && e.up.quits != nil {
+			t.Errorf("it is used again, and is cut: %v", e.up.quits)
+		}
+	})
+}

@@ -291,34 +291,6 @@ func TestQuitsMomentIsOver(t *testing.T) {
 	})
 }
 
-// The memory of an exchange whose write was cut, be it one without a body, is not used again so.
-func TestQuitLeavesNoTrace(t *testing.T) {
-	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		s, rw := r.lateReturn("plain", "\r\n\r\n")
-		r.c = NewConn(rw, r.c.cfg)
-		defer r.c.Close()
-		a := r.begin(context.Background(), soon("/a", time.Minute))
-		synctest.Wait()
-		e, id := a.x.e, a.x.id
-		r.serve("/a")
-		r.await(a)
-		r.got(a, "/a")
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if r.c.mu.Lock(); e.up.quits == nil {
-			t.Error("not the state that is to be tested")
-		}
-		r.c.mu.Unlock()
-		close(s.gate)
-		synctest.Wait()
-		if r.c.mu.Lock(); e.id.Load() == id || e.up.quits != nil {
-			t.Errorf("it is not used again, or is cut: %v", e.up.quits)
-		}
-		r.c.mu.Unlock()
-		r.alive()
-	})
-}
-
 // Nor is CloseWrite waited for, where all else is out.
 func TestQuitBeforeCloseWrite(t *testing.T) {
 	for how := range quitters {
