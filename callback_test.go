@@ -10,97 +10,68 @@ import (
 	"time"
 )
 
-// Who is ended in its own callback does not keep those behind it until that returns, and reads no more then.
-func TestLeftInACallback(t *testing.T) {
-	for how, end := range quitters {
+// behindACallback runs f with each way to end a, whose callback has begun, for a 103 has come; b is behind it.
+func behindACallback(t *testing.T, info func(gate chan struct{}), f func(r *rig, a, b *call, end func(), gate chan struct{}, kind Kind)) {
+	for how, quit := range quitters {
 		onBoth(t, Config{Depth: 4}, func(r *rig) {
 			r.warm()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			gate := make(chan struct{})
-			req := get("/a")
+			req, kind := get("/a"), Canceled
 			if how == "Deadline" {
-				req = soon("/a", time.Second)
+				req, kind = soon("/a", time.Second), Timeout
 			}
-			req.Informational = func(int, *Header) error { <-gate; return nil }
+			gate := make(chan struct{})
+			req.Informational = func(int, *Header) error { info(gate); return nil }
 			a := r.begin(ctx, req)
 			r.await(a)
 			b := r.begin(context.Background(), get("/b"))
 			r.await(b)
 			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
 			synctest.Wait()
-			end(a, cancel)
-			synctest.Wait()
-			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n") // for nobody
-			r.serve("/a", "/b")
-			r.got(b, "/b")
-			close(gate)
-			kind := Canceled
-			if how == "Deadline" {
-				kind = Timeout
-			}
-			r.failed(a, kind, SentAll)
-			r.alive()
+			f(r, a, b, func() { quit(a, cancel); synctest.Wait() }, gate, kind)
 		})
 	}
+}
+
+// Who is ended in its own callback does not keep those behind it until that returns, and reads no more then.
+func TestLeftInACallback(t *testing.T) {
+	behindACallback(t, func(gate chan struct{}) { <-gate }, func(r *rig, a, b *call, end func(), gate chan struct{}, kind Kind) {
+		end()
+		r.raw("HTTP/1.1 103 Early Hints\r\n\r\n") // for nobody
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		close(gate)
+		r.failed(a, kind, SentAll)
+		r.alive()
+	})
 }
 
 // Behind its callback it is the reader again, who alone may let go of the read.
 func TestCanceledBehindACallback(t *testing.T) {
-	for how, end := range quitters {
-		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-			r.warm()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			req := get("/a")
-			if how == "Deadline" {
-				req = soon("/a", time.Second)
-			}
-			req.Informational = func(int, *Header) error { return nil }
-			a := r.begin(ctx, req)
-			r.await(a)
-			b := r.begin(context.Background(), get("/b"))
-			r.await(b)
-			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
-			synctest.Wait()
-			end(a, cancel)
-			synctest.Wait()
-			r.serve("/a", "/b")
-			r.got(b, "/b")
-			r.alive()
-		})
-	}
+	behindACallback(t, func(chan struct{}) {}, func(r *rig, a, b *call, end func(), _ chan struct{}, _ Kind) {
+		end()
+		if r.c.dl == nil { // a read without deadlines ends with the stream
+			r.dead()
+			return
+		}
+		r.serve("/a", "/b")
+		r.got(b, "/b")
+		r.alive()
+	})
 }
 
 // Who has left in its callback, and does not come back from there, ends nobody else's exchange.
 func TestDesertedAfterItLeft(t *testing.T) {
-	for how, end := range quitters {
-		onBoth(t, Config{Depth: 4}, func(r *rig) {
-			r.warm()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			gate := make(chan struct{})
-			req := get("/a")
-			if how == "Deadline" {
-				req = soon("/a", time.Second)
-			}
-			req.Informational = func(int, *Header) error { <-gate; runtime.Goexit(); return nil }
-			a := r.begin(ctx, req)
-			r.await(a)
-			b := r.begin(context.Background(), get("/b"))
-			r.await(b)
-			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
-			synctest.Wait()
-			end(a, cancel)
-			synctest.Wait()
-			r.serve("/a")
-			close(gate)
-			synctest.Wait()
-			r.serve("/b")
-			r.got(b, "/b")
-			r.alive()
-		})
-	}
+	behindACallback(t, func(gate chan struct{}) { <-gate; runtime.Goexit() }, func(r *rig, a, b *call, end func(), gate chan struct{}, _ Kind) {
+		end()
+		r.serve("/a")
+		close(gate)
+		synctest.Wait()
+		r.serve("/b")
+		r.got(b, "/b")
+		r.alive()
+	})
 }
 
 // A short body that is read in the write half's name, and does not come back, ends the connection, be its

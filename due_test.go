@@ -313,24 +313,25 @@ func TestHeadTimeoutInAnothersWrite(t *testing.T) {
 	}
 }
 
-// A Deadline that has passed before a read begins needs no Close, and spares who is behind.
-func TestDeadlineBeforeARead(t *testing.T) {
-	onBoth(t, Config{Depth: 4}, func(r *rig) {
-		r.warm()
-		req := soon("/a", time.Second)
-		req.Informational = func(int, *Header) error { time.Sleep(2 * time.Second); return nil }
-		a := r.begin(context.Background(), req)
-		r.await(a)
-		b := r.begin(context.Background(), get("/b"))
-		r.await(b)
-		r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
-		time.Sleep(3 * time.Second)
-		r.failed(a, Timeout, SentAll)
-		r.serve("/a", "/b")
-		r.got(b, "/b")
-		r.alive()
-	})
+// deadlineBeforeARead has a's Deadline pass in its callback, and checks that b is spared.
+func deadlineBeforeARead(r *rig) {
+	r.warm()
+	req := soon("/a", time.Second)
+	req.Informational = func(int, *Header) error { time.Sleep(2 * time.Second); return nil }
+	a := r.begin(context.Background(), req)
+	r.await(a)
+	b := r.begin(context.Background(), get("/b"))
+	r.await(b)
+	r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+	time.Sleep(3 * time.Second)
+	r.failed(a, Timeout, SentAll)
+	r.serve("/a", "/b")
+	r.got(b, "/b")
+	r.alive()
 }
+
+// A Deadline that has passed before a read begins needs no Close, and spares who is behind.
+func TestDeadlineBeforeARead(t *testing.T) { onBoth(t, Config{Depth: 4}, deadlineBeforeARead) }
 
 // It is not out before: what is slow, and moves, has all the time.
 func TestTimesBesideALastWrite(t *testing.T) {
@@ -372,19 +373,7 @@ func TestDeadlineBeforeAReadUnderTLS(t *testing.T) {
 			r.c = NewConn(dawdler{r.s}, r.c.cfg)
 			r.c.kind = kind
 			defer r.c.Close()
-			r.warm()
-			req := soon("/a", time.Second)
-			req.Informational = func(int, *Header) error { time.Sleep(2 * time.Second); return nil }
-			a := r.begin(context.Background(), req)
-			r.await(a)
-			b := r.begin(context.Background(), get("/b"))
-			r.await(b)
-			r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
-			time.Sleep(3 * time.Second)
-			r.failed(a, Timeout, SentAll)
-			r.serve("/a", "/b")
-			r.got(b, "/b")
-			r.alive()
+			deadlineBeforeARead(r)
 		})
 	}
 }

@@ -495,30 +495,44 @@ func TestSentOfALongBody(t *testing.T) {
 	wantError(t, err, TooLarge, SentAll)
 }
 
+// inItsMoment makes an exchange without a body that was answered, and whose Deadline has passed, before its
+// write has returned.
+func (r *rig) inItsMoment() *exchange {
+	a := r.begin(context.Background(), soon("/a", time.Minute))
+	synctest.Wait()
+	e := a.x.e
+	r.serve("/a")
+	r.await(a)
+	r.got(a, "/a")
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if e.up.quits == nil {
+		r.Error("not the state that is to be tested")
+	}
+	return e
+}
+
+// leavesNoTrace checks that what was cut is not used again so.
+func (r *rig) leavesNoTrace(e *exchange) {
+	synctest.Wait()
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if e.err == nil && e.up.quits != nil || e.c == r.c && e.err == nil {
+		r.Errorf("it is not used again, or is cut: %v", e.up.quits)
+	}
+}
+
 // The memory of an exchange whose write was cut, be it one without a body, is not used again so.
 func TestQuitLeavesNoTrace(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		s, rw := r.lateReturn("plain", "\r\n\r\n")
 		r.c = NewConn(rw, r.c.cfg)
 		defer r.c.Close()
-		a := r.begin(context.Background(), soon("/a", time.Minute))
-		synctest.Wait()
-		e, id := a.x.e, a.x.id
-		r.serve("/a")
-		r.await(a)
-		r.got(a, "/a")
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if r.c.mu.Lock(); e.up.quits == nil {
-			t.Error("not the state that is to be tested")
-		}
-		r.c.mu.Unlock()
+		e := r.inItsMoment()
 		close(s.gate)
-		synctest.Wait()
-		if r.c.mu.Lock(); e.id.Load() == id || e.up.quits != nil {
-			t.Errorf("it is not used again, or is cut: %v", e.up.quits)
-		}
-		r.c.mu.Unlock()
+		r.leavesNoTrace(e)
 		r.alive()
 	})
 }
@@ -527,24 +541,8 @@ func TestQuitLeavesNoTrace(t *testing.T) {
 func TestEndInTheMomentLeavesNoTrace(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, true, func(r *rig) {
 		r.s.setWindow(10)
-		a := r.begin(context.Background(), soon("/a", time.Minute))
-		synctest.Wait()
-		e := a.x.e
-		r.serve("/a")
-		r.await(a)
-		r.got(a, "/a")
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if r.c.mu.Lock(); e.up.quits == nil {
-			t.Error("not the state that is to be tested")
-		}
-		r.c.mu.Unlock()
+		e := r.inItsMoment()
 		r.c.Close()
-		synctest.Wait()
-		r.c.mu.Lock()
-		defer r.c.mu.Unlock()
-		if e.err == nil && e.up.quits != nil {
-			t.Errorf("it is used again, and is cut: %v", e.up.quits)
-		}
+		r.leavesNoTrace(e)
 	})
 }
