@@ -341,6 +341,9 @@ func (c *Conn) giveUp(e *exchange, err *Error) *Error {
 	if e.err == nil {
 		e.left = true
 		e.fail(err)
+		if c.writer == e && c.inWrite && !c.cutsWrites() { // its Deadline would end it for others, too
+			c.writesOn(e)
+		}
 	}
 	return e.err
 }

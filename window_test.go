@@ -131,16 +131,19 @@ func TestBytesForTakenBack(t *testing.T) {
 				r.s.onRead.Store(&end)
 				r.raw(wire)
 				r.failed(b, Canceled, SentNothing)
-				if !behind {
-					r.s.setWindow(wireWindow)
-					synctest.Wait()
-					k = r.begin(context.Background(), get("/k"))
+				if e, ok := r.c.Err().(*Error); !ok || e.Kind != Unsolicited {
+					t.Errorf("Err is %v", r.c.Err())
 				}
-				r.await(k)
+				r.s.setWindow(wireWindow)
+				synctest.Wait()
+				r.took()
 				if behind {
+					r.await(k)
 					r.failed(k, Unsolicited, SentNothing)
 				} else {
-					r.failed(k, Unsolicited, SentAll) // there is no socket to look at before
+					k = r.begin(context.Background(), get("/k"))
+					r.await(k)
+					r.failed(k, Closed, SentNothing)
 				}
 				r.dead()
 			})
