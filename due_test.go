@@ -5,6 +5,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -375,5 +376,55 @@ func TestDeadlineBeforeAReadUnderTLS(t *testing.T) {
 			defer r.c.Close()
 			deadlineBeforeARead(r)
 		})
+	}
+}
+
+// The Deadline of one whose response was given up, for others to read on, is nothing to the write under way
+// in its name, which moves the bytes of those.
+func TestDeadlineOfOneGivenUp(t *testing.T) {
+	for name, kind := range uploadKinds {
+		for _, calls := range []bool{false, true} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				if name == "plain" {
+					r.c = NewConn(wirePlain{r.s}, r.c.cfg)
+					defer r.c.Close()
+				}
+				r.c.kind = kind
+				r.warm()
+				r.s.setWindow(getHead + 3)
+				r.late(true)
+				req := soon("/a", time.Minute)
+				req.Informational = func(int, *Header) error { return io.ErrUnexpectedEOF }
+				a, b := r.begin(context.Background(), req), r.begin(context.Background(), get("/b"))
+				r.late(false)
+				r.flush()
+				r.await(b)
+				if r.c.writer != a.x.e || !r.c.inWrite {
+					t.Fatal("not the state that is to be tested")
+				}
+				var rest string
+				if calls {
+					r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+					rest = answer("/a")
+				} else {
+					r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/")
+					rest = "a"
+				}
+				err := a.x.Wait(context.Background(), &a.resp)
+				if errors.Is(err, io.ErrUnexpectedEOF) != calls {
+					t.Fatal(err)
+				}
+				a.resp.Body.Close()
+				time.Sleep(time.Hour)
+				r.s.setWindow(wireWindow)
+				r.raw(rest)
+				r.serve("/b")
+				r.got(b, "/b")
+				r.alive()
+			})
+			if t.Failed() {
+				t.Fatalf("%s, by a callback's error: %v", name, calls)
+			}
+		}
 	}
 }

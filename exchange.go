@@ -356,6 +356,9 @@ func (c *Conn) leave(e *exchange) {
 	case c.life.r == rShut:
 	case e.start < 0: // taken back
 		if c.reader == e {
+			if next := c.queue.head; next == nil || next.start >= c.taken {
+				c.lookBehind() // at what the read that it was in may have brought
+			}
 			c.handOn()
 			c.changed() // the connection may be idle only now
 		}
