@@ -35,7 +35,7 @@ func curves(quick bool) []curve {
 			why:    "System calls and wake-ups, which no field adds to, are most of a small exchange.",
 			points: []int{256, kib, 4 * kib, 16 * kib, 64 * kib, 200 * kib},
 			at: func(x int) row {
-				return row{slow: true, pinned: true, contestants: alone(getHead(x), floor, h1Do, hostClient, clientConn)}
+				return row{thirds: 1, pinned: true, contestants: alone(getHead(x), floor, h1Do, hostClient, clientConn)}
 			},
 		},
 		{
@@ -43,7 +43,7 @@ func curves(quick bool) []curve {
 			why:    "System calls and wake-ups are most of a small exchange; of a large one it is the copying of its bytes.",
 			points: []int{1, 16, 256, 4 * kib, 64 * kib, mib, 16 * mib, 256 * mib, gib},
 			at: func(x int) row {
-				return row{slow: true, pinned: true, contestants: alone(get(int64(x)), floor, h1Do, hostClient, clientConn)}
+				return row{thirds: 1, pinned: true, contestants: alone(get(int64(x)), floor, h1Do, hostClient, clientConn)}
 			},
 		},
 		{
@@ -54,7 +54,7 @@ func curves(quick bool) []curve {
 			at: func(x int) row {
 				w := getHead(x)
 				w.inMemory, w.byteReads = true, true
-				return row{slow: true, pinned: true, contestants: alone(w, floor, h1Do, hostClient, clientConn)}
+				return row{thirds: 1, pinned: true, contestants: alone(w, floor, h1Do, hostClient, clientConn)}
 			},
 		},
 		{
@@ -62,7 +62,7 @@ func curves(quick bool) []curve {
 			why:    "What a new connection costs at first is shared by its requests.",
 			points: []int{1, 10, 100, 1000, 10_000, 100_000, 1_000_000}, flat: true,
 			at: func(x int) row {
-				return row{slow: true, pinned: true, contestants: []contestant{onNew(h1Do, x), onNew(hostClient, x)}}
+				return row{thirds: 1, pinned: true, contestants: []contestant{onNew(h1Do, x), onNew(hostClient, x)}}
 			},
 		},
 		{
@@ -70,7 +70,7 @@ func curves(quick bool) []curve {
 			why:    "Requests that are in flight together share writes and reads.",
 			points: []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}, flat: true,
 			at: func(x int) row {
-				return row{slow: true, batch: x, contestants: append(together(hello, x, h1Do, pipelineClient), floorBatch(hello, x))}
+				return row{thirds: 1, batch: x, contestants: append(together(hello, x, h1Do, pipelineClient), floorBatch(hello, x))}
 			},
 		},
 	}

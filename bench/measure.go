@@ -41,7 +41,7 @@ type row struct {
 	pinned      bool // client and server share one core
 	shows       []metric
 	differs     bool // contestants are set against each other by difference, not ratio
-	slow        bool // an operation takes longer than a slot: a third of the rounds
+	thirds      int  // of the rounds, that it gets: fewer of what is slow, more of what varies; 0: all
 	batch       int  // operations are done in multiples of it; 0 means 1
 	contestants []contestant
 	targets     []target
@@ -82,8 +82,8 @@ func (s schedule) run(server, dir string, r row) result {
 		defer unpin()
 	}
 	rounds := s.rounds
-	if r.slow {
-		rounds = (rounds + 2) / 3
+	if r.thirds > 0 {
+		rounds = (rounds*r.thirds + 2) / 3
 	}
 	r.batch = max(r.batch, 1)
 	counts := make([]int, len(r.contestants)) // of operations that fit a slot

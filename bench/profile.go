@@ -78,6 +78,7 @@ func (s schedule) spend(server, dir string, r row, who []string) spending {
 		watched := schedule{rounds: s.rounds, slot: s.slot, profile: file}
 		if s.rounds > 1 {
 			watched.rounds = int(profileTime / s.slot)
+			alone.thirds = min(alone.thirds, 1) // what varies is slow as well
 		}
 		res := watched.run(server, dir, alone)
 		pprof.StopCPUProfile()

@@ -160,14 +160,15 @@ type report struct {
 	took    time.Duration
 }
 
-const method = `Each contestant has a slot of %v in each of %d rounds, in turn, on the same bytes; where one
-operation takes longer, and in growth, there are a third of the rounds. For each slot it opens
-new connections, warms up, and closes them after: the kernel gives some connections better
-windows than others for all their life, so that a figure must be of many and not of one that
-was lucky. A figure is the median over rounds, a ratio the median of the rounds' ratios. Wall
-time, the CPU time of the client's process (getrusage), heap objects and bytes, and read and
-write system calls are by operation. The server is a process of its own: one thread that counts
-requests and writes canned bytes. Rows 1, 2, 5, 11, 13, 17, 18 and the growth of heads and bodies
+const method = `Each contestant has a slot of %v in each of %d rounds, in turn, on the same bytes; in
+growth, for idle connections and in chunks from a file a third of the rounds, with other bodies
+of 1 GiB twice as many, since each is alone on its connection. For each slot it opens new
+connections, warms up, and closes them after: the kernel gives some connections better windows
+than others for all their life, so that a figure must be of many and not of one that was lucky.
+A figure is the median over rounds, a ratio the median of the rounds' ratios. Wall time, the
+CPU time of the client's process (getrusage), heap objects and bytes, and read and write system
+calls are by operation. The server is a process of its own: one thread that
+counts requests and writes canned bytes. Rows 1, 2, 5, 11, 13, 17, 18 and the growth of heads and bodies
 have client and server on one core, the client with GOMAXPROCS=1, because waking an idle core
 costs more than most of what is compared, and because more Ps than cores make net/http slower
 than it is; so have 6, 7 and 8, which need no server. The others have all cores. Rows 6 and 7

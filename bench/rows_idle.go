@@ -17,7 +17,7 @@ func idleRow(quick bool) row {
 	}
 	return row{
 		number: "14", name: "idle", work: "an idle connection that has been used, beyond its socket (live heap and stacks)",
-		shows: []metric{memoryHeld, goroutines}, differs: true, slow: true,
+		shows: []metric{memoryHeld, goroutines}, differs: true, thirds: 1,
 		contestants: []contestant{
 			idle("floor", n, func(e *env) func() any {
 				return func() any {
