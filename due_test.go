@@ -428,3 +428,65 @@ func TestDeadlineOfOneGivenUp(t *testing.T) {
 		}
 	}
 }
+
+// lateWrites is a stream whose writes end a moment later than its reads.
+type lateWrites struct{ *tap }
+
+func (s lateWrites) SetWriteDeadline(t time.Time) error {
+	if !t.IsZero() {
+		t = t.Add(time.Millisecond)
+	}
+	return s.tap.SetWriteDeadline(t)
+}
+
+// It ends a write that is stuck in that one's own bytes, or is over its time as well.
+func TestDeadlineInOwnWrite(t *testing.T) {
+	for _, name := range []string{"plain", "layered", "sealed"} {
+		for _, how := range []string{"not given up before", "its body is closed before", "with those of another"} {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				var rw io.ReadWriteCloser = lateWrites{r.s}
+				if name == "plain" {
+					rw = wirePlain{r.s}
+				}
+				r.c = NewConn(rw, r.c.cfg)
+				defer r.c.Close()
+				r.c.kind = uploadKinds[name]
+				r.warm()
+				together, window := how == "with those of another", getHead+3
+				req := get("/a")
+				if !together {
+					req, window = put("/a", strings.Repeat("a", 3000)), 1000
+				}
+				req.Deadline = time.Now().Add(time.Second)
+				r.s.setWindow(window)
+				r.late(together)
+				a := r.begin(context.Background(), req)
+				b := r.begin(context.Background(), get("/b"))
+				if r.late(false); together {
+					r.flush()
+				}
+				r.await(b)
+				if how == "its body is closed before" {
+					r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/")
+					if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+						t.Fatal(err)
+					}
+					a.resp.Body.Close()
+				} else {
+					r.await(a)
+				}
+				if r.c.writer != a.x.e || !r.c.inWrite || r.c.Err() != nil {
+					t.Fatal("not the state that is to be tested")
+				}
+				time.Sleep(2 * time.Second)
+				if !b.over.Load() || !errors.Is(b.err, Closed) {
+					t.Errorf("b: %v, %v", b.over.Load(), b.err)
+				}
+				r.dead()
+			})
+			if t.Failed() {
+				t.Fatal(name, ": ", how)
+			}
+		}
+	}
+}

@@ -167,7 +167,7 @@ func (e *exchange) sentSoFar() Sent {
 	switch {
 	case e.start < 0:
 		return SentNothing
-	case e.end >= 0 && e.c.written >= e.end:
+	case e.c.isOut(e):
 		return SentAll
 	case e.c.written > e.start || e.c.inWrite && e.start < e.c.taken:
 		return SentPart // of a write under way it is not known how far it has come
@@ -341,8 +341,8 @@ func (c *Conn) giveUp(e *exchange, err *Error) *Error {
 	if e.err == nil {
 		e.left = true
 		e.fail(err)
-		if c.writer == e && c.inWrite && !c.cutsWrites() { // its Deadline would end it for others, too
-			c.writesOn(e)
+		if c.writer == e && c.inWrite && !c.cutsWrites() && c.taken > e.end && !passed(e.by) {
+			c.writesOn(e) // its Deadline, when that comes, would end it for those behind, too
 		}
 	}
 	return e.err
@@ -356,7 +356,7 @@ func (c *Conn) leave(e *exchange) {
 	case c.life.r == rShut:
 	case e.start < 0: // taken back
 		if c.reader == e {
-			if next := c.queue.head; next == nil || next.start >= c.taken {
+			if next := c.queue.head; c.br != nil && (next == nil || next.start >= c.taken) {
 				c.lookBehind() // at what the read that it was in may have brought
 			}
 			c.handOn()
@@ -460,8 +460,8 @@ func (c *Conn) unsent() *exchange {
 	return nil
 }
 
-// An Exchange is a request in flight: a value, to be copied freely. After its end it
-// answers every call with an error.
+// An Exchange is a request in flight: a value, to be copied freely. After its end, as its zero value
+// always, it answers every call with an error of Kind Closed.
 type Exchange struct {
 	e  *exchange
 	c  *Conn

@@ -546,3 +546,18 @@ func TestEndInTheMomentLeavesNoTrace(t *testing.T) {
 		r.leavesNoTrace(e)
 	})
 }
+
+// A pushed body that is out as long as it was to be is out, though CloseWrite has not said so.
+func TestSentBeforeCloseWrite(t *testing.T) {
+	for body, want := range map[string]Sent{"hell": SentPart, "hello": SentAll} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: 5})
+			if _, err := a.x.Write([]byte(body)); err != nil {
+				t.Fatal(err)
+			}
+			r.await(a)
+			r.s.fail(io.EOF)
+			r.failed(a, Incomplete, want)
+		})
+	}
+}

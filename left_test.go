@@ -76,6 +76,24 @@ func TestDesertedResponse(t *testing.T) {
 	}
 }
 
+// Its time may end as the last of that comes in: no bytes of nobody's are left then, nor a buffer for them.
+func TestDesertedAtItsEnd(t *testing.T) {
+	for _, kind := range uploadKinds {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.c.kind = kind
+			r.deserted()
+			ctx, cancel := context.WithCancel(context.Background())
+			end := func() { cancel(); time.Sleep(time.Millisecond) }
+			r.s.onRead.Store(&end)
+			k := r.begin(ctx, posting("/k"))
+			r.serve("/b")
+			time.Sleep(time.Second)
+			r.failed(k, Canceled, SentNothing)
+			r.alive()
+		})
+	}
+}
+
 // Who reads so in line may end by its own time or cause, and the next in line goes on.
 func TestDesertedAgain(t *testing.T) {
 	for _, plain := range []bool{false, true} {
