@@ -129,10 +129,10 @@ func contentLength(r *Response) (int64, *Error) {
 				n, ok = parseLength(digits)
 			}
 			if !ok {
-				return 0, badFraming(r, s, "not a length")
+				return 0, badFraming(r, s, digits, badDigit(digits), "not a length")
 			}
 			if length >= 0 && string(digits) != string(first) { // 05 and 5 differ as well
-				return 0, badFraming(r, s, "lengths that differ")
+				return 0, badFraming(r, s, digits, 0, "lengths that differ")
 			}
 			length, first = n, digits
 		}
@@ -151,6 +151,16 @@ func parseLength(digits []byte) (n int64, ok bool) {
 	return n, len(digits) > 0
 }
 
+// badDigit returns the index of the byte for which parseLength refuses digits; 0 where there is none at all.
+func badDigit(digits []byte) int {
+	for i := range digits {
+		if _, ok := parseLength(digits[:i+1]); !ok {
+			return i
+		}
+	}
+	return 0
+}
+
 // transferEncoding returns what all Transfer-Encoding fields, as one list, come to.
 //
 //	Transfer-Encoding = #transfer-coding                                 RFC 9112, 6.1
@@ -165,23 +175,23 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 	codings := 0
 	for i := range h.fields {
 		s := &h.fields[i]
-		name, list := h.At(i)
+		name, value := h.At(i)
 		if lookup(name) != knownTransferEncoding {
 			continue
 		}
-		for more := true; more; {
+		for list, more := value, true; more; {
 			var coding []byte
 			coding, list, more = cutElement(list)
 			if !isToken(coding) {
-				return 0, badFraming(r, s, "not a transfer coding")
+				return 0, badFraming(r, s, coding, tokenEnd(coding), "not a transfer coding")
 			}
 			last = equalFold(coding, "chunked")
 			codings++
 			switch {
 			case last && chunked:
-				return 0, badFraming(r, s, "chunked twice")
+				return 0, badFraming(r, s, coding, 0, "chunked twice")
 			case last && codings > 1:
-				return 0, badFraming(r, s, "a coding inside chunked, which is not decoded")
+				return 0, badFraming(r, s, value, 0, "a coding inside chunked, which is not decoded")
 			}
 			chunked = chunked || last
 		}
@@ -202,12 +212,13 @@ func cutElement(list []byte) (element, rest []byte, more bool) {
 	return trimOWS(list), nil, false
 }
 
-// badFraming makes the error for the field at s.
-func badFraming(r *Response, s *span, why string) *Error {
+// badFraming makes the error for the field at s, for byte i of an element that was cut from its value.
+func badFraming(r *Response, s *span, element []byte, i int, why string) *Error {
 	e := badPeer(BadFraming, 0, why, r.Header.buf[s.name:s.valueEnd])
 	e.Offset = -1
 	if r.lineLen > 0 {
-		e.Offset = int64(r.lineLen) + int64(s.value)
+		before := int(s.valueEnd-s.value) - cap(element) // At gives no capacity behind the value
+		e.Offset = int64(r.lineLen) + int64(s.value) + int64(before+i)
 	}
 	return e
 }

@@ -263,12 +263,16 @@ func trimOWS[S string | []byte](s S) S {
 //
 //	token = 1*tchar                                          RFC 9110, 5.6.2
 func isToken[S string | []byte](s S) bool {
-	for i := 0; i < len(s); i++ {
-		if octets[s[i]]&tchar == 0 {
-			return false
-		}
+	return len(s) > 0 && tokenEnd(s) == len(s)
+}
+
+// tokenEnd returns the index of the first byte that may not stand in a token; len(s) where there is none.
+func tokenEnd[S string | []byte](s S) int {
+	i := 0
+	for i < len(s) && octets[s[i]]&tchar != 0 {
+		i++
 	}
-	return len(s) > 0
+	return i
 }
 
 // isFieldValue reports whether s may stand as a field's value.
