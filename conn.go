@@ -92,7 +92,8 @@ type counts struct{ requests, responses, informational, read, drained, dropped i
 
 // A State is what a connection is doing. Its String is "wIdle rHead reuse n=1": the
 // write half (wIdle, wBody, wShut), the read half (rIdle, rHead, rBody, rShut), whether
-// the connection may be used again, and the requests in flight.
+// the connection may be used again (reuse, noreuse), and the requests in flight; " switched" behind
+// that where the stream was given to another protocol. The zero State is no connection's.
 type State struct{ life life }
 
 // String prints the state.
@@ -101,7 +102,7 @@ func (s State) String() string { return s.life.String() }
 // Idle reports whether nothing is in flight and a request may be sent.
 func (s State) Idle() bool { return s.life.idle() }
 
-// Closed reports whether both halves are shut.
+// Closed reports whether both halves are shut; a switched stream is not closed yet.
 func (s State) Closed() bool { return s.life.w == wShut && s.life.r == rShut && !s.life.switched }
 
 // Reusable reports whether further requests may be sent, now or when others have ended.
@@ -120,7 +121,8 @@ func (s State) InFlight() int { return s.life.n }
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
 // elsewhere they close rw. Where rw, or what its NetConn method returns, is a
-// syscall.Conn on a Unix system, an idle connection is probed before it is written to. Where
+// syscall.Conn on a Unix system, an idle connection is probed before it is written to. What a layer
+// like TLS has read ahead before the first request is not looked at, and would answer that. Where
 // rw takes no more than the server reads (net.Pipe), a server must read a head that fits
 // WriteBuffer whole before it answers; longer ones, and bodies, it need not.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
@@ -159,8 +161,8 @@ func (c *Conn) Stats() Stats {
 // Err returns nil while the connection takes requests, now or when others have ended, and
 // then why it does not: an [*Error] of Kind Closed where either side said close or the
 // framing needs it, Unsolicited after bytes nobody asked for, or of the Kind that an
-// exchange failed with. It is what the next request would hear: whether that may be sent again, not
-// whether one that has failed may.
+// exchange failed with. The next request hears Closed, and this as the cause (in words only, where it was
+// another caller's affair); ask that error whether to send it again, not this one.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,8 +178,8 @@ func (c *Conn) reason() error {
 }
 
 // Hints returns what the server's last Keep-Alive field said: for how long it keeps an
-// idle connection, and for how many further requests; 0 where it did not say. They are
-// hints: the engine closes nothing for them.
+// idle connection, in whole seconds, and for how many further requests; 0 where it did not say a
+// plain number, and no more than some three years' seconds. They are hints: the engine closes nothing for them.
 func (c *Conn) Hints() (timeout time.Duration, max int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

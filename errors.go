@@ -29,14 +29,14 @@ const (
 	Canceled         // the exchange's context or Cancel ended it [caller]
 	Timeout          // a deadline passed, or the stream stalled [either]
 	BadRequest       // the request may not be written as it is [caller]
-	BodyFailed       // the request's body failed, or is not of the length declared [caller]
+	BodyFailed       // the request's body failed, or is not of the length declared; as a rule the connection ends [caller]
 	Incomplete       // the stream ended inside a message, or before one [peer]
 	Unsolicited      // bytes that nobody asked for [peer]
 	BadVersion       // not an HTTP/1.x status line [peer]
 	BadStatus        // a status that is not three digits from 100 on, or is followed by what may not be [peer]
 	BadField         // a field line that the grammar does not allow [peer]
 	TooLarge         // a limit of Config, or of AppendBody's caller, was passed [peer]
-	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted [peer]
+	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted, or a coding with parameters [peer]
 	BadChunk         // a chunked body that the grammar does not allow [peer]
 	IO               // the stream failed; Err is its error [stream]
 	NotSwitched      // 101 that was not asked for, or before the request was over [either]
@@ -84,11 +84,12 @@ func (s Sent) String() string {
 
 // An Error is what every call of this package fails with, but for a stream's Close and WriteTo's
 // writer, whose errors are returned as they are. It is not changed once returned. Its text is
-// for people; programs look at the fields.
+// for people; programs look at the fields. Offset is also that of the byte that passes a limit of bytes
+// or fields; it is -1 for BadFraming in a head that was mended (an obs-fold, or what Lenient overlooks).
 type Error struct {
 	Kind   Kind   // what went wrong
 	Op     string // what was being done: "write head", "read head", "read body", ...
-	Offset int64  // for what the peer sent, of the offending byte in its message, or BadFraming's value; else -1
+	Offset int64  // of a byte that the peer should not have sent, in its message; else -1
 	Sent   Sent   // how much of the request had gone out
 	Err    error  // the cause, or nil
 

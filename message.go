@@ -19,12 +19,12 @@ type Lenient uint8
 const (
 	BareLF           Lenient = 1 << iota // a head's line may end with LF alone (RFC 9112, section 2.2)
 	SpaceBeforeColon                     // white space may stand between name and colon; it is dropped
-	SkipInvalidField                     // a field line the grammar does not allow is left out
-	HTTP09                               // what is no status line is the body of an HTTP/0.9 response, if it is a connection's first
+	SkipInvalidField                     // a field line the grammar does not allow is left out, unless it seems to frame the body
+	HTTP09                               // what is no status line is the body of an HTTP/0.9 response: a connection's first, not to CONNECT
 )
 
-// A Config sets limits and habits of a connection. The zero value is the default. It is
-// copied by NewConn.
+// A Config sets limits and habits of a connection. The zero value is the default; but for MaxDrain,
+// less than 0 means the same as 0. It is copied by NewConn.
 type Config struct {
 	// Depth is the most requests in flight at once; 0 means 1: no pipelining.
 	Depth int
@@ -126,7 +126,8 @@ type Request struct {
 	Method string
 	// Target is written as it is, in one of the four forms of RFC 9112, section 3.2:
 	// origin ("/path?query"), absolute ("http://host/path"), authority ("host:port", with
-	// CONNECT alone) or asterisk ("*", with OPTIONS alone); "" means "/".
+	// CONNECT alone) or asterisk ("*", with OPTIONS alone); "" means "/". What is not ASCII stands in
+	// none of them: it is to be percent-encoded.
 	Target string
 	// Host is the Host field, written first; "" takes it from Header, and where that has
 	// none either, from an absolute or authority form. RFC 9112, section 3.2, wants it to be the
@@ -134,8 +135,9 @@ type Request struct {
 	// another.
 	Host string
 	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
-	// to write; by hand they are accepted only where they say the same. A transfer coding that TE
-	// offers is not decoded: the response that has it fails with BadFraming.
+	// to write; by hand they are accepted only where they say the same (of Transfer-Encoding, "chunked" in
+	// small letters). A transfer coding that TE offers is not decoded: the response that has it fails
+	// with BadFraming.
 	Header Header
 	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Along with
 	// the last of them one more may be asked for: a body that gives it is too long, and fails. Where
@@ -183,7 +185,8 @@ type Response struct {
 	// ContentLength is the body's length in bytes; -1: unknown. In answer to HEAD it is
 	// what GET would have got.
 	ContentLength int64
-	// Close says that the connection ends after this response.
+	// Close says that the connection ends after this response; it is false where the stream was
+	// given to another protocol.
 	Close bool
 	// Body is never nil after a call that returned no error, and also an io.WriterTo. It
 	// must be read to io.EOF or closed before the next response can be read. Close saves
@@ -217,7 +220,8 @@ func (r *Response) Reason() []byte { return r.reason }
 
 // AppendBody appends the whole of Body to dst, and returns the extended slice. A
 // body of more than max bytes fails with TooLarge, Offset then being max, and the first max
-// bytes of it are returned with that error; max < 0 means no limit.
+// bytes of it are returned with that error, once the rest was closed as by Body.Close; max < 0 means no
+// limit. Other errors are those of Body's Read, with what came before them; Closed where r was given to no call.
 func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 	const least = 512  // as io.ReadAll: small bodies take one read
 	if r.Body == nil { // it was given to no call yet

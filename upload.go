@@ -577,10 +577,10 @@ func (c *Conn) finishBody(e *exchange) error {
 }
 
 // Write sends some of the body of a request with Push set, and flushes it. It waits while
-// 100 (Continue) is awaited. It fails with BadRequest if the request has no Push, or past
-// its ContentLength, and, once the body is not wanted any more (its response has ended, or
-// the connection), with that Kind; Wait may still return the response. One goroutine at a
-// time may call it, while others read the response.
+// 100 (Continue) is awaited. It fails with BadRequest if the request has no Push; past
+// its ContentLength as well, which ends the connection; and, once the body is not wanted any more
+// (its response has ended, or the connection), with that Kind; Wait may still return the response. One
+// goroutine at a time may call it, while others read the response.
 func (x Exchange) Write(p []byte) (int, error) {
 	err := x.push(false, func(c *Conn, e *exchange) error {
 		err := c.piece(e, p)
