@@ -435,6 +435,7 @@ func TestFrame(t *testing.T) {
 		{head: "200/A: 5/Content-Length: 5/Content-Length: 6", want: "bad framing at 58", length: -1},
 		{head: "200/Content-Length: 5/Content-Length: 5 , 6", want: "bad framing at 56", length: -1},
 		{head: "200/Content-Length: 5,\t5, ,5", want: "bad framing at 39", length: -1},
+		{head: "200/Content-Length: " + strings.Repeat("0", 200<<10) + "x", want: "bad framing at 204833", length: -1}, // in no time
 		{head: "200/Content-Length: -0", want: "bad framing at 33", length: -1},
 		{head: "200/Content-Length: 0_2", want: "bad framing at 34", length: -1},
 		{head: "200/Content-Length: 0x5", want: "bad framing at 34", length: -1},

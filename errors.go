@@ -67,7 +67,7 @@ type Sent uint8
 
 const (
 	SentNothing Sent = iota // no byte of it
-	SentPart                // some of it
+	SentPart                // some of it, or all but what CloseWrite is yet to say
 	SentAll                 // head, body and trailer
 )
 

@@ -167,7 +167,7 @@ func (e *exchange) sentSoFar() Sent {
 	switch {
 	case e.start < 0:
 		return SentNothing
-	case e.c.isOut(e):
+	case e.end >= 0 && e.c.written >= e.end:
 		return SentAll
 	case e.c.written > e.start || e.c.inWrite && e.start < e.c.taken:
 		return SentPart // of a write under way it is not known how far it has come

@@ -547,17 +547,66 @@ func TestEndInTheMomentLeavesNoTrace(t *testing.T) {
 	})
 }
 
-// A pushed body that is out as long as it was to be is out, though CloseWrite has not said so.
-func TestSentBeforeCloseWrite(t *testing.T) {
-	for body, want := range map[string]Sent{"hell": SentPart, "hello": SentAll} {
-		inBubble(t, Config{}, false, func(r *rig) {
-			a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: 5})
-			if _, err := a.x.Write([]byte(body)); err != nil {
-				t.Fatal(err)
-			}
-			r.await(a)
-			r.s.fail(io.EOF)
-			r.failed(a, Incomplete, want)
-		})
+// slowCuts is a stream whose reads and writes end a while after they were told to.
+type slowCuts struct {
+	*tap
+	reads, writes time.Duration
+}
+
+func (s *slowCuts) SetReadDeadline(t time.Time) error {
+	if t == longAgo {
+		t = time.Now().Add(s.reads)
 	}
+	return s.tap.SetReadDeadline(t)
+}
+
+func (s *slowCuts) SetWriteDeadline(t time.Time) error {
+	if t == longAgo {
+		t = time.Now().Add(s.writes)
+	}
+	return s.tap.SetWriteDeadline(t)
+}
+
+// What came for a request that nobody wants, while a writer had it that was cut, is not forgotten as who
+// read that leaves: the request does not leave without a trace, for more may come.
+func TestSeenByAnother(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		s := &slowCuts{r.s, 3 * time.Millisecond, 2 * time.Millisecond}
+		r.c = NewConn(s, r.c.cfg)
+		defer r.c.Close()
+		r.warm()
+		r.s.setWindow(3)
+		r.late(true)
+		a, x := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/x"))
+		r.late(false)
+		r.flush()
+		r.await(a)
+		ctx, cancel := context.WithCancel(context.Background())
+		r.begin(ctx, posting("/k"))
+		x.x.Cancel()
+		r.serve("/a")
+		r.got(a, "/a")
+		r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		r.late(true)
+		ctx, cancel = context.WithCancel(context.Background())
+		r.begin(ctx, posting("/l"))
+		time.Sleep(10 * time.Millisecond) // the write was put back
+		r.c.mu.Lock()
+		taken := x.x.e.start < r.c.taken
+		s.reads = time.Millisecond
+		r.c.mu.Unlock()
+		if err := r.c.Err(); taken || err != nil {
+			t.Fatal("not the state that is to be tested: ", taken, err)
+		}
+		r.s.setWindow(getHead)
+		r.late(false)
+		r.flush() // and is stuck again, in x
+		cancel()
+		synctest.Wait()
+		time.Sleep(10 * time.Millisecond)
+		r.dead()
+	})
 }

@@ -123,13 +123,13 @@ func contentLength(r *Response) (int64, *Error) {
 		}
 		for more := true; more; {
 			digits := list
-			n, ok := parseLength(digits)
-			if more = !ok; more { // no single number: a list, if anything
+			n, bad := parseLength(digits)
+			if more = bad >= 0; more { // no single number: a list, if anything
 				digits, list, more = cutElement(list)
-				n, ok = parseLength(digits)
+				n, bad = parseLength(digits)
 			}
-			if !ok {
-				return 0, badFraming(r, s, digits, badDigit(digits), "not a length")
+			if bad >= 0 {
+				return 0, badFraming(r, s, digits, bad, "not a length")
 			}
 			if length >= 0 && string(digits) != string(first) { // 05 and 5 differ as well
 				return 0, badFraming(r, s, digits, 0, "lengths that differ")
@@ -140,25 +140,19 @@ func contentLength(r *Response) (int64, *Error) {
 	return length, nil
 }
 
-// parseLength parses 1*DIGIT, up to 2^63-1.
-func parseLength(digits []byte) (n int64, ok bool) {
-	for _, c := range digits {
+// parseLength parses 1*DIGIT, up to 2^63-1. bad is the index of the byte that does not belong there, be it
+// missing; -1: there is none.
+func parseLength(digits []byte) (n int64, bad int) {
+	for i, c := range digits {
 		if !isDigit(c) || n > math.MaxInt64/10 || n == math.MaxInt64/10 && c > '7' {
-			return 0, false // 2^63-1 ends in 7
+			return 0, i // 2^63-1 ends in 7
 		}
 		n = n*10 + int64(c-'0')
 	}
-	return n, len(digits) > 0
-}
-
-// badDigit returns the index of the byte for which parseLength refuses digits; 0 where there is none at all.
-func badDigit(digits []byte) int {
-	for i := range digits {
-		if _, ok := parseLength(digits[:i+1]); !ok {
-			return i
-		}
+	if len(digits) == 0 {
+		return 0, 0
 	}
-	return 0
+	return n, -1
 }
 
 // transferEncoding returns what all Transfer-Encoding fields, as one list, come to.

@@ -441,7 +441,7 @@ func (c *Conn) lookBehind() {
 	case next != nil && len(b) > 0 && next.start >= c.taken:
 		c.fail(next, unasked(b))
 	case next != nil:
-		next.seen = len(b) > 0
+		next.seen = next.seen || len(b) > 0
 	case c.err != nil:
 	case len(b) > 0:
 		c.noReuse(unasked(b))
