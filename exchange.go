@@ -460,8 +460,8 @@ func (c *Conn) unsent() *exchange {
 	return nil
 }
 
-// An Exchange is a request in flight: a value, to be copied freely. After its end, as its zero value
-// always, it answers every call with an error of Kind Closed.
+// An Exchange is a request in flight: a value, to be copied freely. After its end it answers every call
+// with an error, as its zero value always does (Closed).
 type Exchange struct {
 	e  *exchange
 	c  *Conn
