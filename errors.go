@@ -36,7 +36,7 @@ const (
 	BadStatus        // a status that is not three digits from 100 on, or is followed by what may not be [peer]
 	BadField         // a field line that the grammar does not allow [peer]
 	TooLarge         // a limit of Config, or of AppendBody's caller, was passed [peer]
-	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted, or a coding with parameters [peer]
+	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted [peer]
 	BadChunk         // a chunked body that the grammar does not allow [peer]
 	IO               // the stream failed; Err is its error [stream]
 	NotSwitched      // 101 that was not asked for, or before the request was over [either]

@@ -160,9 +160,8 @@ func parseLength(digits []byte) (n int64, bad int) {
 //	Transfer-Encoding = #transfer-coding                                 RFC 9112, 6.1
 //	transfer-coding   = token *( OWS ";" OWS transfer-parameter )        RFC 9112, 7
 //
-// The engine's TE field offers no coding, so one inside chunked is refused. Parameters are
-// refused as well: chunked has none, and recipients are known to disagree on them.
-// So are empty elements.
+// The engine's TE field offers no coding, so one inside chunked is refused. So are parameters of
+// chunked, which has none: recipients are known to disagree on them; and empty elements.
 func transferEncoding(r *Response) (framingKind, *Error) {
 	h := &r.Header
 	var chunked, last bool
@@ -176,12 +175,15 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 		for list, more := value, true; more; {
 			var coding []byte
 			coding, list, more = cutElement(list)
-			if !isToken(coding) {
-				return 0, badFraming(r, s, coding, tokenEnd(coding), "not a transfer coding")
+			name, bad := codingName(coding)
+			if bad >= 0 {
+				return 0, badFraming(r, s, coding, bad, "not a transfer coding")
 			}
-			last = equalFold(coding, "chunked")
+			last = equalFold(name, "chunked")
 			codings++
 			switch {
+			case last && len(name) < len(coding):
+				return 0, badFraming(r, s, coding, len(name), "chunked with parameters")
 			case last && chunked:
 				return 0, badFraming(r, s, coding, 0, "chunked twice")
 			case last && codings > 1:
@@ -194,6 +196,41 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 		return framingChunked, nil
 	}
 	return framingClose, nil
+}
+
+// codingName returns the name of a transfer coding; bad is the index of the byte that does not belong there,
+// be it missing, or -1. A parameter may be a token alone: a quoted string may hold what others split lists at.
+//
+//	transfer-parameter = token BWS "=" BWS ( token / quoted-string )     RFC 9112, 7
+func codingName(coding []byte) (name []byte, bad int) {
+	end := tokenEnd(coding)
+	if end == 0 {
+		return nil, 0
+	}
+	for i := end; i < len(coding); {
+		for _, before := range [...]byte{';', '='} {
+			i += blanks(coding[i:])
+			if i == len(coding) || coding[i] != before {
+				return nil, i
+			}
+			i++
+			i += blanks(coding[i:])
+			n := tokenEnd(coding[i:])
+			if n == 0 {
+				return nil, i
+			}
+			i += n
+		}
+	}
+	return coding[:end], -1
+}
+
+// blanks returns how many spaces and tabs b begins with.
+func blanks(b []byte) (n int) {
+	for n < len(b) && isBlank(b[n]) {
+		n++
+	}
+	return n
 }
 
 // cutElement cuts the first element off a comma-separated list, trimmed, be it empty or not.
