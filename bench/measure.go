@@ -82,7 +82,7 @@ func (s schedule) run(server, dir string, r row) result {
 		defer unpin()
 	}
 	rounds := s.rounds
-	if r.thirds > 0 {
+	if r.thirds > 0 && rounds > 1 {
 		rounds = (rounds*r.thirds + 2) / 3
 	}
 	r.batch = max(r.batch, 1)
