@@ -1,6 +1,6 @@
 package h1
 
-// due_test.go: from when the timeouts of a Config count.
+// due_test.go: from when the timeouts of a Config count, and until when a Deadline does.
 
 import (
 	"context"
@@ -429,22 +429,12 @@ func TestDeadlineOfOneGivenUp(t *testing.T) {
 	}
 }
 
-// lateWrites is a stream whose writes end a moment later than its reads.
-type lateWrites struct{ *tap }
-
-func (s lateWrites) SetWriteDeadline(t time.Time) error {
-	if !t.IsZero() {
-		t = t.Add(time.Millisecond)
-	}
-	return s.tap.SetWriteDeadline(t)
-}
-
 // It ends a write that is stuck in that one's own bytes, or is over its time as well.
 func TestDeadlineInOwnWrite(t *testing.T) {
 	for _, name := range []string{"plain", "layered", "sealed"} {
 		for _, how := range []string{"not given up before", "its body is closed before", "with those of another"} {
 			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-				var rw io.ReadWriteCloser = lateWrites{r.s}
+				var rw io.ReadWriteCloser = &slow{tap: r.s, writes: time.Millisecond}
 				if name == "plain" {
 					rw = wirePlain{r.s}
 				}

@@ -547,31 +547,11 @@ func TestEndInTheMomentLeavesNoTrace(t *testing.T) {
 	})
 }
 
-// slowCuts is a stream whose reads and writes end a while after they were told to.
-type slowCuts struct {
-	*tap
-	reads, writes time.Duration
-}
-
-func (s *slowCuts) SetReadDeadline(t time.Time) error {
-	if t == longAgo {
-		t = time.Now().Add(s.reads)
-	}
-	return s.tap.SetReadDeadline(t)
-}
-
-func (s *slowCuts) SetWriteDeadline(t time.Time) error {
-	if t == longAgo {
-		t = time.Now().Add(s.writes)
-	}
-	return s.tap.SetWriteDeadline(t)
-}
-
 // What came for a request that nobody wants, while a writer had it that was cut, is not forgotten as who
 // read that leaves: the request does not leave without a trace, for more may come.
 func TestSeenByAnother(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		s := &slowCuts{r.s, 3 * time.Millisecond, 2 * time.Millisecond}
+		s := &slow{r.s, 3 * time.Millisecond, 2 * time.Millisecond}
 		r.c = NewConn(s, r.c.cfg)
 		defer r.c.Close()
 		r.warm()

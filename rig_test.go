@@ -114,6 +114,31 @@ func (r *rig) next(target string) {
 	r.got(k, target)
 }
 
+// slow is a stream whose deadlines end a read, or a write, that much later.
+type slow struct {
+	*tap
+	reads, writes time.Duration
+}
+
+func (s *slow) SetReadDeadline(t time.Time) error { return s.tap.SetReadDeadline(putOff(t, s.reads)) }
+func (s *slow) SetWriteDeadline(t time.Time) error {
+	return s.tap.SetWriteDeadline(putOff(t, s.writes))
+}
+func (s *slow) SetDeadline(t time.Time) error {
+	s.SetReadDeadline(t)
+	return s.SetWriteDeadline(t)
+}
+
+func putOff(t time.Time, d time.Duration) time.Time {
+	switch {
+	case t.IsZero() || d == 0:
+		return t
+	case t.Before(time.Now()):
+		t = time.Now()
+	}
+	return t.Add(d)
+}
+
 // A call is a request, and what became of it. Its fields are looked at when the bubble
 // rests.
 type call struct {

@@ -154,22 +154,12 @@ func TestBytesForTakenBack(t *testing.T) {
 	}
 }
 
-// tardy is a stream that ends a read a while after it was told to.
-type tardy struct{ *tap }
-
-func (s tardy) SetReadDeadline(t time.Time) error {
-	if t == longAgo {
-		time.AfterFunc(time.Millisecond, func() { s.tap.SetReadDeadline(t) })
-		return nil
-	}
-	return s.tap.SetReadDeadline(t)
-}
-
 // Who was taken back may be in its read for a moment yet: the stream is not given back under
 // it, and Watch does not take its deadline away.
 func TestTakenBackStillReads(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.c.dl, r.c.rw = tardy{r.s}, tardy{r.s}
+		late := &slow{tap: r.s, reads: time.Millisecond}
+		r.c.dl, r.c.rw = late, late
 		b := r.takenBack("/b")
 		b.x.Cancel()
 		r.s.setWindow(wireWindow)
