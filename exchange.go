@@ -357,7 +357,7 @@ func (c *Conn) leave(e *exchange) {
 	case e.start < 0: // taken back
 		if c.reader == e {
 			if next := c.queue.head; c.br != nil && (next == nil || next.start >= c.taken) {
-				c.lookBehind() // at what the read that it was in may have brought
+				c.lookBehind() // at what the read that it was in may have brought; finish has, where no buffer is left
 			}
 			c.handOn()
 			c.changed() // the connection may be idle only now

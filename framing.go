@@ -168,8 +168,8 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 	codings := 0
 	for i := range h.fields {
 		s := &h.fields[i]
-		name, value := h.At(i)
-		if lookup(name) != knownTransferEncoding {
+		field, value := h.At(i)
+		if lookup(field) != knownTransferEncoding {
 			continue
 		}
 		for list, more := value, true; more; {
@@ -199,7 +199,8 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 }
 
 // codingName returns the name of a transfer coding; bad is the index of the byte that does not belong there,
-// be it missing, or -1. A parameter may be a token alone: a quoted string may hold what others split lists at.
+// be it missing, or -1. A parameter's value may be a token alone: a quoted string may hold what others split
+// lists at.
 //
 //	transfer-parameter = token BWS "=" BWS ( token / quoted-string )     RFC 9112, 7
 func codingName(coding []byte) (name []byte, bad int) {

@@ -136,8 +136,8 @@ type Request struct {
 	Host string
 	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
 	// to write; by hand they are accepted only where they say the same (of Transfer-Encoding, "chunked" in
-	// small letters). A transfer coding that TE offers is not decoded: the response that has it fails
-	// with BadFraming.
+	// small letters). A transfer coding that TE offers is not decoded: a response that has it inside
+	// chunked fails with BadFraming, one that has it alone is delivered as it came.
 	Header Header
 	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Along with
 	// the last of them one more may be asked for: a body that gives it is too long, and fails. Where

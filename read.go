@@ -432,8 +432,8 @@ func (c *Conn) finishSwitch(e *exchange) {
 	e.release()
 }
 
-// lookBehind looks at what came behind a response that has ended. It may be the next one, if a
-// writer has taken the request for that. mu is held.
+// lookBehind looks at what came behind a response that has ended, or for a request that has left. It may
+// be the next one, if a writer has taken the request for that. mu is held.
 func (c *Conn) lookBehind() {
 	next := c.queue.head
 	b, _ := c.br.Peek(min(c.br.Buffered(), peeked))
