@@ -562,8 +562,8 @@ func inLastWrite(t *testing.T, f func(r *rig, a, k *call, ended func() error, ca
 			waitsForLock()
 			r.c.mu.Unlock()
 			synctest.Wait()
-			if reached = !r.c.pending() && k.x.e.start == a.x.e.end; !reached {
-				return // k came behind the write
+			if reached = !r.c.pending() && k.x.e != nil && k.x.e.start == a.x.e.end; !reached {
+				return // k came behind the write, or before CloseWrite and waits in line
 			}
 			r.await(k)
 			r.serve("/z", "/a")
