@@ -5,7 +5,7 @@ package h1
 // Rule: a request is written to an idle connection only after it was seen, without
 // blocking, that nothing arrived in the meantime: neither bytes, nor the stream's end. A
 // stream with no socket under it cannot be asked.
-// Not here: the system calls (probe_unix.go, probe_other.go).
+// Not here: the system calls (probe_unix.go, probe_other.go, peek_linux.go, peek_unix.go).
 
 import (
 	"context"

@@ -6,6 +6,8 @@ package h1
 
 import (
 	"io"
+	"net"
+	"os"
 	"sync"
 	"syscall"
 )
@@ -32,10 +34,7 @@ func (a *asking) put() {
 }
 
 func (a *asking) runPeek(fd uintptr) {
-	a.n, a.err = retried(func() (int, error) {
-		n, _, err := syscall.Recvfrom(int(fd), a.first[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return n, err
-	})
+	a.n, a.err = retried(func() (int, error) { return peekNow(fd, a.first[:]) })
 	switch {
 	case a.err == syscall.EAGAIN || a.err == syscall.EWOULDBLOCK:
 		a.n, a.err = 0, nil
@@ -92,16 +91,34 @@ func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
 	t.e, t.in = nil, nil
 	switch {
 	case refused != nil:
-		return 0, refused
+		return 0, c.socketError(refused)
 	case t.wrote && t.err == nil && t.n == 0:
 		return 0, io.EOF
 	case t.wrote:
-		return max(t.n, 0), t.err
+		return max(t.n, 0), c.socketError(t.err)
 	}
 	if why := unfit(t.first[:], t.n, t.err); why != nil {
 		return 0, why
 	}
 	return 0, c.payOwed(e)
+}
+
+// socketError gives an error of a turn's read, if it is one, the form that it has in package net, but
+// that tcp4 and tcp6 are called tcp where the system has told it.
+func (c *Conn) socketError(err error) error {
+	s, network := c.rw.(net.Conn), ""
+	switch told := err.(type) {
+	case syscall.Errno:
+		err = os.NewSyscallError("read", told)
+		if at := s.LocalAddr(); at != nil {
+			network = at.Network()
+		}
+	case *net.OpError: // the RawConn's, which calls it raw-read and leaves an address out
+		network, err = told.Net, told.Err
+	default:
+		return err
+	}
+	return &net.OpError{Op: "read", Net: network, Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: err}
 }
 
 // runTurn is called with the right to read the socket: first at once, then whenever the

@@ -6,15 +6,20 @@ package h1
 // comes at the worst moment of a turn.
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -91,8 +96,7 @@ func TestLongHeadFails(t *testing.T) {
 		{"reset", func(d *dialed, _ *Request) {
 			go func() {
 				io.ReadFull(d.server, make([]byte, 64<<10))
-				d.server.(*net.TCPConn).SetLinger(0)
-				d.server.Close()
+				abort(d.server)
 			}()
 		}, []Kind{IO, Incomplete}},
 		{"deadline", func(_ *dialed, req *Request) { req.Deadline = time.Now().Add(time.Second) }, []Kind{Timeout}},
@@ -311,6 +315,201 @@ func TestHasteOnSocket(t *testing.T) {
 		}
 		if body, err := resp.AppendBody(nil, -1); string(body) != target || err != nil {
 			t.Fatalf("%q, %v", body, err)
+		}
+	}
+}
+
+// What a socket says is told as package net tells it, by a turn, by a read and by a write.
+func TestSocketErrors(t *testing.T) {
+	for _, depth := range []int{1, 2} { // a turn; a write and a read
+		t.Run(fmt.Sprint("read ", depth), func(t *testing.T) {
+			d := dialUp(t, "tcp", &Config{Depth: depth})
+			go func() {
+				d.head()
+				abort(d.server)
+			}()
+			wantOpError(t, d.c.Do(context.Background(), get("/a"), &Response{}), SentAll, "read", syscall.ECONNRESET)
+		})
+	}
+	t.Run("write", func(t *testing.T) {
+		d := dialUp(t, "tcp", nil)
+		x, err := d.c.Send(context.Background(), &Request{Method: "POST", Host: "x", Push: true, ContentLength: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.head()
+		abort(d.server)
+		d.settle(d.readable) // which takes the reset's own error
+		_, err = x.Write(make([]byte, 100))
+		wantOpError(t, err, SentPart, "write", syscall.EPIPE)
+	})
+	t.Run("refused", func(t *testing.T) { // by deadlines that are the caller's own
+		d := dialUp(t, "tcp", &Config{Depth: 2})
+		d.client.SetReadDeadline(longAgo)
+		wantOpError(t, d.c.Do(context.Background(), get("/a"), &Response{}), SentAll, "read", os.ErrDeadlineExceeded)
+		d = dialUp(t, "tcp", nil)
+		d.client.SetReadDeadline(longAgo)
+		wantOpError(t, d.c.Do(context.Background(), get("/a"), &Response{}), SentNothing, "read", os.ErrDeadlineExceeded)
+		d = dialUp(t, "tcp", nil)
+		d.client.SetWriteDeadline(longAgo)
+		_, err := d.c.Send(context.Background(), get("/a"))
+		wantOpError(t, err, SentNothing, "write", os.ErrDeadlineExceeded)
+	})
+}
+
+// byItself runs the test again in a process of its own, which has one P, and reports whether this is
+// that process. Where nothing runs there any more, not even a timer, it is killed.
+func byItself(t *testing.T, arg string) (string, bool) {
+	const name = "H1_TEST_ALONE"
+	if got := os.Getenv(name); got != "" {
+		return got, true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	again := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$")
+	again.Env = append(os.Environ(), name+"="+arg, "GOMAXPROCS=1")
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return "", false
+}
+
+// Who computes after an exchange is interrupted for others, also where the process was idle before
+// and makes no system calls but the engine's: the runtime's monitor has to hear of those.
+func TestOthersRunAfterDo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			in := bufio.NewReader(nc)
+			for {
+				if _, err := http.ReadRequest(in); err != nil {
+					break
+				}
+				time.Sleep(20 * time.Millisecond) // the monitor sleeps by then
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+			}
+		}
+	}()
+	server, is := byItself(t, l.Addr().String())
+	if !is {
+		return
+	}
+	for _, depth := range []int{1, 2} {
+		nc, err := net.Dial("tcp", server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewConn(nc, &Config{Depth: depth})
+		for range 5 {
+			var resp Response
+			if err := c.Do(context.Background(), get("/a"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			if body, err := resp.AppendBody(nil, -1); string(body) != "body" || err != nil {
+				t.Fatalf("%q, %v", body, err)
+			}
+			var ran atomic.Bool
+			go ran.Store(true)
+			for !ran.Load() {
+			}
+		}
+		c.Close()
+	}
+}
+
+// A socket that the caller has made blocking, as File().Fd() does, stops nothing but who reads it.
+func TestBlockingSocket(t *testing.T) {
+	if _, is := byItself(t, "blocking"); !is {
+		return
+	}
+	for _, depth := range []int{1, 2} {
+		d := dialUp(t, "tcp", &Config{Depth: depth})
+		file, err := d.client.(*net.TCPConn).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Fd()
+		file.Close()
+		d.c.haste.vain = mostVain // a turn looks at once
+		d.exchange("/a", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody", "body")
+		d.client.(*net.TCPConn).SetWriteBuffer(4 << 10)
+		d.server.(*net.TCPConn).SetReadBuffer(4 << 10)
+		x, err := d.c.Send(context.Background(), &Request{Method: "PUT", Host: "x", Push: true, ContentLength: 4 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan int64)
+		go func() {
+			d.head()
+			time.Sleep(20 * time.Millisecond) // the socket is full by then
+			n, _ := io.CopyN(io.Discard, d.in, 4<<20)
+			read <- n
+		}()
+		for range 4 << 10 {
+			if _, err := x.Write(make([]byte, 1<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := <-read; n != 4<<20 {
+			t.Errorf("%d bytes", n)
+		}
+	}
+}
+
+func wantOpError(t *testing.T, err error, sent Sent, op string, cause error) {
+	t.Helper()
+	kind := IO
+	if cause == os.ErrDeadlineExceeded {
+		kind = Timeout
+	}
+	wantError(t, err, kind, sent)
+	var in *net.OpError
+	if !errors.As(err, &in) {
+		t.Fatalf("%v holds no net.OpError", err)
+	}
+	if in.Op != op || in.Net != "tcp" || in.Source == nil || in.Addr == nil || !errors.Is(err, cause) {
+		t.Errorf("%v: op %q, net %q, address %v; want %s: %v", err, in.Op, in.Net, in.Addr, op, cause)
+	}
+}
+
+// However long a head, a body and a buffer are, no byte is lost.
+func TestLongOnSocket(t *testing.T) {
+	long, body := strings.Repeat("0123456789abcdef", largest/4), bytes.Repeat([]byte("body"), largest/4)
+	answer := bytes.Repeat([]byte("answer.."), 1<<17)
+	for _, depth := range []int{1, 2} {
+		d := dialUp(t, "tcp", &Config{Depth: depth, ReadBuffer: 1 << 20})
+		go func() {
+			defer d.server.Close()
+			for range 2 {
+				req, err := http.ReadRequest(d.in)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := io.ReadAll(req.Body); !bytes.Equal(got, body) || err != nil || req.Header.Get("Long") != long {
+					t.Errorf("%d bytes of body, %v; %d of head", len(got), err, len(req.Header.Get("Long")))
+				}
+				fmt.Fprintf(d.server, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
+			}
+		}()
+		for range 2 {
+			req := &Request{Method: "PUT", Host: "x", Body: bytes.NewReader(body), ContentLength: int64(len(body))}
+			req.Header.Add("Long", long)
+			var resp Response
+			if err := d.c.Do(context.Background(), req, &resp); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := resp.AppendBody(nil, -1); !bytes.Equal(got, answer) || err != nil {
+				t.Fatalf("%d bytes, %v", len(got), err)
+			}
 		}
 	}
 }
