@@ -2,7 +2,8 @@
 
 package h1
 
-// peek_unix.go: the same by package syscall, where that has no number for the call.
+// peek_unix.go: the same by package syscall, where it has no number for the call (linux/386), or a raw
+// call is not the way to ask the system.
 
 import "syscall"
 

@@ -195,8 +195,8 @@ has passed, for what the layer has read ahead. fasthttp does not look. On a shar
 (rows 3 and 4) each request is a goroutine's, which waits and is woken, where the floor is one
 goroutine that writes a batch and reads it; in row 5 the floor neither parses nor matches. In row
 7 h1 checks what it writes, and fasthttp does not. Reads and writes that the scheduler is not told of
-would take 1.5 µs of CPU off row 1, to 0.95 of the floor: but only since the runtime's monitor then sleeps,
-and nothing interrupts a caller who computes (TestOthersRunAfterDo).
+would cost less, but mostly since the runtime's monitor then sleeps, and nothing interrupts a caller
+who computes (TestOthersRunAfterDo).
 
 `
 
