@@ -410,6 +410,7 @@ func (f *faultCase) exchanges(c *Conn, s *faultStream) []faultResult {
 	}
 	next := &got[len(steps)]
 	if x, err := c.Send(context.Background(), faultNext.req(f.clock)); err == nil {
+		synctest.Wait() // it is out: of a write under way nobody knows how far it has come
 		next.end(x)
 	} else {
 		next.err, next.again, next.bySend = err, err, true
