@@ -494,24 +494,31 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 		resp.reset()
 	}
 	e, ok := x.lock()
-	switch {
-	case !ok:
+	if !ok {
 		return errEnded
-	case resp == nil:
-		defer x.c.mu.Unlock()
-		return e.outOfTurn("the Response is nil")
-	case e.waited && e.err == nil:
-		defer x.c.mu.Unlock()
-		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Sent: e.sentSoFar(), seen: e.seen,
-			Err: errors.New("Wait was called before")}
 	}
 	defer x.c.unlock()
+	if bad := e.mayWait(resp); bad != nil {
+		return bad
+	}
 	if e.err == nil && ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
 		e.wait.ctx = ctx
 		e.wait.stop = context.AfterFunc(ctx, e.wait.done)
 		defer x.waited()
 	}
 	return x.c.receive(e, resp)
+}
+
+// mayWait refuses a Wait without a Response, and a second one. mu is held.
+func (e *exchange) mayWait(resp *Response) error {
+	switch {
+	case resp == nil:
+		return e.outOfTurn("the Response is nil")
+	case e.waited && e.err == nil:
+		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Sent: e.sentSoFar(), seen: e.seen,
+			Err: errors.New("Wait was called before")}
+	}
+	return nil
 }
 
 // waited ends the context's part in Wait. mu is held.
