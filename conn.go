@@ -82,7 +82,7 @@ type Stats struct {
 	Informational   int64 // 1xx heads read
 	BytesWritten    int64 // as the stream took them
 	BytesRead       int64 // as the stream gave them, used or not
-	Drained         int64 // bytes of responses read for nobody
+	Drained         int64 // bytes of responses' content read for nobody
 	DroppedTrailers int64 // trailer fields left out, since they may not stand in a trailer
 	InFlight        int   // now
 }
@@ -122,7 +122,7 @@ func (s State) InFlight() int { return s.life.n }
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
 // elsewhere they close rw. Where rw, or what its NetConn method returns, is a
 // syscall.Conn on a Unix system, an idle connection is probed before it is written to. What a layer
-// like TLS has read ahead before the first request is not looked at, and would answer that. Where
+// like TLS has read ahead before the first request is not looked at, and is taken for its response. Where
 // rw takes no more than the server reads (net.Pipe), a server must read a head that fits
 // WriteBuffer whole before it answers; longer ones, and bodies, it need not.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
@@ -162,7 +162,8 @@ func (c *Conn) Stats() Stats {
 // then why it does not: an [*Error] of Kind Closed where either side said close or the
 // framing needs it, Unsolicited after bytes nobody asked for, or of the Kind that an
 // exchange failed with. The next request hears Closed, and this as the cause (in words only, where it was
-// another caller's affair); ask that error whether to send it again, not this one.
+// another caller's affair); ask that error whether to send it again, not this one. That it is nil does not
+// mean that a request is admitted at once, or that the connection is idle: see Ready, and State.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -452,7 +453,8 @@ func (c *Conn) Close() error {
 	return c.closeStream()
 }
 
-// Shutdown takes no new requests, lets those in flight end, and closes the stream. When
+// Shutdown takes no new requests, lets those in flight end, their responses' bodies read or closed by
+// their callers, and closes the stream. When
 // ctx ends first, it closes the stream at once and returns an error (Canceled or Timeout).
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()

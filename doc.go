@@ -71,15 +71,17 @@
 // [Exchange.Write] and [Exchange.CloseWrite] when Request.Push is set. With a known
 // length it goes out with Content-Length, and must be exactly that long; otherwise it is
 // sent chunked, and may be followed by Request.Trailer. A body in memory that fits the
-// write buffer goes out with its head in one write; where Do finds a bytes.Reader or a
-// bytes.Buffer and the stream is a socket, that holds up to 64 KiB. A longer one, and what
-// the socket does not take at once, is written by a goroutine that lives as long as the
-// upload, so that the response can be read while it is still going on: both bodies may
-// stream at once. What a slow reader has given is not held back for more.
+// write buffer goes out with its head in one write; with Do so does a bytes.Reader or a
+// bytes.Buffer of up to 64 KiB, where the stream itself is a TCP or unix socket. A longer
+// one, and what the socket does not take at once, is written by a goroutine that lives as
+// long as the upload, so that the response can be read while it is still going on: both
+// bodies may stream at once. What a slow reader has given is not held back for more.
 //
 // When a response ends before the request's body does (a 413, say), the upload is
 // finished if no more than MaxDrain bytes are known to be left, and is stopped elsewhere,
-// which ends the connection. The response is delivered in either case.
+// which ends the connection. A body that Expect holds back is not sent then: one of known
+// length ends the connection, a chunked one is ended empty. The response is delivered in
+// any case.
 //
 // A response's body is read straight from the stream into the caller's slice. It is an
 // [io.WriterTo], too. Response.Trailer is filled once it has returned io.EOF.
@@ -89,14 +91,15 @@
 // Each 1xx but 101 is given to Request.Informational, in order, before the call that
 // waits returns the final response. A request with Expect: 100-continue keeps its body
 // back until the server asks for it, until Config.ExpectTimeout has passed, or until a
-// final response makes it needless.
+// final response makes it needless. Only Do and Wait hear the server: until one of them is
+// called, a body waits, and so does who pushes it, for as long as ExpectTimeout.
 //
-// After a 101 that was asked for (with the Upgrade and Connection fields), and after any
-// 2xx to CONNECT, the connection speaks HTTP no longer. [Conn.Detach] gives the stream
-// back, with what was read beyond the response; [Parts.Stream] makes one stream of both.
-// The request is out whole by then; a 101 that comes while some of its body is still the
-// caller's, or is held back for a 100, is an error ([NotSwitched]). Any other answer is an
-// ordinary response, and HTTP goes on.
+// After a 101 that was asked for (by an Upgrade field, which the engine names in
+// Connection), and after any 2xx to CONNECT, the connection speaks HTTP no longer.
+// [Conn.Detach] gives the stream back, with what was read beyond the response;
+// [Parts.Stream] makes one stream of both. The request is out whole by then; a 101 that
+// comes while some of its body is still the caller's, or is held back for a 100, is an
+// error ([NotSwitched]). Any other answer is an ordinary response, and HTTP goes on.
 //
 // # Errors, and sending again
 //

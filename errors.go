@@ -24,10 +24,10 @@ type Kind uint8
 // The kinds. Which side is at fault stands in brackets.
 const (
 	_           Kind = iota
-	Closed           // the connection takes no requests any more; its Err says why [either]
-	NotReady         // TrySend would have had to wait; Detach found requests in flight [caller]
-	Canceled         // the exchange's context or Cancel ended it [caller]
-	Timeout          // a deadline passed, or the stream stalled [either]
+	Closed           // the connection takes no requests any more (its Err says why), or the exchange or body has ended [either]
+	NotReady         // TrySend, or what else does not wait, would have had to; Detach found requests in flight [caller]
+	Canceled         // the context was canceled, or Cancel was called [caller]
+	Timeout          // a deadline passed, be it the context's, or the stream stalled [either]
 	BadRequest       // the request may not be written as it is [caller]
 	BodyFailed       // the request's body failed, or is not of the length declared; as a rule the connection ends [caller]
 	Incomplete       // the stream ended inside a message, or before one [peer]

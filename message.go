@@ -132,31 +132,35 @@ type Request struct {
 	// Host is the Host field, written first; "" takes it from Header, and where that has
 	// none either, from an absolute or authority form. RFC 9112, section 3.2, wants it to be the
 	// same as theirs; that is the caller's to see to: a proxy may be asked for one host and told
-	// another.
+	// another. A Host in Header that says another than this is refused.
 	Host string
 	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
 	// to write; by hand they are accepted only where they say the same (of Transfer-Encoding, "chunked" in
-	// small letters). A transfer coding that TE offers is not decoded: a response that has it inside
-	// chunked fails with BadFraming, one that has it alone is delivered as it came.
+	// small letters). Expect may be "100-continue", where there is a body. A transfer coding that TE
+	// offers is not decoded: a response that has it inside chunked fails with BadFraming, one that has
+	// it alone is delivered as it came.
 	Header Header
 	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Along with
 	// the last of them one more may be asked for: a body that gives it is too long, and fails. Where
 	// the response ends first, a read of Body may still be under way, and a few more may
-	// follow until the connection is Ready; where the exchange fails, one may be, or a write of
-	// what lies in Body's memory, that is about to end.
+	// follow until the connection is Ready; where the exchange fails, a read of Body, or a write
+	// of what lies in its memory, may be about to end.
 	Body io.Reader
 	// ContentLength is of Body, in bytes. 0 with a Body: its Len() where it has one, else
-	// unknown. Less than 0: unknown. A body of unknown length is sent chunked.
+	// unknown, as it is with Push. Less than 0: unknown. A body of unknown length is sent chunked.
+	// More than 0 without Body or Push is refused.
 	ContentLength int64
-	// Push says that the body comes through Exchange.Write instead of Body.
+	// Push says that the body comes through Exchange.Write instead of Body, which is nil.
 	Push bool
 	// Trailer is written after a chunked body. A Trailer that has fields when the request is
 	// sent makes a body of unstated length chunked, and its names are announced. It may be filled
 	// by who sends the body, until the body's last read has returned (or CloseWrite was called);
-	// behind a body of known length such fields are not sent.
+	// behind a body of known length such fields are not sent. With a ContentLength above 0, a Trailer
+	// that has fields before is refused.
 	Trailer Header
 	// Deadline is of the whole exchange, the response's body included; zero: the
-	// context's alone. One that passes while nobody is in a call is noticed by the next.
+	// context's alone. One that passes while nobody is in a call is noticed by the next that
+	// sends, reads or waits.
 	Deadline time.Time
 	// Close says that this is the last request on its connection.
 	Close bool
@@ -186,14 +190,14 @@ type Response struct {
 	// what GET would have got.
 	ContentLength int64
 	// Close says that the connection ends after this response; it is false where the stream was
-	// given to another protocol.
+	// given to another protocol, and where an upload that is given up later ends it: see Conn.Err.
 	Close bool
 	// Body is never nil after a call that returned no error, and also an io.WriterTo. It
 	// must be read to io.EOF or closed before the next response can be read. Close saves
 	// the connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
 	// ends it elsewhere; where others are in flight behind, they read those, in their own
 	// time. Reads fail with Incomplete, BadChunk, BadField, TooLarge, Timeout, Canceled or
-	// IO; Closed after its Close, or the connection's; NotReady beside another's. After 101,
+	// IO; Closed after its Close, or the connection's; NotReady while another goroutine reads. After 101,
 	// or CONNECT's 2xx, it is empty: see Conn.Detach.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.
@@ -212,7 +216,7 @@ type Timing struct {
 	Admitted time.Time // the request got its turn to write
 	Sent     time.Time // its last byte had gone out, seen by the exchange itself
 	Head     time.Time // the final response's head was parsed
-	Done     time.Time // the body's end was read
+	Done     time.Time // the caller had read the body's end
 }
 
 // Reason returns the reason phrase, as a view: it lives until the Response is used again.

@@ -16,8 +16,8 @@ import (
 
 // Probe returns nil unless the idle connection is known to be dead, without blocking: then
 // it ends the connection and returns its Err (Closed after the server's close, Unsolicited
-// after bytes nobody asked for, IO). While exchanges are in flight it returns Err, be it one that was
-// canceled behind another, and whose response the next request's caller is to read first. On a
+// after bytes nobody asked for, IO). While exchanges are in flight it returns Err, and one that was
+// canceled is in flight until somebody has read its response. On a
 // stream with no socket under it, nothing is known. Under TLS, where records are waiting
 // that may be session tickets, they are read, which takes a millisecond; a server that asks TLS for
 // an answer there, and does not read it, ends the connection, after a fifth of a second.

@@ -576,9 +576,10 @@ func (c *Conn) finishBody(e *exchange) error {
 	return nil
 }
 
-// Write sends some of the body of a request with Push set, and flushes it. It waits while
-// 100 (Continue) is awaited. It fails with BadRequest if the request has no Push; past
-// its ContentLength as well, which ends the connection; and, once the body is not wanted any more
+// Write sends some of the body of a request with Push set, and flushes it. While 100 (Continue) is
+// awaited it waits: only a Wait in another goroutine hears that before ExpectTimeout. It fails with
+// BadRequest if the request has no Push, or after CloseWrite; past its ContentLength as well, which ends
+// the connection; and, once the body is not wanted any more
 // (its response has ended, or the connection), with that Kind; Wait may still return the response. One
 // goroutine at a time may call it, while others read the response.
 func (x Exchange) Write(p []byte) (int, error) {
@@ -600,8 +601,8 @@ func (x Exchange) Write(p []byte) (int, error) {
 // than ContentLength was written. Where its own write is canceled, or its Deadline ends that, once
 // the response has ended, another's request may take the rest along; else the connection ends.
 // Where no more than MaxDrain of a ContentLength is left when the response ends, the connection
-// takes no other request before CloseWrite, the context's end, Cancel or the Deadline; those three spare
-// it where all was written, and that write has returned, and CloseWrite then has nothing to do.
+// takes no other request before CloseWrite, the context's end, Cancel or the Deadline. The last three end
+// it, unless a Write that has returned wrote the last byte: CloseWrite then has nothing to do.
 func (x Exchange) CloseWrite() error {
 	return x.push(true, (*Conn).finishBody)
 }

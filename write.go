@@ -32,8 +32,8 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 
 // TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To send a
 // body it may write what those have left in the buffer. It does not read the responses that nobody
-// wants any more: a request that may not stand behind those is sent once Send, Do or another's Wait
-// has read them.
+// wants any more: a request that may not stand behind those is NotReady until Send, Do or another's
+// Wait has read them.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, false)
 }
