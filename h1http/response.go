@@ -163,36 +163,15 @@ func announced(h http.Header) http.Header {
 // is an io.Writer. It is the caller's to close.
 func (l *link) switched(c *call, out *http.Response) error {
 	parts, err := l.h.Detach()
-	l.over(c)
-	if err != nil {
+	if err != nil || c.hreq.Method != "CONNECT" {
+		l.over(c)
+		if err == nil {
+			out.Body = parts.Stream()
+		}
 		return err
 	}
-	stream := parts.Stream()
-	out.Body = stream
-	if c.hreq.Method != "CONNECT" {
-		return nil
-	}
-	out.ContentLength = -1
-	if c.into != nil { // as net/http has it, the request's body is what goes into the tunnel
-		out.Body = tunnel{stream, c.into}
-		go func() {
-			io.Copy(stream, c.into.from)
-			c.into.close()
-		}()
-	}
+	out.Body, out.ContentLength = newTunnel(l, c, parts.Stream()), -1
 	return nil
-}
-
-// tunnel is a stream that a request's body goes into, and ends that body with itself.
-type tunnel struct {
-	io.ReadWriteCloser
-	up *upload
-}
-
-func (t tunnel) Close() error {
-	err := t.ReadWriteCloser.Close()
-	t.up.close()
-	return err
 }
 
 // enter takes the body for one Read or WriteTo.

@@ -1,0 +1,94 @@
+package h1http
+
+// tunnel.go: what a CONNECT comes to.
+//
+// Rule: the exchange goes on until the tunnel is closed: until then the request's context can end it,
+// and the connection counts.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// tunnel is the Body of a CONNECT's response: a stream, into which the request's body goes, as net/http has
+// it, if there is one.
+type tunnel struct {
+	io.ReadWriteCloser
+	link *link
+	call *call
+	stop func() bool // takes cut back
+	late atomic.Bool // the context has ended, and the stream with it
+	once sync.Once
+	err  error // of the stream's Close
+}
+
+// tunnelConn is a tunnel through a net.Conn, and is one.
+type tunnelConn struct {
+	net.Conn
+	*tunnel
+}
+
+func (t tunnelConn) Read(p []byte) (int, error)  { return t.tunnel.Read(p) }
+func (t tunnelConn) Write(p []byte) (int, error) { return t.tunnel.Write(p) }
+func (t tunnelConn) Close() error                { return t.tunnel.Close() }
+
+func newTunnel(l *link, c *call, stream io.ReadWriteCloser) io.ReadWriteCloser {
+	t := &tunnel{ReadWriteCloser: stream, link: l, call: c}
+	t.stop = context.AfterFunc(c.ctx, t.cut)
+	if c.into != nil {
+		go func() {
+			io.Copy(stream, c.into.from)
+			c.into.close()
+		}()
+	}
+	if nc, ok := stream.(net.Conn); ok {
+		return tunnelConn{nc, t}
+	}
+	return t
+}
+
+// cut ends the tunnel with its request's context.
+func (t *tunnel) cut() {
+	t.late.Store(true)
+	t.Close()
+}
+
+// why is the error of the tunnel for one of its stream's.
+func (t *tunnel) why(err error) error {
+	if err != nil && t.late.Load() {
+		return context.Cause(t.call.ctx)
+	}
+	return err
+}
+
+func (t *tunnel) Read(p []byte) (int, error) {
+	n, err := t.ReadWriteCloser.Read(p)
+	return n, t.why(err)
+}
+
+func (t *tunnel) Write(p []byte) (int, error) {
+	n, err := t.ReadWriteCloser.Write(p)
+	return n, t.why(err)
+}
+
+// CloseWrite closes the sending side, where the stream can do that.
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (t *tunnel) Close() error {
+	t.once.Do(func() {
+		t.err = t.ReadWriteCloser.Close()
+		t.call.into.close()
+		t.stop()
+		t.link.over(t.call)
+	})
+	return t.err
+}

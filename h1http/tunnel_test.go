@@ -1,0 +1,131 @@
+package h1http
+
+// tunnel_test.go: how long a tunnel lives, and what it is to the pool.
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// tunnelRig is a server that answers CONNECT with 200 and "hello", other requests with 204.
+func tunnelRig(t *testing.T) (string, *Transport) {
+	return rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		for {
+			req, _, err := readRequest(br)
+			switch {
+			case err != nil:
+				return
+			case req.Method == "CONNECT":
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\n\r\nhello")
+				io.Copy(nc, br)
+				return
+			}
+			io.WriteString(nc, "HTTP/1.1 204 No Content\r\n\r\n")
+		}
+	})
+}
+
+// connectTo makes a tunnel, and reads the server's hello.
+func connectTo(t *testing.T, ctx context.Context, c *http.Client, url string, body io.Reader) *http.Response {
+	t.Helper()
+	resp, err := c.Do(newRequest(t, "CONNECT", url, body).WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(resp.Body, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+// TestTunnelEnds: what ends a request ends its tunnel, which says why, and nothing is left of it.
+func TestTunnelEnds(t *testing.T) {
+	for how, want := range map[string]error{"cancel": context.Canceled, "deadline": context.DeadlineExceeded,
+		"Client.Timeout": context.DeadlineExceeded, "cause": io.ErrNoProgress} {
+		t.Run(how, func(t *testing.T) {
+			url, tr := tunnelRig(t)
+			c, ctx, end := &http.Client{Transport: tr}, context.Background(), func() {}
+			switch how {
+			case "cancel":
+				ctx, end = context.WithCancel(ctx)
+			case "cause":
+				var stop context.CancelCauseFunc
+				ctx, stop = context.WithCancelCause(ctx)
+				end = func() { stop(want) }
+			case "deadline":
+				var stop context.CancelFunc
+				ctx, stop = context.WithTimeout(ctx, 200*time.Millisecond)
+				defer stop()
+			default:
+				c.Timeout = 200 * time.Millisecond
+			}
+			pr, pw := io.Pipe()
+			resp := connectTo(t, ctx, c, url, pr)
+			end()
+			if _, err := resp.Body.Read(make([]byte, 1)); !errors.Is(err, want) {
+				t.Errorf("Read: %v", err)
+			}
+			if w, ok := resp.Body.(io.Writer); ok { // Client.Timeout hides it
+				if _, err := w.Write([]byte("x")); !errors.Is(err, want) {
+					t.Errorf("Write: %v", err)
+				}
+			}
+			eventually(t, "the request's body is closed", func() bool {
+				_, err := pw.Write([]byte("x"))
+				return err == io.ErrClosedPipe
+			})
+			if _, n := tr.counts(""); n != 0 {
+				t.Errorf("%d connections", n)
+			}
+			if err := resp.Body.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestTunnelCounts: a tunnel is one of a host's connections until it is closed.
+func TestTunnelCounts(t *testing.T) {
+	url, tr := tunnelRig(t)
+	tr.MaxConnsPerHost = 1
+	c := &http.Client{Transport: tr}
+	resp := connectTo(t, context.Background(), c, url, nil)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Do(newRequest(t, "GET", url, nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a request beside the tunnel: %v", err)
+	}
+	next := make(chan error, 1)
+	go func() {
+		resp, err := c.Do(newRequest(t, "GET", url, nil))
+		if err == nil {
+			resp.Body.Close()
+		}
+		next <- err
+	}()
+	conn := resp.Body.(net.Conn) // it can do what the stream can
+	if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Error(err)
+	}
+	if rest, err := io.ReadAll(conn); len(rest) > 0 || err != nil {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-next; err != nil {
+		t.Errorf("behind the tunnel: %v", err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Errorf("closed again: %v", err)
+	}
+	if _, n := tr.counts(""); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
