@@ -23,8 +23,9 @@ type Conn struct {
 	// sent.
 	DisableCompression bool
 
-	link  *link
-	slots chan struct{} // full: as many requests in flight, or reserved, as may be
+	link   *link
+	slots  chan struct{} // full: as many requests in flight, or reserved, as may be
+	closed chan struct{} // closed by Close
 
 	mu       sync.Mutex
 	reserved int
@@ -39,17 +40,23 @@ func Config() *h1.Config {
 }
 
 // NewConn makes a Conn of a stream that is ready for the first request. It owns rw from then
-// on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight at once.
+// on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight at once. Where rw hides
+// its socket, what the server sends while nothing is in flight is taken for the next response: see
+// [h1.NewConn].
 func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 	if cfg == nil {
 		cfg = Config()
 	}
-	c := &Conn{slots: make(chan struct{}, max(cfg.Depth, 1))}
 	own := *cfg
 	if own.MaxHeadBytes <= 0 {
 		own.MaxHeadBytes = 256 << 10 // the engine's
 	}
-	c.link = newLink(rw, &own, c)
+	return newConn(newLink(rw, &own, nil), cfg.Depth)
+}
+
+func newConn(l *link, depth int) *Conn {
+	c := &Conn{link: l, slots: make(chan struct{}, max(depth, 1)), closed: make(chan struct{})}
+	l.owner = c
 	return c
 }
 
@@ -57,7 +64,7 @@ func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 func (c *Conn) Conn() *h1.Conn { return c.link.h }
 
 // RoundTrip sends a request and returns its response, as http.RoundTripper asks. While no
-// slot is free it waits, until the request's context ends.
+// slot is free it waits, until the request's context ends, or Close is called.
 func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	up := newUpload(hreq)
 	err := check(hreq)
@@ -105,6 +112,8 @@ func (c *Conn) take(ctx context.Context) error {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-c.closed:
+		return c.link.h.Err()
 	}
 	c.mu.Lock()
 	c.inFlight++
@@ -178,4 +187,14 @@ func (c *Conn) InFlight() int {
 func (c *Conn) Err() error { return c.link.h.Probe() }
 
 // Close ends the connection, and what is in flight on it.
-func (c *Conn) Close() error { return c.link.h.Close() }
+func (c *Conn) Close() error {
+	err := c.link.h.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.closed:
+	default:
+		close(c.closed)
+	}
+	return err
+}

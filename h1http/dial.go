@@ -229,9 +229,7 @@ func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{link: l, slots: make(chan struct{}, max(t.Depth, 1))}
-	l.owner = c
-	return c, nil
+	return newConn(l, t.Depth), nil
 }
 
 var aLongTimeAgo = time.Unix(1, 0)

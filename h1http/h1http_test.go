@@ -5,6 +5,7 @@ package h1http
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -19,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"example.com/h1"
 )
 
 // A rig is a server, a Transport for it, and the count of the connections between them.
@@ -274,6 +277,35 @@ func TestConn(t *testing.T) {
 	eventually(t, "Err notices the hangup", func() bool { return c.Err() != nil })
 	if c.Available() != 0 || c.Reserve() == nil {
 		t.Errorf("dead: available %d", c.Available())
+	}
+}
+
+// TestConnClose: who waits for a slot is not left waiting for a connection that was closed.
+func TestConnClose(t *testing.T) {
+	url, tr := stuck(t)
+	c, err := tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.RoundTrip(newRequest(t, "GET", url+"/body", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() // not before: who reads it is busy with what there is
+	next := make(chan error, 1)
+	send := func() {
+		_, err := c.RoundTrip(newRequest(t, "GET", url, nil))
+		next <- err
+	}
+	go send()
+	time.Sleep(10 * time.Millisecond)
+	c.Close()
+	c.Close()
+	go send() // and one that comes later
+	for range 2 {
+		if err := <-next; !errors.Is(err, h1.Closed) {
+			t.Errorf("%v", err)
+		}
 	}
 }
 
