@@ -4,13 +4,17 @@ package h1http
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/h1"
@@ -205,4 +209,92 @@ func TestAnswerBeforeBodyEnds(t *testing.T) {
 			t.Errorf("%d idle connections", idle)
 		}
 	}
+}
+
+// A slowConn takes its time for a body, as one does that limits a rate.
+type slowConn struct {
+	net.Conn
+	body  sync.Once
+	began chan struct{}
+	sent  chan []byte // of capacity 1: the first write of a body
+}
+
+func (c *slowConn) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("aaaaaaaa")) {
+		c.body.Do(func() {
+			close(c.began)
+			time.Sleep(50 * time.Millisecond)
+			c.sent <- bytes.Clone(p)
+		})
+	}
+	return c.Conn.Write(p)
+}
+
+// TestBufferAfterError: once RoundTrip has failed, the memory of a body is the caller's again, though a
+// write of the connection's has not returned. Run with -race it says so as well.
+func TestBufferAfterError(t *testing.T) {
+	for _, size := range []int{1 << 10, 32 << 10, 1 << 20} {
+		for name, body := range map[string]func(p []byte) io.Reader{
+			"Reader": func(p []byte) io.Reader { return bytes.NewReader(p) },
+			"Buffer": func(p []byte) io.Reader { return bytes.NewBuffer(p) },
+		} {
+			slow := &slowConn{began: make(chan struct{}), sent: make(chan []byte, 1)}
+			url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) { io.Copy(io.Discard, br) })
+			tr.DialContext = func(ctx context.Context, network, addr string) (nc net.Conn, err error) {
+				slow.Conn, err = new(net.Dialer).DialContext(ctx, network, addr)
+				return slow, err
+			}
+			buf := bytes.Repeat([]byte("a"), size)
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() {
+				<-slow.began
+				cancel()
+			}()
+			if _, err := tr.RoundTrip(newRequest(t, "POST", url, body(buf)).WithContext(ctx)); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			for i := range buf {
+				buf[i] = 'x' // the buffer's next use
+			}
+			if bytes.Contains(<-slow.sent, []byte("xxxxxxxx")) {
+				t.Errorf("%d bytes in a %s: what was put into the buffer after the error was sent", size, name)
+			}
+		}
+	}
+}
+
+// slowBody is a body that is being read for a while.
+type slowBody struct {
+	began  chan struct{}
+	inRead atomic.Bool
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	b.inRead.Store(true)
+	defer b.inRead.Store(false)
+	close(b.began)
+	time.Sleep(closeGrace / 2)
+	return copy(p, "a"), io.EOF
+}
+
+// TestReadAfterError: nor is a Read of the body under way, if it returns soon.
+func TestReadAfterError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go io.Copy(io.Discard, theirs)
+			return ours, nil
+		}}
+		defer tr.CloseIdleConnections()
+		ctx, cancel := context.WithCancel(context.Background())
+		body := &slowBody{began: make(chan struct{})}
+		go func() {
+			<-body.began
+			cancel()
+		}()
+		_, err := tr.RoundTrip(newRequest(t, "POST", "http://h.example/", body).WithContext(ctx))
+		if !errors.Is(err, context.Canceled) || body.inRead.Load() {
+			t.Errorf("in Read: %v, %v", body.inRead.Load(), err)
+		}
+	})
 }

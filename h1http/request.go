@@ -7,6 +7,7 @@ package h1http
 // byte of it goes out.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type call struct {
 	ready bool // after the exchange, the connection could take the next request
 	req   h1.Request
 	resp  h1.Response
+	body  bytes.Reader // of data
+	data  []byte       // a copy of a short body in memory
 
 	keys    []string // of hreq.Header, sorted
 	gzip    bool     // this package asked for it

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -110,6 +111,22 @@ func TestTrace(t *testing.T) {
 				t.Errorf("secure %v, request %d:\nours   %q\ntheirs %q", secure, i, ours[i], theirs[i])
 			}
 		}
+	}
+}
+
+// TestTraceShortBody: a request that failed for its body was not written.
+func TestTraceShortBody(t *testing.T) {
+	r := newRig(t, false, echo)
+	var e events
+	req := newRequest(t, "POST", r.URL, io.NopCloser(strings.NewReader("hello")))
+	req.ContentLength = 10
+	if _, err := r.tr.RoundTrip(req.WithContext(httptrace.WithClientTrace(context.Background(), e.trace()))); err == nil {
+		t.Fatal("no error")
+	}
+	if l := e.take(); slices.Contains(l, "WroteRequest <nil>") || !slices.ContainsFunc(l, func(s string) bool {
+		return strings.HasPrefix(s, "WroteRequest ")
+	}) {
+		t.Errorf("%q", l)
 	}
 }
 

@@ -30,9 +30,10 @@ type upload struct {
 
 	mu     sync.Mutex
 	rc     io.ReadCloser
-	began  bool // a Read has begun: bytes of rc may be gone
-	reads  int  // Reads of rc that are under way
-	closed bool // rc was closed, or passed on to the next attempt
+	began  bool          // a Read has begun: bytes of rc may be gone
+	reads  int           // Reads of rc that are under way
+	closed bool          // rc was closed, or passed on to the next attempt
+	gone   chan struct{} // closed once closed is set and no Read is under way; nil: nobody waits for that
 }
 
 var (
@@ -76,7 +77,9 @@ func (u *upload) Read(p []byte) (int, error) {
 		if bad := u.close(); bad != nil {
 			return n, bad
 		}
-		u.call.tr.wroteRequest(nil)
+		if u.size < 0 || u.left == 0 { // else the engine fails, and says why
+			u.call.tr.wroteRequest(nil)
+		}
 	case err != nil:
 		u.call.tr.wroteRequest(err)
 	}
@@ -86,30 +89,43 @@ func (u *upload) Read(p []byte) (int, error) {
 func (u *upload) readOver() {
 	u.mu.Lock()
 	u.reads--
+	if u.reads == 0 && u.gone != nil {
+		close(u.gone)
+		u.gone = nil
+	}
 	u.mu.Unlock()
 }
 
-// closeGrace is how long the end of an exchange may wait for the Close of a body that is being read.
-// Some bodies (net/http's server has one) let Close wait for Read, and that may hang.
+// closeGrace is how long the end of an exchange may wait for the Close of a body that is being read, and
+// for that read. Some bodies (net/http's server has one) let Close wait for Read, and that may hang.
 const closeGrace = 10 * time.Millisecond
 
-// close closes the caller's body, the first time it is called.
+// close closes the caller's body, the first time it is called, and sees a Read of it out: what the
+// body lies in may be the caller's again.
 func (u *upload) close() error {
 	if u == nil {
 		return nil
 	}
 	u.mu.Lock()
-	closed, read := u.closed, u.reads > 0
+	closed, gone := u.closed, (chan struct{})(nil)
 	u.closed = true
+	if !closed && u.reads > 0 {
+		gone = make(chan struct{})
+		u.gone = gone
+	}
 	u.mu.Unlock()
 	switch {
 	case closed:
 		return nil
-	case !read:
+	case gone == nil:
 		return u.rc.Close()
 	}
 	over := make(chan error, 1)
-	go func() { over <- u.rc.Close() }()
+	go func() {
+		err := u.rc.Close()
+		<-gone
+		over <- err
+	}()
 	select {
 	case err := <-over:
 		return err
@@ -165,25 +181,43 @@ var (
 	}{}))
 )
 
+// mostCopied is how large a body in memory is sent with its head, by a write of the engine's.
+const mostCopied = 64 << 10
+
 // reader returns what the engine is to read. A body in memory that GetBody can make again is
-// handed over bare: the engine then sends it with its head, or without copying it.
+// handed over bare: the engine then sends it with its head. But it may be about to write from
+// there when the exchange has failed, and the memory is the caller's again: so it gets a copy of what
+// can be written to, and a long one is read as any other.
 func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
 	if watched || u.size <= 0 || hreq.GetBody == nil {
 		return u
 	}
 	if t := reflect.TypeOf(u.from); t == nopCloser || t == nopCloserWriterTo {
 		bare, _ := reflect.ValueOf(u.from).Field(0).Interface().(io.Reader)
+		_, constant := bare.(*strings.Reader)
 		switch r := bare.(type) {
 		case *bytes.Reader, *bytes.Buffer, *strings.Reader:
-			if int64(r.(interface{ Len() int }).Len()) == u.size {
-				u.mu.Lock()
-				u.began = true
-				u.mu.Unlock()
+			if int64(r.(interface{ Len() int }).Len()) != u.size || !constant && u.size > mostCopied {
+				return u
+			}
+			u.mu.Lock()
+			u.began = true
+			u.mu.Unlock()
+			if constant {
 				return bare
 			}
+			return u.call.copied(bare, int(u.size))
 		}
 	}
 	return u
+}
+
+// copied returns a reader of the n bytes that r holds, in memory of the call's own.
+func (c *call) copied(r io.Reader, n int) io.Reader {
+	c.data = slices.Grow(c.data[:0], n)[:n]
+	io.ReadFull(r, c.data) // it holds them
+	c.body.Reset(c.data)
+	return &c.body
 }
 
 // sniffTime is how long a body of a request that usually has none may take to show that it
