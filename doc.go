@@ -153,7 +153,8 @@
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.
 //     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the
 //     connection ends. A stream without it is not probed: there a stale connection shows
-//     only when the response fails to come.
+//     only when the response fails to come, and what the server sent to an idle one is
+//     taken for the response. Such a stream is better not used again.
 //
 // On systems without sockets to peek at (js, wasip1) streams are not probed either.
 //

@@ -19,16 +19,19 @@
 //	request.go    http.Request becomes h1.Request
 //	upload.go     the request's body, closed exactly once on every path
 //	response.go   h1.Response becomes http.Response
+//	tunnel.go     what a CONNECT comes to
 //	names.go      field names in canonical form, without allocation
 //	gzip.go       transparent decompression
 //	trace.go      httptrace
 //	conn.go       Conn
 //	transport.go  Transport: its fields, RoundTrip, and when a request is sent again
 //	pool.go       which connection a request gets, and where it goes afterwards
+//	idle.go       what comes to an idle connection whose stream cannot be asked
 //	dial.go       new connections, TLS
 //	proxy.go      which way a request goes, CONNECT
 //	socks.go      SOCKS5
 //
 // The engine needs no goroutine here, and none is started for a request, except to dial,
-// to send a body that does not fit the write buffer, and to watch http.Request.Cancel.
+// to send a body that does not fit the write buffer, to watch http.Request.Cancel, and while a
+// connection is idle that cannot be asked without reading.
 package h1http

@@ -27,11 +27,13 @@ type link struct {
 	owner owner
 	as    manner
 	used  atomic.Bool // a response has come over it, or it was idle: a hangup may be no answer
+	asked bool        // the engine can look whether something has come, without reading
 
 	// The rest is the pool's, and guarded by its mutex.
 	host   *host
-	load   int  // exchanges
-	alone  bool // nobody may join the one there is
+	load   int       // exchanges
+	alone  bool      // nobody may join the one there is
+	heard  *listener // reads it while it is idle; nil: nobody does
 	idleAt time.Time
 	prev   *link // in the pool's list of idle links
 	next   *link
@@ -60,7 +62,7 @@ func tolerant() h1.Config {
 
 // newLink makes a link of a stream.
 func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
-	l := &link{h: h1.NewConn(rw, cfg), owner: o}
+	l := &link{h: h1.NewConn(rw, cfg), owner: o, asked: canAsk(rw)}
 	l.nc, _ = rw.(net.Conn)
 	if tc, ok := rw.(*tls.Conn); ok {
 		cs := tc.ConnectionState()

@@ -64,6 +64,7 @@ type history struct {
 	used   bool      // a response had come over it, or it was idle
 	shared bool      // others are in flight on it
 	idleAt time.Time // since when it was idle; zero: it was not
+	heard  *listener // who has read it, and is to leave first; nil: nobody
 }
 
 // dial is a connection being made.
@@ -103,6 +104,13 @@ func (t *Transport) get(ctx context.Context, w way, share bool) (*link, history,
 	h := p.host(w.key)
 	if l, was := t.takeIdle(h, share); l != nil {
 		p.unlock()
+		if !l.hush(was.heard) {
+			t.release(l, nil, errHeard)
+			return t.get(ctx, w, share)
+		}
+		if was.heard != nil && share {
+			t.share(l)
+		}
 		return l, was, nil
 	}
 	n := &want{ctx: ctx, way: w, got: make(chan grant, 1), share: share}
@@ -138,12 +146,15 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	p := &t.pool
 	for n := len(h.idle); n > 0; n = len(h.idle) {
 		l := h.idle[n-1]
+		heard := l.heard
 		p.unlist(l)
 		if l.h.Err() != nil || t.tooOld(l) {
 			p.drop(l)
 			continue
 		}
-		return l, t.lend(l, share)
+		was := t.lend(l, share && heard == nil) // nobody joins it before its listener has left
+		was.heard = heard
+		return l, was
 	}
 	if !share || h.full() {
 		return nil, history{}
@@ -191,11 +202,22 @@ func (t *Transport) lend(l *link, share bool) history {
 	return was
 }
 
+// share lets others join a link that was lent to one alone.
+func (t *Transport) share(l *link) {
+	p := &t.pool
+	p.mu.Lock()
+	defer p.unlock()
+	l.alone = false
+	l.host.open = append(l.host.open, l)
+	t.hand(l.host, l, nil)
+}
+
 var (
 	errKeepAlivesDisabled = errors.New("h1http: keep alives disabled")
 	errCloseIdle          = errors.New("h1http: CloseIdleConnections was called")
 	errTooManyIdleHost    = errors.New("h1http: too many idle connections for host")
 	errAbandoned          = errors.New("h1http: the connection owes the response of a canceled request")
+	errHeard              = errors.New("h1http: the server closed the idle connection, or sent something nobody asked for")
 )
 
 // release takes a connection back after an exchange. It goes to whoever waits for it,
@@ -254,6 +276,7 @@ func (t *Transport) keep(l *link) error {
 	l.idleAt = time.Now()
 	h.idle = append(h.idle, l)
 	p.enlist(l)
+	p.listen(l)
 	if t.MaxIdleConns > 0 && p.idle > t.MaxIdleConns {
 		old := p.oldest
 		p.unlist(old)
@@ -352,7 +375,7 @@ func (p *pool) unlist(l *link) {
 	} else {
 		p.newest = l.prev
 	}
-	l.prev, l.next = nil, nil
+	l.prev, l.next, l.heard = nil, nil, nil
 	p.idle--
 	h := l.host
 	if n := len(h.idle) - 1; h.idle[n] == l {
