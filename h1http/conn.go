@@ -25,11 +25,12 @@ type Conn struct {
 
 	link   *link
 	slots  chan struct{} // full: as many requests in flight, or reserved, as may be
-	closed chan struct{} // closed by Close
+	closed chan struct{} // closed once no slot is worth waiting for
 
 	mu       sync.Mutex
 	reserved int
 	inFlight int
+	tunnel   io.Closer // what the connection has become; nil: it has not
 }
 
 // Config returns the settings that [NewConn] uses by default: the engine's own but for
@@ -40,9 +41,9 @@ func Config() *h1.Config {
 }
 
 // NewConn makes a Conn of a stream that is ready for the first request. It owns rw from then
-// on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight at once. Where rw hides
-// its socket, what the server sends while nothing is in flight is taken for the next response: see
-// [h1.NewConn].
+// on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight at once. Where rw is a
+// net.Conn that hides its socket (it has no SyscallConn), a goroutine reads it ahead, so that what the
+// server sends to the idle connection is nobody's response; on another stream it is the next one's.
 func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 	if cfg == nil {
 		cfg = Config()
@@ -103,8 +104,7 @@ func (c *Conn) take(ctx context.Context) error {
 	c.mu.Lock()
 	if c.reserved > 0 {
 		c.reserved--
-		c.inFlight++
-		c.mu.Unlock()
+		c.begin()
 		return nil
 	}
 	c.mu.Unlock()
@@ -116,9 +116,19 @@ func (c *Conn) take(ctx context.Context) error {
 		return c.link.h.Err()
 	}
 	c.mu.Lock()
-	c.inFlight++
-	c.mu.Unlock()
+	c.begin()
 	return nil
+}
+
+// begin counts a request whose slot was taken, and releases mu. A connection to which something has
+// come before is ended, and refuses it.
+func (c *Conn) begin() {
+	c.inFlight++
+	stale := c.inFlight == 1 && c.link.ahead.unasked()
+	c.mu.Unlock()
+	if stale {
+		c.link.h.Close()
+	}
 }
 
 // release is the link's.
@@ -184,17 +194,42 @@ func (c *Conn) InFlight() int {
 // Err returns nil while the connection takes requests, and then why it does not: an
 // [*h1.Error]. An idle connection is looked at first, without blocking, so that a server's
 // hangup is found here and not by the next request.
-func (c *Conn) Err() error { return c.link.h.Probe() }
+func (c *Conn) Err() error {
+	c.mu.Lock()
+	stale := c.inFlight == 0 && c.link.ahead.unasked()
+	c.mu.Unlock()
+	if stale {
+		c.link.h.Close()
+	}
+	return c.link.h.Probe()
+}
 
 // Close ends the connection, and what is in flight on it.
 func (c *Conn) Close() error {
 	err := c.link.h.Close()
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.noMore()
+	tunnel := c.tunnel
+	c.mu.Unlock()
+	if tunnel != nil {
+		return tunnel.Close()
+	}
+	return err
+}
+
+// noMore wakes who waits for a slot. mu is held.
+func (c *Conn) noMore() {
 	select {
 	case <-c.closed:
 	default:
 		close(c.closed)
 	}
-	return err
+}
+
+// tunneled is the link's.
+func (c *Conn) tunneled(t io.Closer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tunnel = t
+	c.noMore()
 }

@@ -26,12 +26,12 @@
 //	conn.go       Conn
 //	transport.go  Transport: its fields, RoundTrip, and when a request is sent again
 //	pool.go       which connection a request gets, and where it goes afterwards
-//	idle.go       what comes to an idle connection whose stream cannot be asked
+//	ahead.go      streams that cannot be asked whether something has come
 //	dial.go       new connections, TLS
 //	proxy.go      which way a request goes, CONNECT
 //	socks.go      SOCKS5
 //
 // The engine needs no goroutine here, and none is started for a request, except to dial,
-// to send a body that does not fit the write buffer, to watch http.Request.Cancel, and while a
-// connection is idle that cannot be asked without reading.
+// to send a body that does not fit the write buffer, to watch http.Request.Cancel, and to read a
+// connection that cannot be asked whether something has come.
 package h1http

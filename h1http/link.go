@@ -23,17 +23,16 @@ import (
 type link struct {
 	h     *h1.Conn
 	nc    net.Conn // the stream, if it is one
+	ahead *ahead   // between it and the engine; nil: the engine can ask it
 	tls   *tls.ConnectionState
 	owner owner
 	as    manner
 	used  atomic.Bool // a response has come over it, or it was idle: a hangup may be no answer
-	asked bool        // the engine can look whether something has come, without reading
 
 	// The rest is the pool's, and guarded by its mutex.
 	host   *host
-	load   int       // exchanges
-	alone  bool      // nobody may join the one there is
-	heard  *listener // reads it while it is idle; nil: nobody does
+	load   int  // exchanges
+	alone  bool // nobody may join the one there is
 	idleAt time.Time
 	prev   *link // in the pool's list of idle links
 	next   *link
@@ -43,6 +42,8 @@ type link struct {
 // takes no further requests; nil: it does.
 type owner interface {
 	release(l *link, tr *tracer, err error)
+	// tunneled says that the connection is a tunnel now, whose exchange goes on until that is closed.
+	tunneled(t io.Closer)
 }
 
 // tolerant is how this package sets the engine: to what net/http's callers are used to.
@@ -62,8 +63,15 @@ func tolerant() h1.Config {
 
 // newLink makes a link of a stream.
 func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
-	l := &link{h: h1.NewConn(rw, cfg), owner: o, asked: canAsk(rw)}
-	l.nc, _ = rw.(net.Conn)
+	l := &link{owner: o}
+	if nc, ok := rw.(net.Conn); ok {
+		l.nc = nc
+	}
+	stream := rw
+	if l.nc != nil && !canAsk(l.nc) {
+		l.ahead, stream = readAhead(l.nc, max(cfg.ReadBuffer, 4<<10))
+	}
+	l.h = h1.NewConn(stream, cfg)
 	if tc, ok := rw.(*tls.Conn); ok {
 		cs := tc.ConnectionState()
 		l.tls = &cs

@@ -10,6 +10,7 @@ package h1http
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"sort"
@@ -64,7 +65,6 @@ type history struct {
 	used   bool      // a response had come over it, or it was idle
 	shared bool      // others are in flight on it
 	idleAt time.Time // since when it was idle; zero: it was not
-	heard  *listener // who has read it, and is to leave first; nil: nobody
 }
 
 // dial is a connection being made.
@@ -104,13 +104,6 @@ func (t *Transport) get(ctx context.Context, w way, share bool) (*link, history,
 	h := p.host(w.key)
 	if l, was := t.takeIdle(h, share); l != nil {
 		p.unlock()
-		if !l.hush(was.heard) {
-			t.release(l, nil, errHeard)
-			return t.get(ctx, w, share)
-		}
-		if was.heard != nil && share {
-			t.share(l)
-		}
 		return l, was, nil
 	}
 	n := &want{ctx: ctx, way: w, got: make(chan grant, 1), share: share}
@@ -146,15 +139,12 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	p := &t.pool
 	for n := len(h.idle); n > 0; n = len(h.idle) {
 		l := h.idle[n-1]
-		heard := l.heard
 		p.unlist(l)
-		if l.h.Err() != nil || t.tooOld(l) {
+		if l.h.Err() != nil || t.tooOld(l) || l.ahead.unasked() {
 			p.drop(l)
 			continue
 		}
-		was := t.lend(l, share && heard == nil) // nobody joins it before its listener has left
-		was.heard = heard
-		return l, was
+		return l, t.lend(l, share)
 	}
 	if !share || h.full() {
 		return nil, history{}
@@ -202,23 +192,16 @@ func (t *Transport) lend(l *link, share bool) history {
 	return was
 }
 
-// share lets others join a link that was lent to one alone.
-func (t *Transport) share(l *link) {
-	p := &t.pool
-	p.mu.Lock()
-	defer p.unlock()
-	l.alone = false
-	l.host.open = append(l.host.open, l)
-	t.hand(l.host, l, nil)
-}
-
 var (
 	errKeepAlivesDisabled = errors.New("h1http: keep alives disabled")
 	errCloseIdle          = errors.New("h1http: CloseIdleConnections was called")
 	errTooManyIdleHost    = errors.New("h1http: too many idle connections for host")
 	errAbandoned          = errors.New("h1http: the connection owes the response of a canceled request")
-	errHeard              = errors.New("h1http: the server closed the idle connection, or sent something nobody asked for")
+	errUnasked            = errors.New("h1http: the server closed the connection, or sent something nobody asked for")
 )
+
+// tunneled is of no interest: the tunnel's exchange is counted until its end.
+func (t *Transport) tunneled(io.Closer) {}
 
 // release takes a connection back after an exchange. It goes to whoever waits for it,
 // becomes idle, or is dropped.
@@ -237,6 +220,8 @@ func (t *Transport) release(l *link, tr *tracer, bad error) {
 		bad = errKeepAlivesDisabled
 	case l.load == 0 && t.Depth > 1 && l.h.State().InFlight() > 0: // the next would wait for it
 		bad = errAbandoned
+	case l.load == 0 && l.ahead.unasked():
+		bad = errUnasked
 	}
 	var why error
 	switch {
@@ -276,7 +261,6 @@ func (t *Transport) keep(l *link) error {
 	l.idleAt = time.Now()
 	h.idle = append(h.idle, l)
 	p.enlist(l)
-	p.listen(l)
 	if t.MaxIdleConns > 0 && p.idle > t.MaxIdleConns {
 		old := p.oldest
 		p.unlist(old)
@@ -375,7 +359,7 @@ func (p *pool) unlist(l *link) {
 	} else {
 		p.newest = l.prev
 	}
-	l.prev, l.next, l.heard = nil, nil, nil
+	l.prev, l.next = nil, nil
 	p.idle--
 	h := l.host
 	if n := len(h.idle) - 1; h.idle[n] == l {
@@ -428,7 +412,7 @@ func (t *Transport) sweep() {
 	p.mu.Lock()
 	for l := p.oldest; l != nil; {
 		next := l.next
-		if l.h.Err() != nil {
+		if l.h.Err() != nil || l.ahead.unasked() {
 			p.unlist(l)
 			p.drop(l)
 		}

@@ -7,7 +7,6 @@ package h1http
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"sync"
@@ -20,10 +19,12 @@ type tunnel struct {
 	io.ReadWriteCloser
 	link *link
 	call *call
-	stop func() bool // takes cut back
 	late atomic.Bool // the context has ended, and the stream with it
 	once sync.Once
 	err  error // of the stream's Close
+
+	mu   sync.Mutex
+	stop func() bool // takes cut back
 }
 
 // tunnelConn is a tunnel through a net.Conn, and is one.
@@ -38,13 +39,16 @@ func (t tunnelConn) Close() error                { return t.tunnel.Close() }
 
 func newTunnel(l *link, c *call, stream io.ReadWriteCloser) io.ReadWriteCloser {
 	t := &tunnel{ReadWriteCloser: stream, link: l, call: c}
-	t.stop = context.AfterFunc(c.ctx, t.cut)
 	if c.into != nil {
 		go func() {
 			io.Copy(stream, c.into.from)
 			c.into.close()
 		}()
 	}
+	l.owner.tunneled(t)
+	t.mu.Lock()
+	t.stop = context.AfterFunc(c.ctx, t.cut)
+	t.mu.Unlock()
 	if nc, ok := stream.(net.Conn); ok {
 		return tunnelConn{nc, t}
 	}
@@ -76,18 +80,17 @@ func (t *tunnel) Write(p []byte) (int, error) {
 }
 
 // CloseWrite closes the sending side, where the stream can do that.
-func (t *tunnel) CloseWrite() error {
-	if half, ok := t.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
+func (t *tunnel) CloseWrite() error { return closeWrite(t.ReadWriteCloser) }
 
 func (t *tunnel) Close() error {
 	t.once.Do(func() {
 		t.err = t.ReadWriteCloser.Close()
 		t.call.into.close()
-		t.stop()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.stop != nil {
+			t.stop()
+		}
 		t.link.over(t.call)
 	})
 	return t.err

@@ -9,8 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"example.com/h1"
 )
 
 // tunnelRig is a server that answers CONNECT with 200 and "hello", other requests with 204.
@@ -128,4 +132,63 @@ func TestTunnelCounts(t *testing.T) {
 	if _, n := tr.counts(""); n != 1 {
 		t.Errorf("%d connections", n)
 	}
+}
+
+// hooked calls its hook when the engine gives the stream back, by taking its deadlines off.
+type hooked struct {
+	net.Conn
+	hook func()
+}
+
+func (h hooked) SetReadDeadline(t time.Time) error {
+	if t.IsZero() {
+		h.hook()
+	}
+	return h.Conn.SetReadDeadline(t)
+}
+
+func (h hooked) SyscallConn() (syscall.RawConn, error) { return h.Conn.(syscall.Conn).SyscallConn() }
+
+// TestTunnelEndsAtOnce: the context ends while the tunnel is made.
+func TestTunnelEndsAtOnce(t *testing.T) {
+	url, tr := tunnelRig(t)
+	tr.ResponseHeaderTimeout = time.Minute
+	for range 100 {
+		ctx, cancel := context.WithCancel(context.Background())
+		tr.DialContext = func(_ context.Context, network, addr string) (net.Conn, error) {
+			nc, err := net.Dial(network, addr)
+			return hooked{nc, cancel}, err
+		}
+		if resp, err := tr.RoundTrip(newRequest(t, "CONNECT", url, nil).WithContext(ctx)); err == nil {
+			resp.Body.Close()
+		}
+		cancel()
+	}
+	eventually(t, "no connection", func() bool { _, n := tr.counts(""); return n == 0 })
+}
+
+// TestConnTunnel: a connection that has become a tunnel takes no requests, and its Close is the tunnel's.
+func TestConnTunnel(t *testing.T) {
+	url, tr := tunnelRig(t)
+	c, err := tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan struct{})
+	resp := connectTo(t, context.Background(), &http.Client{Transport: c}, url, nil)
+	read := make(chan error, 1)
+	go func() {
+		close(ready)
+		_, err := resp.Body.Read(make([]byte, 1))
+		read <- err
+	}()
+	<-ready
+	if _, err := c.RoundTrip(newRequest(t, "GET", url, nil)); !errors.Is(err, h1.Closed) {
+		t.Errorf("behind a tunnel: %v", err)
+	}
+	c.Close()
+	if err := <-read; err == nil {
+		t.Error("the tunnel lives on")
+	}
+	resp.Body.Close()
 }

@@ -1,0 +1,173 @@
+package h1http
+
+// ahead.go: streams that cannot be asked whether something has come.
+//
+// Rule: the engine looks into a socket before each request, which costs nothing. A stream that hides its
+// socket (a wrapper without SyscallConn), and any stream where the system has no such look, is read
+// ahead instead, all its life, by a goroutine: what that has read while nothing was in flight was asked
+// for by nobody, and costs the connection.
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ahead is such a stream. Its read deadlines are its own: they end no Read of the stream below,
+// which may not have any, or not survive it.
+type ahead struct {
+	net.Conn
+	size int
+
+	mu     sync.Mutex
+	moved  sync.Cond // wakes the goroutine, and who is in Read
+	data   []byte    // read, and not asked for yet
+	err    error     // how reading has ended, behind data
+	closed bool
+	until  time.Time   // the read deadline
+	timer  *time.Timer // for it
+}
+
+// layered is one over a stream like TLS, of which the engine wants to know.
+type layered struct{ *ahead }
+
+func (l layered) NetConn() net.Conn { return l.Conn.(interface{ NetConn() net.Conn }).NetConn() }
+
+// canAsk reports whether the engine finds a socket under a stream, and may look into it.
+func canAsk(nc net.Conn) bool {
+	switch runtime.GOOS {
+	case "windows", "plan9", "js", "wasip1":
+		return false
+	}
+	under := any(nc)
+	if layer, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		under = layer.NetConn()
+	}
+	s, ok := under.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	_, err := s.SyscallConn()
+	return err == nil
+}
+
+// readAhead begins to read a stream, size bytes at a time.
+func readAhead(nc net.Conn, size int) (*ahead, net.Conn) {
+	a := &ahead{Conn: nc, size: size}
+	a.moved.L = &a.mu
+	go a.run()
+	if _, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		return a, layered{a}
+	}
+	return a, a
+}
+
+// run reads until the stream ends, but no further than somebody has asked for what it read before.
+func (a *ahead) run() {
+	buf := make([]byte, a.size)
+	const mostVain = 100 // as bufio has it
+	for vain := 0; ; vain++ {
+		n, err := a.Conn.Read(buf)
+		if n > 0 {
+			vain = 0
+		} else if err == nil && vain >= mostVain {
+			err = io.ErrNoProgress
+		}
+		a.mu.Lock()
+		a.data, a.err = buf[:n], err
+		a.moved.Broadcast()
+		for len(a.data) > 0 && !a.closed {
+			a.moved.Wait()
+		}
+		over := err != nil || a.closed
+		a.mu.Unlock()
+		if over {
+			return
+		}
+	}
+}
+
+// unasked reports whether something has come, or the end, for which nobody has asked yet. It is called
+// while nothing is in flight; nil has nothing.
+func (a *ahead) unasked() bool {
+	if a == nil {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.data) > 0 || a.err != nil
+}
+
+func (a *ahead) Read(p []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.data) == 0 && a.err == nil && !a.closed {
+		if !a.until.IsZero() && time.Until(a.until) <= 0 {
+			return 0, os.ErrDeadlineExceeded
+		}
+		a.moved.Wait()
+	}
+	switch {
+	case a.closed:
+		return 0, net.ErrClosed
+	case len(a.data) == 0:
+		return 0, a.err
+	}
+	n := copy(p, a.data)
+	if a.data = a.data[n:]; len(a.data) == 0 {
+		a.moved.Broadcast()
+	}
+	return n, nil
+}
+
+func (a *ahead) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.moved.Broadcast()
+}
+
+func (a *ahead) SetReadDeadline(t time.Time) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.until = t
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer = nil
+	}
+	if d := time.Until(t); !t.IsZero() && d > 0 {
+		a.timer = time.AfterFunc(d, a.wake)
+	}
+	a.moved.Broadcast()
+	return nil
+}
+
+func (a *ahead) SetDeadline(t time.Time) error {
+	a.SetReadDeadline(t)
+	return a.Conn.SetWriteDeadline(t)
+}
+
+// CloseWrite closes the sending side, where the stream can do that.
+func (a *ahead) CloseWrite() error { return closeWrite(a.Conn) }
+
+func closeWrite(stream any) error {
+	if half, ok := stream.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (a *ahead) Close() error {
+	a.mu.Lock()
+	a.closed = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.moved.Broadcast()
+	a.mu.Unlock()
+	return a.Conn.Close()
+}

@@ -1,0 +1,258 @@
+package h1http
+
+// ahead_test.go: connections over streams that hide their socket, or have none.
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"example.com/h1"
+)
+
+// veiled is what those make of a net.Conn who count its bytes, say: no SyscallConn.
+type veiled struct{ net.Conn }
+
+func dialVeiled(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	nc, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return veiled{nc}, nil
+}
+
+// newestUnasked reports whether something has come to the link that became idle last.
+func (t *Transport) newestUnasked() bool {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	return t.pool.newest != nil && t.pool.newest.ahead.unasked()
+}
+
+// TestUnaskedVeiled: what a server sends on an idle connection is not the answer to the next
+// request, also where nobody can look into the socket.
+func TestUnaskedVeiled(t *testing.T) {
+	hs := httptest.NewUnstartedServer(nil) // for its certificate
+	hs.StartTLS()
+	certs := hs.TLS.Certificates
+	hs.Close()
+	for _, secure := range []bool{false, true} {
+		for _, extra := range []string{"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL", "x", ""} {
+			idle := make(chan struct{})
+			url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+				if secure {
+					nc = tls.Server(nc, &tls.Config{Certificates: certs})
+					br = bufio.NewReader(nc)
+				}
+				if _, _, err := readRequest(br); err != nil {
+					return
+				}
+				fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", n)
+				if n > 0 {
+					br.ReadByte()
+					return
+				}
+				<-idle
+				io.WriteString(nc, extra) // and hangs up
+			})
+			tr.DialContext, tr.TLSClientConfig = dialVeiled, &tls.Config{InsecureSkipVerify: true}
+			if secure {
+				url = strings.Replace(url, "http:", "https:", 1)
+			}
+			if a := get(t, tr, url); a != "0" {
+				t.Errorf("got %q", a)
+			}
+			close(idle)
+			eventually(t, "it has come", func() bool { return tr.newestUnasked() })
+			if b := get(t, tr, url); b != "1" {
+				t.Errorf("secure %v, after %q: got %q", secure, extra, b)
+			}
+			tr.CloseIdleConnections()
+		}
+	}
+}
+
+// TestHeardVeiled: the next request and what was not asked for come at once. No request gets another's
+// answer, whichever is first.
+func TestHeardVeiled(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		for i := 0; ; i++ {
+			if _, _, err := readRequest(br); err != nil {
+				return
+			}
+			fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+			if i%2 == 1 {
+				time.Sleep(time.Duration(n%50) * time.Microsecond)
+				nc.Close()
+				return
+			}
+		}
+	})
+	tr.DialContext = dialVeiled
+	for range 500 {
+		if got := get(t, tr, url); got != "good" {
+			t.Fatalf("got %q", got)
+		}
+	}
+}
+
+// TestKeepAliveVeiled: such connections are used again, alone or shared, and nobody is left who reads them.
+func TestKeepAliveVeiled(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		for _, depth := range []int{0, 4} {
+			r := newRig(t, secure, remote)
+			r.tr.Depth, r.tr.MaxConnsPerHost = depth, 1
+			r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := r.dial(ctx, network, addr)
+				if err != nil {
+					return nil, err
+				}
+				return veiled{nc}, nil
+			}
+			first := get(t, r.tr, r.URL)
+			for range 100 {
+				if b := get(t, r.tr, r.URL); b != first {
+					t.Fatalf("depth %d: %s, then %s", depth, first, b)
+				}
+			}
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() {
+					for range 50 {
+						resp, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil))
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if b := slurp(t, resp); b != first {
+							t.Errorf("depth %d: %s, then %s", depth, first, b)
+						}
+					}
+				})
+			}
+			all.Wait()
+			if idle, conns := r.tr.counts(""); idle != 1 || conns != 1 {
+				t.Errorf("depth %d: %d idle of %d", depth, idle, conns)
+			}
+		}
+	}
+}
+
+// deaf is a stream without deadlines, as that of an SSH client is.
+type deaf struct{ net.Conn }
+
+func (deaf) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
+func (deaf) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }
+func (deaf) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
+
+// unsocketed has SyscallConn, and no socket.
+type unsocketed struct{ net.Conn }
+
+func (unsocketed) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
+
+// wordy is a stream that says more in its errors: crypto/tls takes a timeout of it for its end.
+type wordy struct{ net.Conn }
+
+func (w wordy) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("my conn: %w", err)
+	}
+	return n, err
+}
+
+// TestStreamsAhead: streams of all kinds are used again, and what comes to them while they are idle is
+// nobody's answer; also after a timeout has been set, and has passed.
+func TestStreamsAhead(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"deaf":       func(nc net.Conn) net.Conn { return deaf{nc} },
+		"unsocketed": func(nc net.Conn) net.Conn { return unsocketed{nc} },
+		"wordy":      func(nc net.Conn) net.Conn { return wordy{nc} },
+	} {
+		for _, secure := range []bool{false, true} {
+			nasty := make(chan net.Conn, 1)
+			r := newRig(t, secure, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/hijack" {
+					nc, rw, _ := w.(http.Hijacker).Hijack()
+					rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+					rw.Flush()
+					nasty <- nc
+					return
+				}
+				remote(w, r)
+			})
+			r.tr.ResponseHeaderTimeout = 50 * time.Millisecond
+			r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := r.dial(ctx, network, addr)
+				if err != nil {
+					return nil, err
+				}
+				return wrap(nc), nil
+			}
+			first := get(t, r.tr, r.URL)
+			for range 3 {
+				time.Sleep(60 * time.Millisecond)
+				if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
+					t.Errorf("%s, secure %v: %s, then %s", name, secure, first, b)
+				}
+			}
+			if b := get(t, r.tr, r.URL+"/hijack"); b != "good" {
+				t.Errorf("%q", b)
+			}
+			nc := <-nasty
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL")
+			eventually(t, "it has come", r.tr.newestUnasked)
+			if b := get(t, r.tr, r.URL); b == first || b == "EVIL" {
+				t.Errorf("%s, secure %v: got %q", name, secure, b)
+			}
+			nc.Close()
+		}
+	}
+}
+
+// TestConnAhead: the same over one connection, which then takes no request.
+func TestConnAhead(t *testing.T) {
+	idle := make(chan struct{})
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		readRequest(br)
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")
+		<-idle
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL")
+		br.ReadByte()
+	})
+	for _, byErr := range []bool{false, true} {
+		idle = make(chan struct{})
+		nc, err := dialVeiled(context.Background(), "tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewConn(nc, nil)
+		if got := get(t, c, url); got != "a" || c.Err() != nil {
+			t.Errorf("%q, %v", got, c.Err())
+		}
+		close(idle)
+		eventually(t, "it has come", c.link.ahead.unasked)
+		if byErr {
+			if err := c.Err(); !errors.Is(err, h1.Closed) {
+				t.Errorf("Err: %v", err)
+			}
+		}
+		if _, err := c.RoundTrip(newRequest(t, "GET", url, nil)); !errors.Is(err, h1.Closed) {
+			t.Errorf("a request behind it: %v", err)
+		}
+		c.Close()
+	}
+	tr.CloseIdleConnections()
+}
