@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"example.com/h1"
 )
 
 // ahead is such a stream. Its read deadlines are its own: they end no Read of the stream below,
@@ -73,9 +75,12 @@ func (a *ahead) run() {
 	const mostVain = 100 // as bufio has it
 	for vain := 0; ; vain++ {
 		n, err := a.Conn.Read(buf)
-		if n > 0 {
+		switch {
+		case n < 0 || n > len(buf):
+			n, err = 0, errReadCount
+		case n > 0:
 			vain = 0
-		} else if err == nil && vain >= mostVain {
+		case err == nil && vain >= mostVain:
 			err = io.ErrNoProgress
 		}
 		a.mu.Lock()
@@ -92,37 +97,53 @@ func (a *ahead) run() {
 	}
 }
 
-// unasked reports whether something has come, or the end, for which nobody has asked yet. It is called
-// while nothing is in flight; nil has nothing.
-func (a *ahead) unasked() bool {
+var (
+	errReadCount = errors.New("h1http: the stream's Read returned an impossible count")
+	errEvil      = errors.New("the server sent bytes that nobody asked for")
+	errHungUp    = errors.New("the server closed the idle connection")
+)
+
+// unasked says what has come, or how the stream has ended, if nobody has asked for that yet: it is called
+// while nothing is in flight. Nothing has come to nil.
+func (a *ahead) unasked() error {
 	if a == nil {
-		return false
+		return nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.data) > 0 || a.err != nil
+	switch {
+	case len(a.data) > 0:
+		return &h1.Error{Kind: h1.Unsolicited, Op: "idle", Offset: -1, Err: errEvil}
+	case a.err == io.EOF:
+		return &h1.Error{Kind: h1.Closed, Op: "idle", Offset: -1, Err: errHungUp}
+	case a.err != nil:
+		return &h1.Error{Kind: h1.IO, Op: "idle", Offset: -1, Err: a.err}
+	}
+	return nil
 }
 
 func (a *ahead) Read(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.data) == 0 && a.err == nil && !a.closed {
-		if !a.until.IsZero() && time.Until(a.until) <= 0 {
+	for {
+		switch {
+		case a.closed:
+			return 0, net.ErrClosed
+		case len(p) == 0:
+			return 0, nil
+		case !a.until.IsZero() && time.Until(a.until) <= 0:
 			return 0, os.ErrDeadlineExceeded
+		case len(a.data) > 0:
+			n := copy(p, a.data)
+			if a.data = a.data[n:]; len(a.data) == 0 {
+				a.moved.Broadcast()
+			}
+			return n, nil
+		case a.err != nil:
+			return 0, a.err
 		}
 		a.moved.Wait()
 	}
-	switch {
-	case a.closed:
-		return 0, net.ErrClosed
-	case len(a.data) == 0:
-		return 0, a.err
-	}
-	n := copy(p, a.data)
-	if a.data = a.data[n:]; len(a.data) == 0 {
-		a.moved.Broadcast()
-	}
-	return n, nil
 }
 
 func (a *ahead) wake() {

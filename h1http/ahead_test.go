@@ -37,7 +37,7 @@ func dialVeiled(ctx context.Context, network, addr string) (net.Conn, error) {
 func (t *Transport) newestUnasked() bool {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
-	return t.pool.newest != nil && t.pool.newest.ahead.unasked()
+	return t.pool.newest != nil && t.pool.newest.ahead.unasked() != nil
 }
 
 // TestUnaskedVeiled: what a server sends on an idle connection is not the answer to the next
@@ -243,16 +243,151 @@ func TestConnAhead(t *testing.T) {
 			t.Errorf("%q, %v", got, c.Err())
 		}
 		close(idle)
-		eventually(t, "it has come", c.link.ahead.unasked)
+		eventually(t, "it has come", func() bool { return c.link.ahead.unasked() != nil })
 		if byErr {
-			if err := c.Err(); !errors.Is(err, h1.Closed) {
+			if err := c.Err(); !errors.Is(err, h1.Unsolicited) || c.Available() != 0 {
 				t.Errorf("Err: %v", err)
 			}
 		}
-		if _, err := c.RoundTrip(newRequest(t, "GET", url, nil)); !errors.Is(err, h1.Closed) {
-			t.Errorf("a request behind it: %v", err)
+		for range 2 { // its slot is given back
+			var e *h1.Error
+			_, err := c.RoundTrip(newRequest(t, "GET", url, nil))
+			if !errors.As(err, &e) || e.Kind != h1.Closed || !e.Unprocessed() || !errors.Is(err, h1.Unsolicited) {
+				t.Errorf("a request behind it: %v", err)
+			}
 		}
 		c.Close()
 	}
 	tr.CloseIdleConnections()
+}
+
+// TestAbandonedAhead: the late response of a canceled request is owed, and not unasked.
+func TestAbandonedAhead(t *testing.T) {
+	for _, dial := range []func(context.Context, string, string) (net.Conn, error){new(net.Dialer).DialContext, dialVeiled} {
+		got, first, second := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		url, _ := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			say := func(s string) { fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%s", s) }
+			readRequest(br)
+			say("0")
+			for range 2 {
+				readRequest(br)
+				got <- struct{}{}
+			}
+			<-first
+			say("1")
+			<-second
+			say("2")
+			readRequest(br)
+			say("3")
+			br.ReadByte()
+		})
+		cfg := Config()
+		cfg.Depth = 2
+		nc, err := dial(context.Background(), "tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewConn(nc, cfg)
+		get(t, c, url)
+		one, two := make(chan *http.Response, 1), make(chan error, 1)
+		go func() {
+			resp, err := c.RoundTrip(newRequest(t, "GET", url, nil))
+			if err != nil {
+				t.Error(err)
+			}
+			one <- resp
+		}()
+		<-got
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			_, err := c.RoundTrip(newRequest(t, "GET", url, nil).WithContext(ctx))
+			two <- err
+		}()
+		<-got
+		cancel()
+		<-two
+		close(first)
+		if b := slurp(t, <-one); b != "1" {
+			t.Errorf("the first: %q", b)
+		}
+		close(second)
+		time.Sleep(20 * time.Millisecond)
+		if err := c.Err(); err != nil {
+			t.Error(err)
+		}
+		if b := get(t, c, url); b != "3" {
+			t.Errorf("the next: %q", b)
+		}
+		c.Close()
+	}
+}
+
+// overlong is a stream that cannot count.
+type overlong struct{ net.Conn }
+
+func (o overlong) Read(p []byte) (int, error) {
+	_, err := o.Conn.Read(p)
+	return len(p) + 1, err
+}
+
+// idler is a stream that returns nothing, again and again.
+type idler struct{ net.Conn }
+
+func (o idler) Read(p []byte) (int, error) { return 0, nil }
+
+// TestBadStreamAhead: what such a stream does is an error.
+func TestBadStreamAhead(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		readRequest(br)
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")
+		br.ReadByte()
+	})
+	for want, wrap := range map[error]func(nc net.Conn) net.Conn{
+		errReadCount:     func(nc net.Conn) net.Conn { return overlong{nc} },
+		io.ErrNoProgress: func(nc net.Conn) net.Conn { return idler{nc} },
+	} {
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return wrap(nc), err
+		}
+		if _, err := tr.RoundTrip(newRequest(t, "GET", url, nil)); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+}
+
+// TestHandedOnAhead: a connection to which something has come is not handed on to who waits for one.
+func TestHandedOnAhead(t *testing.T) {
+	idle := make(chan struct{})
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		readRequest(br)
+		fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", n)
+		if n == 0 {
+			<-idle
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL")
+		}
+		br.ReadByte()
+	})
+	tr.DialContext, tr.MaxConnsPerHost = dialVeiled, 1
+	resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := make(chan string, 1)
+	go func() { next <- get(t, tr, url) }()
+	eventually(t, "it waits", func() bool {
+		tr.pool.mu.Lock()
+		defer tr.pool.mu.Unlock()
+		for _, h := range tr.pool.hosts {
+			return len(h.waiting) == 1
+		}
+		return false
+	})
+	close(idle)
+	l := resp.Body.(*body).link
+	eventually(t, "it has come", func() bool { return l.ahead.unasked() != nil })
+	slurp(t, resp)
+	if b := <-next; b != "1" {
+		t.Errorf("got %q", b)
+	}
 }

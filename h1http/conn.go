@@ -31,6 +31,7 @@ type Conn struct {
 	reserved int
 	inFlight int
 	tunnel   io.Closer // what the connection has become; nil: it has not
+	why      error     // what came to the idle connection; nil: nothing that look has seen
 }
 
 // Config returns the settings that [NewConn] uses by default: the engine's own but for
@@ -104,8 +105,7 @@ func (c *Conn) take(ctx context.Context) error {
 	c.mu.Lock()
 	if c.reserved > 0 {
 		c.reserved--
-		c.begin()
-		return nil
+		return c.begin()
 	}
 	c.mu.Unlock()
 	select {
@@ -116,19 +116,29 @@ func (c *Conn) take(ctx context.Context) error {
 		return c.link.h.Err()
 	}
 	c.mu.Lock()
-	c.begin()
+	return c.begin()
+}
+
+// begin counts a request whose slot was taken, or refuses it, and releases mu.
+func (c *Conn) begin() error {
+	defer c.mu.Unlock()
+	if why := c.look(); why != nil {
+		<-c.slots
+		return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: why}
+	}
+	c.inFlight++
 	return nil
 }
 
-// begin counts a request whose slot was taken, and releases mu. A connection to which something has
-// come before is ended, and refuses it.
-func (c *Conn) begin() {
-	c.inFlight++
-	stale := c.inFlight == 1 && c.link.ahead.unasked()
-	c.mu.Unlock()
-	if stale {
-		c.link.h.Close()
+// look ends a connection to which something has come while it was idle, and says what; the engine does it
+// by itself where it can ask. mu is held.
+func (c *Conn) look() error {
+	if c.why == nil && c.inFlight == 0 && c.link.h.State().Idle() {
+		if c.why = c.link.ahead.unasked(); c.why != nil {
+			c.link.h.Close()
+		}
 	}
+	return c.why
 }
 
 // release is the link's.
@@ -196,10 +206,10 @@ func (c *Conn) InFlight() int {
 // hangup is found here and not by the next request.
 func (c *Conn) Err() error {
 	c.mu.Lock()
-	stale := c.inFlight == 0 && c.link.ahead.unasked()
+	why := c.look()
 	c.mu.Unlock()
-	if stale {
-		c.link.h.Close()
+	if why != nil {
+		return why
 	}
 	return c.link.h.Probe()
 }
@@ -217,19 +227,24 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// noMore wakes who waits for a slot. mu is held.
-func (c *Conn) noMore() {
+// noMore wakes who waits for a slot, and reports whether that was done before. mu is held.
+func (c *Conn) noMore() bool {
 	select {
 	case <-c.closed:
+		return true
 	default:
 		close(c.closed)
+		return false
 	}
 }
 
 // tunneled is the link's.
 func (c *Conn) tunneled(t io.Closer) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.tunnel = t
-	c.noMore()
+	late := c.noMore()
+	c.mu.Unlock()
+	if late { // Close did not find it
+		t.Close()
+	}
 }

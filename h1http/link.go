@@ -64,18 +64,14 @@ func tolerant() h1.Config {
 // newLink makes a link of a stream.
 func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 	l := &link{owner: o}
-	if nc, ok := rw.(net.Conn); ok {
-		l.nc = nc
-	}
-	stream := rw
-	if l.nc != nil && !canAsk(l.nc) {
-		l.ahead, stream = readAhead(l.nc, max(cfg.ReadBuffer, 4<<10))
-	}
-	l.h = h1.NewConn(stream, cfg)
 	if tc, ok := rw.(*tls.Conn); ok {
-		cs := tc.ConnectionState()
+		cs := tc.ConnectionState() // before somebody reads, who may wait in the handshake
 		l.tls = &cs
 	}
+	if l.nc, _ = rw.(net.Conn); l.nc != nil && !canAsk(l.nc) {
+		l.ahead, rw = readAhead(l.nc, max(cfg.ReadBuffer, 4<<10))
+	}
+	l.h = h1.NewConn(rw, cfg)
 	l.as.maxHead = int64(cfg.MaxHeadBytes)
 	return l
 }

@@ -140,7 +140,7 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	for n := len(h.idle); n > 0; n = len(h.idle) {
 		l := h.idle[n-1]
 		p.unlist(l)
-		if l.h.Err() != nil || t.tooOld(l) || l.ahead.unasked() {
+		if l.h.Err() != nil || t.tooOld(l) || l.ahead.unasked() != nil {
 			p.drop(l)
 			continue
 		}
@@ -197,7 +197,6 @@ var (
 	errCloseIdle          = errors.New("h1http: CloseIdleConnections was called")
 	errTooManyIdleHost    = errors.New("h1http: too many idle connections for host")
 	errAbandoned          = errors.New("h1http: the connection owes the response of a canceled request")
-	errUnasked            = errors.New("h1http: the server closed the connection, or sent something nobody asked for")
 )
 
 // tunneled is of no interest: the tunnel's exchange is counted until its end.
@@ -220,8 +219,8 @@ func (t *Transport) release(l *link, tr *tracer, bad error) {
 		bad = errKeepAlivesDisabled
 	case l.load == 0 && t.Depth > 1 && l.h.State().InFlight() > 0: // the next would wait for it
 		bad = errAbandoned
-	case l.load == 0 && l.ahead.unasked():
-		bad = errUnasked
+	case l.load == 0:
+		bad = l.ahead.unasked()
 	}
 	var why error
 	switch {
@@ -412,7 +411,7 @@ func (t *Transport) sweep() {
 	p.mu.Lock()
 	for l := p.oldest; l != nil; {
 		next := l.next
-		if l.h.Err() != nil || l.ahead.unasked() {
+		if l.h.Err() != nil || l.ahead.unasked() != nil {
 			p.unlist(l)
 			p.drop(l)
 		}

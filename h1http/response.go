@@ -54,8 +54,11 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 	out.Header = fields(&in.Header)
 	out.ContentLength, out.Close = in.ContentLength, in.Close
 	out.Request, out.TLS = c.hreq, l.tls
-	if (in.Status == 101 || c.hreq.Method == "CONNECT") && l.h.State().Switched() {
-		return out, l.switched(c, out)
+	if in.Status == 101 || c.hreq.Method == "CONNECT" && in.Status/100 == 2 {
+		if err := l.switched(c, out); err != nil { // it was closed meanwhile
+			return nil, err
+		}
+		return out, nil
 	}
 	c.into.close()
 	fixFraming(c, out)

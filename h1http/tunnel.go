@@ -45,10 +45,10 @@ func newTunnel(l *link, c *call, stream io.ReadWriteCloser) io.ReadWriteCloser {
 			c.into.close()
 		}()
 	}
-	l.owner.tunneled(t)
 	t.mu.Lock()
 	t.stop = context.AfterFunc(c.ctx, t.cut)
 	t.mu.Unlock()
+	l.owner.tunneled(t)
 	if nc, ok := stream.(net.Conn); ok {
 		return tunnelConn{nc, t}
 	}
@@ -88,9 +88,7 @@ func (t *tunnel) Close() error {
 		t.call.into.close()
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if t.stop != nil {
-			t.stop()
-		}
+		t.stop()
 		t.link.over(t.call)
 	})
 	return t.err

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,9 +86,7 @@ func TestTunnelEnds(t *testing.T) {
 				_, err := pw.Write([]byte("x"))
 				return err == io.ErrClosedPipe
 			})
-			if _, n := tr.counts(""); n != 0 {
-				t.Errorf("%d connections", n)
-			}
+			eventually(t, "no connection", func() bool { _, n := tr.counts(""); return n == 0 })
 			if err := resp.Body.Close(); err != nil {
 				t.Error(err)
 			}
@@ -191,4 +191,87 @@ func TestConnTunnel(t *testing.T) {
 		t.Error("the tunnel lives on")
 	}
 	resp.Body.Close()
+}
+
+// TestConnCloseAtTunnel: Close comes while the tunnel is made, or just before. There is no tunnel then, or
+// one that has ended.
+func TestConnCloseAtTunnel(t *testing.T) {
+	url, tr := tunnelRig(t)
+	tr.ResponseHeaderTimeout = time.Minute
+	for i := range 200 {
+		var c *Conn
+		done := make(chan struct{})
+		end := func() {
+			c.Close()
+			close(done)
+		}
+		ctx := context.Background()
+		tr.DialContext = func(_ context.Context, network, addr string) (net.Conn, error) {
+			nc, err := net.Dial(network, addr)
+			return hooked{nc, func() { go end() }}, err
+		}
+		if i%2 == 0 {
+			tr.DialContext = nil
+			ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: end})
+		}
+		var err error
+		if c, err = tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://")); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.RoundTrip(newRequest(t, "CONNECT", url, nil).WithContext(ctx))
+		<-done
+		switch {
+		case i%2 == 0 && err == nil:
+			t.Fatal("a tunnel, after Close")
+		case err == nil:
+			if _, err := io.ReadAll(resp.Body); err == nil {
+				t.Fatal("the tunnel lives on")
+			}
+			resp.Body.Close()
+		}
+	}
+}
+
+// TestTunnelBehindClose: Close has not found the tunnel, which is made only now.
+func TestTunnelBehindClose(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := NewConn(ours, nil)
+	c.Close()
+	r, w := io.Pipe()
+	c.tunneled(r)
+	if _, err := w.Write([]byte("x")); err != io.ErrClosedPipe {
+		t.Errorf("it lives on: %v", err)
+	}
+}
+
+// TestStreamGivenBack: what is given back of a stream that was read ahead does as a net.Conn does.
+func TestStreamGivenBack(t *testing.T) {
+	url, tr := tunnelRig(t)
+	for _, dial := range []func(context.Context, string, string) (net.Conn, error){nil, dialVeiled} {
+		tr.DialContext = dial
+		resp := connectTo(t, context.Background(), &http.Client{Transport: tr}, url, nil)
+		nc := resp.Body.(net.Conn)
+		if n, err := nc.Read(nil); n != 0 || err != nil {
+			t.Errorf("a Read of nothing: %d, %v", n, err)
+		}
+		nc.Write([]byte("x"))
+		time.Sleep(10 * time.Millisecond)
+		nc.SetReadDeadline(time.Unix(1, 0))
+		if n, err := nc.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("past its deadline: %d, %v", n, err)
+		}
+		nc.SetDeadline(time.Time{})
+		if n, err := nc.Read(make([]byte, 9)); n != 1 || err != nil {
+			t.Errorf("and then: %d, %v", n, err)
+		}
+		nc.SetDeadline(time.Now().Add(10 * time.Millisecond))
+		if n, err := nc.Read(make([]byte, 9)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("until its deadline: %d, %v", n, err)
+		}
+		resp.Body.Close()
+		if _, err := nc.Read(make([]byte, 9)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
 }
