@@ -101,6 +101,7 @@ var (
 	errReadCount = errors.New("h1http: the stream's Read returned an impossible count")
 	errEvil      = errors.New("the server sent bytes that nobody asked for")
 	errHungUp    = errors.New("the server closed the idle connection")
+	err408       = errors.New("the server sent 408 (Request Timeout) to the idle connection")
 )
 
 // unasked says what has come, or how the stream has ended, if nobody has asked for that yet: it is called
@@ -112,6 +113,8 @@ func (a *ahead) unasked() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
+	case len(a.data) >= 12 && string(a.data[:7]) == "HTTP/1." && string(a.data[9:12]) == "408": // as the engine has it
+		return &h1.Error{Kind: h1.Closed, Op: "idle", Offset: -1, Err: err408}
 	case len(a.data) > 0:
 		return &h1.Error{Kind: h1.Unsolicited, Op: "idle", Offset: -1, Err: errEvil}
 	case a.err == io.EOF:

@@ -289,6 +289,7 @@ func TestAbandonedAhead(t *testing.T) {
 		}
 		c := NewConn(nc, cfg)
 		get(t, c, url)
+		size := c.Conn().Stats().BytesWritten
 		one, two := make(chan *http.Response, 1), make(chan error, 1)
 		go func() {
 			resp, err := c.RoundTrip(newRequest(t, "GET", url, nil))
@@ -304,10 +305,16 @@ func TestAbandonedAhead(t *testing.T) {
 			two <- err
 		}()
 		<-got
+		eventually(t, "its write has returned", func() bool { return c.Conn().Stats().BytesWritten == 3*size })
 		cancel()
 		<-two
 		close(first)
-		if b := slurp(t, <-one); b != "1" {
+		resp := <-one
+		if resp == nil {
+			close(second)
+			return
+		}
+		if b := slurp(t, resp); b != "1" {
 			t.Errorf("the first: %q", b)
 		}
 		close(second)
@@ -389,5 +396,54 @@ func TestHandedOnAhead(t *testing.T) {
 	slurp(t, resp)
 	if b := <-next; b != "1" {
 		t.Errorf("got %q", b)
+	}
+}
+
+// told is a stream that tells somebody when it is closed.
+type told struct {
+	net.Conn
+	closed func()
+}
+
+func (s told) Close() error {
+	s.closed()
+	return s.Conn.Close()
+}
+
+// TestCloseAhead: the stream's Close may ask the Conn, which it is closed for; and what Err says.
+func TestCloseAhead(t *testing.T) {
+	for extra, kind := range map[string]h1.Kind{"": h1.Closed, "x": h1.Unsolicited,
+		"HTTP/1.1 408 Request Timeout\r\n\r\n": h1.Closed} {
+		for _, byErr := range []bool{false, true} {
+			idle := make(chan struct{})
+			url, _ := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+				readRequest(br)
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")
+				<-idle
+				io.WriteString(nc, extra)
+			})
+			nc, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var c *Conn
+			c = NewConn(told{nc, func() { c.Available() }}, nil)
+			get(t, c, url)
+			close(idle)
+			eventually(t, "it has come", func() bool { return c.link.ahead.unasked() != nil })
+			if byErr {
+				err = c.Err()
+			} else {
+				_, err = c.RoundTrip(newRequest(t, "GET", url, nil))
+				var e *h1.Error
+				if errors.As(err, &e) {
+					err = e.Err
+				}
+			}
+			if !errors.Is(err, kind) || errors.Is(err, h1.Unsolicited) != (kind == h1.Unsolicited) {
+				t.Errorf("after %q: %v", extra, err)
+			}
+			c.Close()
+		}
 	}
 }

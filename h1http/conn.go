@@ -121,24 +121,30 @@ func (c *Conn) take(ctx context.Context) error {
 
 // begin counts a request whose slot was taken, or refuses it, and releases mu.
 func (c *Conn) begin() error {
-	defer c.mu.Unlock()
-	if why := c.look(); why != nil {
-		<-c.slots
-		return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: why}
+	why, first := c.look()
+	if why == nil {
+		c.inFlight++
 	}
-	c.inFlight++
-	return nil
+	c.mu.Unlock()
+	if first {
+		c.link.h.Close()
+	}
+	if why == nil {
+		return nil
+	}
+	<-c.slots
+	return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: why}
 }
 
-// look ends a connection to which something has come while it was idle, and says what; the engine does it
-// by itself where it can ask. mu is held.
-func (c *Conn) look() error {
+// look says what has come to the connection while it was idle, and ended it; the engine does that by itself
+// where it can ask. mu is held; who is the first to see it is to close the engine's once it is released,
+// for that may take its time.
+func (c *Conn) look() (why error, first bool) {
 	if c.why == nil && c.inFlight == 0 && c.link.h.State().Idle() {
-		if c.why = c.link.ahead.unasked(); c.why != nil {
-			c.link.h.Close()
-		}
+		c.why = c.link.ahead.unasked()
+		first = c.why != nil
 	}
-	return c.why
+	return c.why, first
 }
 
 // release is the link's.
@@ -206,8 +212,11 @@ func (c *Conn) InFlight() int {
 // hangup is found here and not by the next request.
 func (c *Conn) Err() error {
 	c.mu.Lock()
-	why := c.look()
+	why, first := c.look()
 	c.mu.Unlock()
+	if first {
+		c.link.h.Close()
+	}
 	if why != nil {
 		return why
 	}

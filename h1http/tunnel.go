@@ -41,7 +41,7 @@ func newTunnel(l *link, c *call, stream io.ReadWriteCloser) io.ReadWriteCloser {
 	t := &tunnel{ReadWriteCloser: stream, link: l, call: c}
 	if c.into != nil {
 		go func() {
-			io.Copy(stream, c.into.from)
+			io.Copy(stream, readerFunc(c.into.read))
 			c.into.close()
 		}()
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -229,6 +230,47 @@ func TestConnCloseAtTunnel(t *testing.T) {
 			}
 			resp.Body.Close()
 		}
+	}
+}
+
+// A serverBody is one as net/http's server has it: its Close waits for Read.
+type serverBody struct {
+	mu    sync.Mutex
+	r     io.Reader
+	began chan struct{}
+}
+
+func (b *serverBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.began)
+	return b.r.Read(p)
+}
+
+func (b *serverBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return nil
+}
+
+// TestTunnelBody: a body that is being read, and whose Close waits for that, holds up nobody.
+func TestTunnelBody(t *testing.T) {
+	for _, byContext := range []bool{false, true} {
+		url, tr := tunnelRig(t)
+		tr.MaxConnsPerHost = 1
+		pr, pw := io.Pipe()
+		body := &serverBody{r: pr, began: make(chan struct{})}
+		ctx, cancel := context.WithCancel(context.Background())
+		resp := connectTo(t, ctx, &http.Client{Transport: tr}, url, body)
+		<-body.began
+		if byContext {
+			cancel()
+		} else {
+			resp.Body.Close()
+		}
+		get(t, tr, url)
+		cancel()
+		pw.Close()
 	}
 }
 

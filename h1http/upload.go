@@ -56,8 +56,8 @@ func newUpload(hreq *http.Request) *upload {
 
 func isChunked(te []string) bool { return len(te) > 0 && te[0] == "chunked" }
 
-// Read is the engine's. After the last byte it closes the body.
-func (u *upload) Read(p []byte) (int, error) {
+// read reads the body, unless it is closed.
+func (u *upload) read(p []byte) (int, error) {
 	u.mu.Lock()
 	if u.closed {
 		u.mu.Unlock()
@@ -66,8 +66,16 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.began = true
 	u.reads++
 	u.mu.Unlock()
-	n, err := u.from.Read(p)
-	u.readOver()
+	defer u.readOver()
+	return u.from.Read(p)
+}
+
+// Read is the engine's. After the last byte it closes the body.
+func (u *upload) Read(p []byte) (int, error) {
+	n, err := u.read(p)
+	if err == errGone {
+		return 0, err
+	}
 	if u.size >= 0 {
 		u.left -= int64(n)
 	}
