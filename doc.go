@@ -156,7 +156,8 @@
 //     only when the response fails to come, and what the server sent to an idle one is
 //     taken for the response. Such a stream is better not used again.
 //
-// On systems without sockets to peek at (js, wasip1) streams are not probed either.
+// On systems without sockets to peek at (Windows, Plan 9, js, wasip1) streams are not
+// probed either.
 //
 // # Specifications
 //

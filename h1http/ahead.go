@@ -24,7 +24,6 @@ import (
 // which may not have any, or not survive it.
 type ahead struct {
 	net.Conn
-	size int
 
 	mu     sync.Mutex
 	moved  sync.Cond // wakes the goroutine, and who is in Read
@@ -60,9 +59,9 @@ func canAsk(nc net.Conn) bool {
 
 // readAhead begins to read a stream, size bytes at a time.
 func readAhead(nc net.Conn, size int) (*ahead, net.Conn) {
-	a := &ahead{Conn: nc, size: size}
+	a := &ahead{Conn: nc}
 	a.moved.L = &a.mu
-	go a.run()
+	go a.run(size)
 	if _, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		return a, layered{a}
 	}
@@ -70,8 +69,8 @@ func readAhead(nc net.Conn, size int) (*ahead, net.Conn) {
 }
 
 // run reads until the stream ends, but no further than somebody has asked for what it read before.
-func (a *ahead) run() {
-	buf := make([]byte, a.size)
+func (a *ahead) run(size int) {
+	buf := make([]byte, size)
 	const mostVain = 100 // as bufio has it
 	for vain := 0; ; vain++ {
 		n, err := a.Conn.Read(buf)
@@ -99,9 +98,9 @@ func (a *ahead) run() {
 
 var (
 	errReadCount = errors.New("h1http: the stream's Read returned an impossible count")
-	errEvil      = errors.New("the server sent bytes that nobody asked for")
-	errHungUp    = errors.New("the server closed the idle connection")
-	err408       = errors.New("the server sent 408 (Request Timeout) to the idle connection")
+	errUnasked   = errors.New("the server sent bytes that nobody asked for")
+	errIdleEnd   = errors.New("the server closed the idle connection")
+	errIdle408   = errors.New("the server sent 408 (Request Timeout) to the idle connection")
 )
 
 // unasked says what has come, or how the stream has ended, if nobody has asked for that yet: it is called
@@ -114,11 +113,11 @@ func (a *ahead) unasked() error {
 	defer a.mu.Unlock()
 	switch {
 	case len(a.data) >= 12 && string(a.data[:7]) == "HTTP/1." && string(a.data[9:12]) == "408": // as the engine has it
-		return &h1.Error{Kind: h1.Closed, Op: "idle", Offset: -1, Err: err408}
+		return &h1.Error{Kind: h1.Closed, Op: "idle", Offset: -1, Err: errIdle408}
 	case len(a.data) > 0:
-		return &h1.Error{Kind: h1.Unsolicited, Op: "idle", Offset: -1, Err: errEvil}
+		return &h1.Error{Kind: h1.Unsolicited, Op: "idle", Offset: -1, Err: errUnasked}
 	case a.err == io.EOF:
-		return &h1.Error{Kind: h1.Closed, Op: "idle", Offset: -1, Err: errHungUp}
+		return &h1.Error{Kind: h1.Closed, Op: "idle", Offset: -1, Err: errIdleEnd}
 	case a.err != nil:
 		return &h1.Error{Kind: h1.IO, Op: "idle", Offset: -1, Err: a.err}
 	}

@@ -84,9 +84,9 @@ func TestUnaskedVeiled(t *testing.T) {
 	}
 }
 
-// TestHeardVeiled: the next request and what was not asked for come at once. No request gets another's
-// answer, whichever is first.
-func TestHeardVeiled(t *testing.T) {
+// TestHangupVeiled: a server hangs up behind every second answer, at about the time of the next request.
+// None fails, whichever is first.
+func TestHangupVeiled(t *testing.T) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
 		for i := 0; ; i++ {
 			if _, _, err := readRequest(br); err != nil {

@@ -44,7 +44,8 @@ func Config() *h1.Config {
 // NewConn makes a Conn of a stream that is ready for the first request. It owns rw from then
 // on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight at once. Where rw is a
 // net.Conn that hides its socket (it has no SyscallConn), a goroutine reads it ahead, so that what the
-// server sends to the idle connection is nobody's response; on another stream it is the next one's.
+// server sends to the idle connection is nobody's response. A stream that is no net.Conn is not read
+// ahead: there it is taken for the next one.
 func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 	if cfg == nil {
 		cfg = Config()
@@ -66,7 +67,8 @@ func newConn(l *link, depth int) *Conn {
 func (c *Conn) Conn() *h1.Conn { return c.link.h }
 
 // RoundTrip sends a request and returns its response, as http.RoundTripper asks. While no
-// slot is free it waits, until the request's context ends, or Close is called.
+// slot is free it waits, until the request's context ends, Close is called, or the connection has become
+// a tunnel.
 func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	up := newUpload(hreq)
 	err := check(hreq)

@@ -189,7 +189,7 @@ var (
 	}{}))
 )
 
-// mostCopied is how large a body in memory is sent with its head, by a write of the engine's.
+// mostCopied is the size of the largest body in memory that is copied: what the engine sends with its head.
 const mostCopied = 64 << 10
 
 // reader returns what the engine is to read. A body in memory that GetBody can make again is
