@@ -216,11 +216,7 @@ func closedFor(why string) *Error {
 }
 
 // must moves the state by an event that the code around it has made legal.
-func (c *Conn) must(ev event) {
-	if err := c.life.step(ev); err != nil {
-		panic(err)
-	}
-}
+func (c *Conn) must(ev event) { c.life.must(ev) }
 
 // noReuse says why no request comes after those in flight. mu is held.
 func (c *Conn) noReuse(why *Error) {

@@ -71,8 +71,16 @@ func (w wState) String() string { return wNames[w] }
 func (r rState) String() string { return rNames[r] }
 func (e event) String() string  { return evNames[e] }
 
+// The tables are larger than they need be, by powers of two: an index that is masked by that needs
+// no check, and no multiplication.
+const (
+	wRows   = 4
+	rRows   = 8
+	columns = 16
+)
+
 // wTable says where an event takes the write half.
-var wTable = [wStates][events]wState{
+var wTable = [wRows][columns]wState{
 	wIdle: {evHeadEnd: wIdle, evHead: wBody, evStop: wShut, evDrop: wIdle, evInfo: wIdle, evFinal: wIdle,
 		evFinalClose: wIdle, evLast: wIdle, evSwitch: wShut, evNoReuse: wIdle, evFail: wShut},
 	wBody: {evEnd: wIdle, evStop: wShut, evDrop: wIdle, evInfo: wBody, evFinal: wBody, evFinalClose: wBody,
@@ -82,7 +90,7 @@ var wTable = [wStates][events]wState{
 }
 
 // rTable says where an event takes the read half.
-var rTable = [rStates][events]rState{
+var rTable = [rRows][columns]rState{
 	rIdle: {evHeadEnd: rIdle, evHead: rIdle, evEnd: rIdle, evStop: rIdle, evNoReuse: rIdle, evFail: rShut},
 	rHead: {evHeadEnd: rHead, evHead: rHead, evEnd: rHead, evStop: rHead, evDrop: rHead, evInfo: rHead,
 		evFinal: rBody, evFinalClose: rBody, evSwitch: rShut, evNoReuse: rHead, evFail: rShut},
@@ -111,9 +119,23 @@ func (l *life) idle() bool { return l.w == wIdle && l.r == rIdle && l.reuse }
 
 // step moves the state by one event, or refuses and leaves it.
 func (l *life) step(ev event) error {
-	w, r := wTable[l.w][ev], rTable[l.r][ev]
-	if w == wIllegal || r == rIllegal || !l.allows(ev) {
+	if w, r := l.next(ev); w == wIllegal || r == rIllegal || !l.allows(ev) {
 		return l.refuses(ev)
+	}
+	l.must(ev)
+	return nil
+}
+
+// next returns where an event takes the halves.
+func (l *life) next(ev event) (wState, rState) {
+	return wTable[l.w%wRows][ev%columns], rTable[l.r%rRows][ev%columns]
+}
+
+// must is step for an event that the code around it has made legal.
+func (l *life) must(ev event) {
+	w, r := l.next(ev)
+	if w == wIllegal || r == rIllegal || !l.allows(ev) {
+		panic(l.refuses(ev))
 	}
 	l.w, l.r = w, r
 	switch ev {
@@ -130,13 +152,10 @@ func (l *life) step(ev event) error {
 	case evFail:
 		l.reuse, l.n = false, 0
 	}
-	l.settle(ev)
-	return nil
+	l.settle()
 }
 
-// refuses is apart from step, which is called three times a request and does without its frame.
-//
-//go:noinline
+// refuses makes step's error.
 func (l *life) refuses(ev event) error { return fmt.Errorf("h1: %v in state %v", ev, *l) }
 
 // allows holds what no single half can say of an event.
@@ -153,7 +172,7 @@ func (l *life) allows(ev event) bool {
 }
 
 // settle applies the joint rules, in order.
-func (l *life) settle(ev event) {
+func (l *life) settle() {
 	// J1: the response ended while its own request body was still being written: finish
 	// that if little is left and it saves the connection, else stop it.
 	if l.w == wBody && l.n == 0 && !(l.few && l.reuse) {
@@ -198,6 +217,11 @@ func persists(minor int, h *Header) bool {
 	if !h.has(knownConnection) {
 		return minor >= 1
 	}
+	return optionsKeep(minor, h)
+}
+
+// optionsKeep is persists where there are connection options.
+func optionsKeep(minor int, h *Header) bool {
 	if h.hasToken("connection", "close") {
 		return false
 	}
