@@ -44,7 +44,12 @@ func (d *headDecoder) reset(lenient Lenient, maxBytes, maxFields int) {
 func (d *headDecoder) next(b []byte, r *Response) (n int, done bool, err *Error) {
 	in := b[:min(len(b), d.maxBytes)]
 	if !d.mending {
-		n, err = d.head(in, r)
+		if d.start == 0 {
+			err = d.statusLine(in, r)
+		}
+		if d.start > 0 {
+			n, err = d.fields(in, &r.Header)
+		}
 		if err != nil && d.overlooks09(err) {
 			r.Minor, r.Status, r.reason, r.lineLen = 0, 200, r.reason[:0], 0
 			return 0, true, nil
@@ -94,27 +99,13 @@ func (d *headDecoder) tooLong() *Error {
 
 // refuse makes the error for byte at of the line that begins at line. It quotes what the
 // line holds up to that byte and nothing behind it, which may be there or not.
-func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) (int, *Error) {
+func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) *Error {
 	const quoted = 32 // what badPeer shows
 	d.line = line
-	return 0, badPeer(k, at, why, b[max(line, at+1-quoted):at+1])
+	return badPeer(k, at, why, b[max(line, at+1-quoted):at+1])
 }
 
-// head parses status line and fields; 0 and no error: more bytes are needed.
-func (d *headDecoder) head(b []byte, r *Response) (int, *Error) {
-	if d.start == 0 {
-		r.Header.Reset()
-		n, err := d.statusLine(b, r)
-		if n == 0 {
-			return 0, err
-		}
-		d.start, d.line, d.look = n, n, n
-		r.lineLen = n
-	}
-	return d.fields(b, &r.Header)
-}
-
-// statusLine parses the first line of a response.
+// statusLine parses the first line of a response; d.start stays 0 where that is not all there.
 //
 //	status-line   = HTTP-version SP status-code SP [ reason-phrase ]     RFC 9112, 4
 //	HTTP-version  = "HTTP/" DIGIT "." DIGIT                              RFC 9112, 2.3
@@ -122,7 +113,8 @@ func (d *headDecoder) head(b []byte, r *Response) (int, *Error) {
 //	reason-phrase = 1*( HTAB / SP / VCHAR / obs-text )                   RFC 9112, 4
 //
 // The SP before an absent reason-phrase is left out by many servers, and not missed here.
-func (d *headDecoder) statusLine(b []byte, r *Response) (int, *Error) {
+func (d *headDecoder) statusLine(b []byte, r *Response) *Error {
+	r.Header.Reset()
 	const code, reason = len("HTTP/1.1 "), len("HTTP/1.1 200 ")
 	if len(b) < reason || string(b[:7]) != "HTTP/1." || !isDigit(b[7]) || b[8] != ' ' ||
 		b[code] == '0' || !isDigit(b[code]) || !isDigit(b[code+1]) || !isDigit(b[code+2]) {
@@ -134,14 +126,14 @@ func (d *headDecoder) statusLine(b []byte, r *Response) (int, *Error) {
 	}
 	if i == len(b) {
 		d.look = i
-		return 0, nil
+		return nil
 	}
 	if b[i] != '\r' {
 		return d.refuse(BadStatus, b, 0, i, "byte that no status line may hold here")
 	}
 	if i+1 == len(b) {
 		d.look = i
-		return 0, nil
+		return nil
 	}
 	if b[i+1] != '\n' {
 		return d.refuse(BadStatus, b, 0, i+1, "CR without LF")
@@ -149,12 +141,14 @@ func (d *headDecoder) statusLine(b []byte, r *Response) (int, *Error) {
 	r.Minor = int(b[7] - '0')
 	r.Status = int(b[code]-'0')*100 + int(b[code+1]-'0')*10 + int(b[code+2]-'0')
 	r.reason = append(r.reason[:0], b[min(reason, i):i]...)
-	return i + 2, nil
+	r.lineLen = i + 2
+	d.start, d.line, d.look = i+2, i+2, i+2
+	return nil
 }
 
 // statusStart looks at a status line of which the version and the code are wrong or not
 // all there, byte by byte.
-func (d *headDecoder) statusStart(b []byte) (int, *Error) {
+func (d *headDecoder) statusStart(b []byte) *Error {
 	const pattern = "HTTP/1.0 100" // "0": any digit; "1" in the code: any but zero
 	for i := range min(len(b), len(pattern)) {
 		switch c := b[i]; {
@@ -168,7 +162,7 @@ func (d *headDecoder) statusStart(b []byte) (int, *Error) {
 			return d.refuse(BadStatus, b, 0, i, "not three digits from 100 on")
 		}
 	}
-	return 0, nil
+	return nil
 }
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
@@ -185,36 +179,58 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 	base := uint32(d.start)
 	for i < len(b) {
 		if colon == 0 {
-			c := b[line]
-			if c == '\r' {
-				if line+1 == len(b) {
+			if c := b[line]; c == '\r' || c == ':' || len(h.fields) >= d.maxFields {
+				if c == '\r' && line+1 == len(b) {
 					break
 				}
-				if b[line+1] != '\n' {
-					return d.refuse(BadField, b, line, line+1, "CR without LF")
+				if c == '\r' && b[line+1] == '\n' {
+					h.buf = append(h.buf[:0], b[base:line]...)
+					return line + 2, nil
 				}
-				h.buf = append(h.buf[:0], b[base:line]...)
-				return line + 2, nil
+				if err := d.noField(b, line, h); err != nil {
+					return 0, err
+				}
 			}
-			if len(h.fields) >= d.maxFields && !isBlank(c) {
-				return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders")
+			for i >= 0 && i < len(b)-7 {
+				m := noName(binary.LittleEndian.Uint64(b[i:]))
+				if m != 0 {
+					i += bits.TrailingZeros64(m) / 8
+					break
+				}
+				i += 8
 			}
-			if c == ':' {
-				return d.refuse(BadField, b, line, line, whyNoName(c, 0))
+			for i >= 0 && i < len(b) && octets[b[i]]&tchar != 0 {
+				i++
 			}
+			if i >= len(b) || b[i] != ':' {
+				if err := d.fault(b, line, 0, i); err != nil {
+					return 0, err
+				}
+				break
+			}
+			colon = i
+			i++
 		}
-		colon, i = scanLine(b, colon, i)
-		if colon == 0 && i < len(b) {
-			return d.refuse(BadField, b, line, i, whyNoName(b[i], i-line))
+		for i >= 0 && i < len(b)-7 {
+			m := noValue(binary.LittleEndian.Uint64(b[i:]))
+			if m == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(m) / 8
+			if b[i] != '\t' {
+				break
+			}
+			i++
 		}
-		if i+1 >= len(b) && (i == len(b) || b[i] == '\r') {
+		for i < len(b) && octets[b[i]]&fieldChar != 0 {
+			i++
+		}
+		if i+1 >= len(b) || b[i] != '\r' || b[i+1] != '\n' {
+			if err := d.fault(b, line, colon, i); err != nil {
+				return 0, err
+			}
 			break
-		}
-		if b[i] != '\r' {
-			return d.refuse(BadField, b, line, i, "control byte in a field value")
-		}
-		if b[i+1] != '\n' {
-			return d.refuse(BadField, b, line, i+1, "CR without LF")
 		}
 		value, end := colon+1, i
 		for value < end && isBlank(b[value]) {
@@ -233,6 +249,32 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 	}
 	d.line, d.colon, d.look = line, colon, i
 	return 0, nil
+}
+
+// noField says what is wrong with a line that begins with CR or ":", or is one too many.
+func (d *headDecoder) noField(b []byte, line int, h *Header) *Error {
+	switch c := b[line]; {
+	case c == '\r':
+		return d.refuse(BadField, b, line, line+1, "CR without LF")
+	case len(h.fields) >= d.maxFields && !isBlank(c):
+		return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders")
+	case c == ':':
+		return d.refuse(BadField, b, line, line, whyNoName(c, 0))
+	}
+	return nil
+}
+
+// fault says what is wrong with byte i of a line, if it is not that more bytes are needed.
+func (d *headDecoder) fault(b []byte, line, colon, i int) *Error {
+	switch {
+	case i == len(b), colon > 0 && i+1 == len(b) && b[i] == '\r':
+		return nil
+	case colon == 0:
+		return d.refuse(BadField, b, line, i, whyNoName(b[i], i-line))
+	case b[i] != '\r':
+		return d.refuse(BadField, b, line, i, "control byte in a field value")
+	}
+	return d.refuse(BadField, b, line, i+1, "CR without LF")
 }
 
 // whyNoName says why byte c, n bytes into its line, ends no field name.
@@ -257,65 +299,39 @@ const (
 	tops = 0x80 * ones
 )
 
-// scanLine goes on with a field line at i: colon is where its colon is, or 0. It returns
-// both again: the colon if that was met, and the index of the first byte that may not stand
-// in the name, or behind the colon in the value; len(b) where there is none.
-//
-// Most names are letters and "-": a byte's top bit in m is set where it is neither. Up to the
-// first byte above 0x7f, which is one, no sum carries into the next byte. What stops there
-// may still be a tchar; the table knows.
-//
-// In a value, a byte's top bit in m is set where the byte is less than SP or is DEL. A borrow
-// can only set bits above a byte that is such a one itself, so that the lowest is always true.
-//
-// It is one function because two calls a line take longer than the line.
-func scanLine(b []byte, colon, i int) (int, int) {
-	if colon == 0 {
-		for i >= 0 && i < len(b)-7 {
-			x := binary.LittleEndian.Uint64(b[i:])
-			y := x | 0x20*ones
-			letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
-			other := (x ^ '-'*ones) + 0x7f*ones
-			m := (other&^letter | x) & tops
-			if m != 0 {
-				i += bits.TrailingZeros64(m) / 8
-				break
-			}
-			i += 8
-		}
-		for i >= 0 && i < len(b) && octets[b[i]]&tchar != 0 {
-			i++
-		}
-		if i >= len(b) || b[i] != ':' {
-			return 0, i
-		}
-		colon = i
-		i++
-	}
+// noName returns a number in which a byte's top bit is set where that of x is neither a letter nor
+// "-", up to the first above 0x7f, which is one: no sum carries into the next byte before.
+func noName(x uint64) uint64 {
+	y := x | 0x20*ones
+	letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
+	other := (x ^ '-'*ones) + 0x7f*ones
+	return (other&^letter | x) & tops
+}
+
+// noValue does so for what is less than SP or is DEL. A borrow can only set bits above a byte that is such a
+// one itself, so that the lowest is always true.
+func noValue(x uint64) uint64 {
+	return ((x - ' '*ones) | ((x ^ 0x7f*ones) - ones)) &^ x & tops
+}
+
+// valueEnd returns the index of the first byte of b, from i on, that may not stand in a
+// field value, nor in a reason phrase; len(b) where there is none.
+func valueEnd(b []byte, i int) int {
 	for i >= 0 && i < len(b)-7 {
-		x := binary.LittleEndian.Uint64(b[i:])
-		m := ((x - ' '*ones) | ((x ^ 0x7f*ones) - ones)) &^ x & tops
+		m := noValue(binary.LittleEndian.Uint64(b[i:]))
 		if m == 0 {
 			i += 8
 			continue
 		}
 		i += bits.TrailingZeros64(m) / 8
 		if b[i] != '\t' {
-			return colon, i
+			return i
 		}
 		i++
 	}
 	for i < len(b) && octets[b[i]]&fieldChar != 0 {
 		i++
 	}
-	return colon, i
-}
-
-// valueEnd returns the index of the first byte of b, from i on, that may not stand in a
-// field value, nor in a reason phrase; len(b) where there is none.
-func valueEnd(b []byte, i int) int {
-	const seen = 1 // any colon will do
-	_, i = scanLine(b, seen, i)
 	return i
 }
 

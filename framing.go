@@ -47,7 +47,7 @@ func frame(r *Response, q *asked) (framing, *Error) {
 	switch {
 	// 2. "Any 2xx (Successful) response to a CONNECT request implies that the connection will
 	// become a tunnel"; before 1, for a 204 opens the tunnel too.
-	case q.connect && r.Status/100 == 2:
+	case q.connect && r.Status >= 200 && r.Status < 300:
 		return framing{kind: framingSwitch}, nil
 
 	// 1. "Any response to a HEAD request and any response with a 1xx (Informational), 204 (No
@@ -57,7 +57,7 @@ func frame(r *Response, q *asked) (framing, *Error) {
 			return framing{}, &Error{Kind: NotSwitched, Offset: -1, Err: errUnaskedSwitch}
 		}
 		return framing{kind: framingSwitch}, nil
-	case r.Status/100 == 1, r.Status == 204:
+	case r.Status < 200, r.Status == 204:
 		return framing{kind: framingNone}, nil
 	case q.head, r.Status == 304:
 		r.ContentLength = -1
@@ -110,15 +110,32 @@ var errUnaskedSwitch = errors.New("101 (Switching Protocols) without an Upgrade 
 // A list, or repeated fields, of one and the same number stand for that number: 8.6 allows
 // a recipient to take it so. No sign, no other base, no empty element.
 func contentLength(r *Response) (int64, *Error) {
-	h, length := &r.Header, int64(-1)
-	var first []byte
-	for i, fields := 0, h.fields; i < len(fields); i++ {
-		s := &fields[i]
-		if s.nameEnd-s.name != uint32(len("Content-Length")) {
+	h, at := &r.Header, -1
+	for i := range h.fields {
+		s := &h.fields[i]
+		if s.nameEnd-s.name != uint32(len("Content-Length")) || classify(h.buf[s.name:s.nameEnd]) != knownContentLength {
 			continue
 		}
+		if at >= 0 {
+			return contentLengths(r)
+		}
+		at = i
+	}
+	s := &h.fields[at]
+	if n, bad := parseLength(h.buf[s.value:s.valueEnd]); bad < 0 {
+		return n, nil
+	}
+	return contentLengths(r) // a list, if anything
+}
+
+// contentLengths is contentLength where there is more than one number, or none.
+func contentLengths(r *Response) (int64, *Error) {
+	h, length := &r.Header, int64(-1)
+	var first []byte
+	for i := range h.fields {
+		s := &h.fields[i]
 		name, list := h.At(i)
-		if classify(name) != knownContentLength {
+		if lookup(name) != knownContentLength {
 			continue
 		}
 		for more := true; more; {

@@ -37,7 +37,7 @@ func (d *headDecoder) startMending() {
 	d.start, d.line, d.colon, d.look, d.dropped = 0, 0, 0, 0, 0
 }
 
-// mendHead does what head does. The fields in r.Header are those mended.
+// mendHead parses status line and fields as next does. The fields in r.Header are those mended.
 func (d *headDecoder) mendHead(b []byte, r *Response) (int, *Error) {
 	if d.start == 0 {
 		end := d.lineEnd(b)
@@ -46,12 +46,11 @@ func (d *headDecoder) mendHead(b []byte, r *Response) (int, *Error) {
 		}
 		line := append(d.crlf(b[:end]), "\r\n"...)
 		var strict headDecoder
-		if _, err := strict.statusLine(line, r); err != nil {
+		if err := strict.statusLine(line, r); err != nil {
 			return 0, err
 		}
 		d.start, d.line, d.look = end, end, end
 		r.lineLen = -1 // the fields' places in r.Header are not those in b
-		r.Header.Reset()
 	}
 	return d.mendFields(b, &r.Header)
 }
@@ -93,7 +92,7 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 		case rest[0] == '\n' && d.lenient&BareLF != 0:
 			return d.line + 1, nil
 		case rest[0] != '\r' && len(h.fields) >= d.maxFields:
-			return d.refuse(TooLarge, b, d.line, d.line, "more fields than MaxHeaders")
+			return 0, d.refuse(TooLarge, b, d.line, d.line, "more fields than MaxHeaders")
 		}
 		end := d.lineEnd(b)
 		if end == 0 {
@@ -130,7 +129,7 @@ func (d *headDecoder) mendLine(raw []byte, h *Header) *Error {
 	var field Header
 	_, err := strict.fields(line, &field)
 	if fold > 0 && isFraming(raw) && (err == nil || err.Offset > int64(fold)) {
-		_, err = strict.refuse(BadField, raw, 0, fold, "folded line in a field that frames the body")
+		err = strict.refuse(BadField, raw, 0, fold, "folded line in a field that frames the body")
 	} else if err != nil && d.skippable(raw) {
 		d.dropped++
 		return nil
