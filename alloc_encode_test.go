@@ -15,8 +15,8 @@ func TestEncodeAllocs(t *testing.T) {
 	trailer.Header.Add("Expect", "100-continue")
 	for name, r := range map[string]*Request{"get": get, "post": post, "trailer": trailer} {
 		n := testing.AllocsPerRun(100, func() {
-			q, err := r.check()
-			if err != nil {
+			var q asked
+			if err := r.check(&q); err != nil {
 				t.Fatal(err)
 			}
 			dst = appendHead(dst[:0], r, &q, true)

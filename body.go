@@ -51,31 +51,28 @@ func (r *Response) discard() {
 	r.Status, r.Minor, r.ContentLength, r.Close, r.reason = 0, 0, 0, false, r.reason[:0]
 }
 
-// enter takes the exchange for one call on its body. mu is held.
-func (b *body) enter() (*exchange, error) {
-	switch {
-	case b.err != nil:
-		return nil, b.err
-	case b.e.id.Load() != b.id:
-		return nil, errEnded
-	case b.e.err != nil:
-		b.err = b.e.err
-		return nil, b.err
-	case b.e.inUse:
-		return nil, &Error{Kind: NotReady, Op: "read body", Offset: -1, Sent: b.e.sentSoFar(), seen: true,
-			Err: errors.New("another goroutine reads the body")}
+// enter takes the exchange for one call on its body, if that can be. mu is held.
+func (b *body) enter() bool {
+	if b.err != nil || b.e.id.Load() != b.id || b.e.err != nil || b.e.inUse {
+		return false
 	}
 	b.e.inUse = true
-	return b.e, nil
+	return true
 }
 
-// end ends the body in good order. mu is held.
-func (b *body) end(e *exchange) {
-	b.err = io.EOF
-	b.c.finish(e)
-	if b.c.cfg.Timing {
-		b.resp.Timing.Done = time.Now()
+// refusal says why it cannot. mu is held.
+func (b *body) refusal() error {
+	switch {
+	case b.err != nil:
+		return b.err
+	case b.e.id.Load() != b.id:
+		return errEnded
+	case b.e.err != nil:
+		b.err = b.e.err
+		return b.err
 	}
+	return &Error{Kind: NotReady, Op: "read body", Offset: -1, Sent: b.e.sentSoFar(), seen: true,
+		Err: errors.New("another goroutine reads the body")}
 }
 
 // leave gives the exchange back, or ends it. mu is held.
@@ -95,7 +92,11 @@ func (b *body) leave(e *exchange, done bool, err *Error) error {
 			c.leave(e)
 		}
 	case done:
-		b.end(e)
+		b.err = io.EOF
+		c.finish(e)
+		if c.cfg.Timing {
+			b.resp.Timing.Done = time.Now()
+		}
 	default:
 		c.stepOut(e)
 	}
@@ -112,12 +113,11 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.c.mu.Lock()
 	defer b.c.unlock()
-	e, err := b.enter()
-	if err != nil {
-		return 0, err
+	if !b.enter() {
+		return 0, b.refusal()
 	}
-	n, done, bad := b.c.readBody(e, b.resp, p)
-	return n, b.leave(e, done, bad)
+	n, done, bad := b.c.readBody(b.e, b.resp, p)
+	return n, b.leave(b.e, done, bad)
 }
 
 // sent says how much of the request had gone out.
@@ -242,10 +242,10 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	c := b.c
 	c.mu.Lock()
 	defer c.unlock()
-	e, err := b.enter()
-	if err != nil {
-		return 0, err
+	if !b.enter() {
+		return 0, b.refusal()
 	}
+	e := b.e
 	r := &e.recv
 	if c.br.Buffered() > 0 || c.rerr != nil || (r.fr.kind != framingLength || r.remain < spliceLeast) && r.fr.kind != framingClose {
 		return 0, b.leave(e, false, nil)

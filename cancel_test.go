@@ -322,9 +322,10 @@ func TestCancelBeforeTheLine(t *testing.T) {
 		r.await(a)
 		ctx, cancel := context.WithCancel(context.Background())
 		req := get("/b")
-		q, _ := req.check()
+		var q asked
+		req.check(&q)
 		r.c.mu.Lock()
-		e := r.c.newExchange(ctx, req, q) // as send does, which is then overtaken
+		e := r.c.newExchange(ctx, req, &q) // as send does, which is then overtaken
 		r.c.mu.Unlock()
 		cancel()
 		synctest.Wait()

@@ -22,57 +22,60 @@ import (
 // that does not fit the write buffer, or may not fit a socket, is on its way, and for the moment after Send until
 // what it appended is written, where Depth is more than 1.
 type Conn struct {
-	rw   io.ReadWriteCloser
+	// What every request needs comes first: a field that is near costs shorter instructions.
 	cfg  *Config
-	dl   deadliner       // rw's deadlines; nil: it has none
-	sock syscall.RawConn // the socket under rw, for probing; nil: there is none
 	kind streamKind
 
-	mu sync.Mutex
 	// Guarded by mu.
-	life      life
-	spoken    bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
-	timed     bool // a request has had a Deadline
-	probing   bool // the stream is being read for a probe
-	dwells    bool // and was so when lookBy had passed
-	soonRings bool // the alarm is set for lookBy, or for earlier
-	owing     bool // wbuf is to be written by the read that comes next
-	flushing  bool // soon runs, or is about to
-	gone      bool // rw was closed, or given back by Detach
-	closing   bool // its Close has not returned
-	parting   bool // that Close lets TLS say goodbye
-	cutOff    bool // the connection has ended, or is to end, in the midst of something
 	writing   bool // somebody is in a write on rw, or about to be
-	inRead    bool // reader is in a read on rw
-	splices   bool // in which the kernel writes as well, to another socket
 	inWrite   bool // writer is in a write on rw
-	spoiltW   bool // the write deadline on rw is not zero
-	queue     fifo // admitted, in the order of their bytes
-	line      fifo // waiting to be admitted
+	inRead    bool // reader is in a read on rw
+	owing     bool // wbuf is to be written by the read that comes next
+	spoken    bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
+	gone      bool // rw was closed, or given back by Detach
+	probing   bool // the stream is being read for a probe
+	mu        sync.Mutex
+	life      life
+	err       *Error // why no further request is taken
 	reader    *exchange
-	readBy    time.Time // the read deadline on rw
-	lookBy    time.Time // when the alarm rings for a look through TLS: valid only in probing
-	writer    *exchange // in whose name a write runs
-	upload    *exchange // whose body is being written: valid only in wBody
+	br        *reader   // owned by the read half
+	queue     fifo      // admitted, in the order of their bytes
+	line      fifo      // waiting to be admitted
 	wbuf      *block    // bytes appended and not yet taken by a writer; nil: none
-	spare     *block    // the other write buffer, of the two that a writer swaps
 	taken     int64     // position in the stream of wbuf's first byte
 	written   int64     // bytes that rw has taken
-	err       *Error    // why no further request is taken
+	upload    *exchange // whose body is being written: valid only in wBody
+	writer    *exchange // in whose name a write runs
+	watch     *watch    // nil: nobody watches
 	werr      *Error    // how the write half failed
+	timed     bool      // a request has had a Deadline
+	clocked   bool      // HeadTimeout, StallTimeout or Timing is set
+	spoiltW   bool      // the write deadline on rw is not zero
+	splices   bool      // reader's read is one in which the kernel writes as well, to another socket
+	dwells    bool      // probing, and was so when lookBy had passed
+	soonRings bool      // the alarm is set for lookBy, or for earlier
+	flushing  bool      // soon runs, or is about to
+	closing   bool      // rw's Close has not returned
+	parting   bool      // that Close lets TLS say goodbye
+	cutOff    bool      // the connection has ended, or is to end, in the midst of something
 	counts    counts
+	spare     *block        // the other write buffer, of the two that a writer swaps
 	keep      [2]int32      // the last Keep-Alive field: timeout in seconds, max
 	ready     chan struct{} // closed once a request would be admitted, or never will be
 	end       chan struct{} // closed once the connection has ended
-	watch     *watch        // nil: nobody watches
-	soon      func()        // writes what Send has left in wbuf; made once
 	alarm     *time.Timer   // wakes who is parked with a deadline
+	readBy    time.Time     // the read deadline on rw
+	lookBy    time.Time     // when the alarm rings for a look through TLS: valid only in probing
+	soon      func()        // writes what Send has left in wbuf; made once
 
 	// Owned by the read half.
-	br       *reader
-	rerr     error // what a read returned along with its last bytes
-	cleanEnd bool  // the last read of data found io.EOF
+	cleanEnd bool // the last read of data found io.EOF
 	haste    haste
+	rerr     error // what a read returned along with its last bytes
+
+	rw   io.ReadWriteCloser
+	dl   deadliner       // rw's deadlines; nil: it has none
+	sock syscall.RawConn // the socket under rw, for probing; nil: there is none
 }
 
 // Stats counts what went over a connection since NewConn.
@@ -130,6 +133,7 @@ func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	if cfg != nil {
 		c.cfg = shared(cfg.withDefaults())
 	}
+	c.clocked = c.cfg.HeadTimeout > 0 || c.cfg.StallTimeout > 0 || c.cfg.Timing
 	c.dl, _ = rw.(deadliner)
 	c.sock, c.kind = socketOf(rw)
 	return c
@@ -334,6 +338,10 @@ func (c *Conn) refusal(op string) *Error {
 
 // unlock releases mu, and closes the stream if it was the last move that ended it.
 func (c *Conn) unlock() {
+	if c.life.r != rShut { // neither ended nor given away
+		c.mu.Unlock()
+		return
+	}
 	end := c.life.closed() && !c.gone
 	if end {
 		c.goes()
@@ -538,16 +546,16 @@ func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err
 	}
-	q, err := prepare(req)
-	if err == nil && q.push {
-		err = badRequest("Push, with Do: nobody could write the body")
-	}
-	if err != nil {
+	var q asked
+	if err := prepare(req, &q); err != nil {
 		return err
+	}
+	if q.push {
+		return badRequest("Push, with Do: nobody could write the body")
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	e := c.newExchange(ctx, req, q)
+	e := c.newExchange(ctx, req, &q)
 	e.once = true
 	if err := c.start(e, true); err != nil {
 		return err

@@ -43,39 +43,39 @@ type asked struct {
 	length                                            int64 // of a bodyLength
 }
 
-// check says what a request asks for, or why it may not be written. Nothing is
-// allocated when it is fine. The fields are walked only where one of them has a meaning
+// check says in q, which is zero, what a request asks for, or returns why it may not be
+// written. Nothing is allocated when it is fine. The fields are walked only where one of them has a meaning
 // to the engine, or may be invalid: Header has kept account of both.
-func (r *Request) check() (q asked, err *Error) {
+func (r *Request) check(q *asked) *Error {
 	if r == nil {
-		return q, badRequest("the Request is nil")
+		return badRequest("the Request is nil")
 	}
 	if r.Method != "" && !isToken(r.Method) {
-		return q, badRequest("method %.64q is not a token", r.Method)
+		return badRequest("method %.64q is not a token", r.Method)
 	}
 	q.head = r.Method == "HEAD"
 	q.connect = r.Method == "CONNECT"
 	q.idempotent = r.Idempotent || isIdempotent(r.Method)
 	q.close = r.Close
 	q.push, q.again = r.Push, r.Idempotent
-	if err = r.checkTarget(&q); err != nil {
-		return q, err
+	if err := r.checkTarget(q); err != nil {
+		return err
 	}
-	if err = r.checkHost(&q); err != nil {
-		return q, err
+	if err := r.checkHost(q); err != nil {
+		return err
 	}
-	if err = r.checkBody(&q); err != nil {
-		return q, err
+	if err := r.checkBody(q); err != nil {
+		return err
 	}
 	if r.Header.odd {
-		if err = checkOdd(&r.Header, "field"); err != nil {
-			return q, err
+		if err := checkOdd(&r.Header, "field"); err != nil {
+			return err
 		}
 	}
 	if r.Header.known != 0 {
-		err = r.checkKnown(&q)
+		return r.checkKnown(q)
 	}
-	return q, err
+	return nil
 }
 
 // checkTarget holds the target to one of the four forms.
@@ -194,6 +194,17 @@ func (r *Request) checkBody(q *asked) *Error {
 	}
 	if r.Trailer.Len() > 0 {
 		return checkTrailer(&r.Trailer)
+	}
+	if r.ContentLength > 0 {
+		return r.checkLength()
+	}
+	return nil
+}
+
+// checkLength refuses a body that says of itself that it is not as long as declared.
+func (r *Request) checkLength() *Error {
+	if b, ok := r.Body.(interface{ Len() int }); ok && int64(b.Len()) != r.ContentLength {
+		return badRequest("ContentLength is %d, but Body holds %d bytes", r.ContentLength, b.Len())
 	}
 	return nil
 }
@@ -471,8 +482,9 @@ func appendHead(dst []byte, r *Request, q *asked, titleCase bool) []byte {
 		dst = append(dst, ' ')
 	}
 	dst = append(dst, target...)
-	dst = append(dst, " HTTP/1.1\r\n"...)
-	if !r.Header.has(knownHost) {
+	if r.Header.has(knownHost) {
+		dst = append(dst, " HTTP/1.1\r\n"...)
+	} else {
 		host := r.Host
 		switch {
 		case host != "":
@@ -481,7 +493,7 @@ func appendHead(dst []byte, r *Request, q *asked, titleCase bool) []byte {
 		default:
 			_, host, _ = authority(target)
 		}
-		dst = append(dst, "Host: "...)
+		dst = append(dst, " HTTP/1.1\r\nHost: "...)
 		dst = append(dst, host...)
 		dst = append(dst, '\r', '\n')
 	}

@@ -141,8 +141,8 @@ func encodeLines(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
 // encodeHead is check and appendHead.
 func encodeHead(r *Request, titleCase bool) ([]byte, asked, *Error) {
-	q, err := r.check()
-	if err != nil {
+	var q asked
+	if err := r.check(&q); err != nil {
 		return nil, q, err
 	}
 	return appendHead(nil, r, &q, titleCase), q, nil
@@ -333,7 +333,7 @@ func TestOddRepaired(t *testing.T) {
 	r.Header.Set("a", "x")
 	r.Trailer.Del("A")
 	r.Header.odd, r.Trailer.odd = true, true // as if nobody had kept account
-	if _, err := r.check(); err != nil {
+	if err := r.check(new(asked)); err != nil {
 		t.Error(err)
 	}
 }
@@ -438,7 +438,7 @@ func TestLongQuoted(t *testing.T) {
 	long := strings.Repeat("x ", 1<<20)
 	for _, r := range []Request{{Method: long}, {Target: long}, {Host: long}, rawField(long, "x"), rawField("x", long+"\x00"),
 		{Host: "a", Header: fieldsOf("Connection: " + long)}} {
-		if _, err := r.check(); err == nil || len(err.Error()) > 400 {
+		if err := r.check(new(asked)); err == nil || len(err.Error()) > 400 {
 			t.Errorf("error of %d bytes", len(fmt.Sprint(err)))
 		}
 	}
@@ -657,8 +657,8 @@ func BenchmarkEncode(b *testing.B) {
 			dst := make([]byte, 0, 4096)
 			b.ReportAllocs()
 			for b.Loop() {
-				q, err := c.r.check()
-				if err != nil {
+				var q asked
+				if err := c.r.check(&q); err != nil {
 					b.Fatal(err)
 				}
 				dst = appendHead(dst[:0], c.r, &q, c.title)

@@ -65,7 +65,7 @@ type waiting struct {
 var exchanges sync.Pool
 
 // newExchange makes the exchange of a request that has passed its check. mu is held.
-func (c *Conn) newExchange(ctx context.Context, req *Request, q asked) *exchange {
+func (c *Conn) newExchange(ctx context.Context, req *Request, q *asked) *exchange {
 	if c.br == nil && c.err == nil {
 		c.borrow() // where there is an exchange as well
 	}
@@ -78,16 +78,24 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q asked) *exchange
 		e, _ = exchanges.Get().(*exchange)
 	}
 	if e == nil {
-		e = &exchange{}
-		e.done, e.pump, e.wait.done = e.contextEnded, e.runPump, e.waitOver
+		e = makeExchange()
 	}
-	e.c, e.req, e.q, e.ctx = c, req, q, ctx
+	e.c, e.req, e.q, e.ctx = c, req, *q, ctx
 	e.cond.L, e.wake.L = &c.mu, &c.mu
-	e.refs, e.start, e.end, e.by = 1, -1, -1, req.Deadline
+	e.refs, e.start, e.end, e.by, e.up.why = 1, -1, -1, req.Deadline, whyDeadline
 	c.stamp(&e.times.Queued)
 	if ctx.Done() != nil {
 		e.stop = context.AfterFunc(ctx, e.done)
 	}
+	return e
+}
+
+// makeExchange is apart for newExchange to stay short: it is seldom called.
+//
+//go:noinline
+func makeExchange() *exchange {
+	e := &exchange{}
+	e.done, e.pump, e.wait.done = e.contextEnded, e.runPump, e.waitOver
 	return e
 }
 

@@ -309,14 +309,14 @@ func TestFileBehindItsHead(t *testing.T) {
 			defer r.c.Close()
 			r.warm()
 			req := &Request{Method: "PUT", Target: "/f", Host: "x", Body: f, ContentLength: size}
-			q, err := prepare(req)
-			if err != nil {
+			var q asked
+			if err := prepare(req, &q); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), after)
 			defer cancel()
 			r.c.mu.Lock() // Send, in which pump is started, and comes after the goroutine of another Send
-			e := r.c.newExchange(ctx, req, q)
+			e := r.c.newExchange(ctx, req, &q)
 			if err := r.c.start(e, true); err != nil {
 				t.Error(err)
 			}

@@ -94,8 +94,10 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 
 // deliver gives the response to the caller, and ends it if it has no body. mu is held.
 func (c *Conn) deliver(e *exchange, resp *Response) error {
-	c.stamp(&e.times.Head)
-	resp.Timing = e.times
+	if c.cfg.Timing {
+		e.times.Head = time.Now()
+		resp.Timing = e.times
+	}
 	resp.body = body{c: c, e: e, id: e.id.Load(), resp: resp}
 	e.inUse = false
 	switch {
@@ -292,7 +294,7 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	}
 	c.counts.responses++
 	x.final = true
-	flush := c.expectOver(x, keeps && fr.kind != framingClose)
+	flush := x.up.hold && c.expectOver(x, keeps && fr.kind != framingClose)
 	if resp.Header.has(knownKeepAlive) {
 		c.keep[0], c.keep[1] = hints(&resp.Header)
 	}
@@ -436,7 +438,10 @@ func (c *Conn) finishSwitch(e *exchange) {
 // be the next one, if a writer has taken the request for that. mu is held.
 func (c *Conn) lookBehind() {
 	next := c.queue.head
-	b, _ := c.br.Peek(min(c.br.Buffered(), peeked))
+	var b []byte
+	if n := c.br.Buffered(); n > 0 {
+		b, _ = c.br.Peek(min(n, peeked))
+	}
 	switch {
 	case next != nil && len(b) > 0 && next.start >= c.taken:
 		c.fail(next, unasked(b))
@@ -473,9 +478,7 @@ func (c *Conn) finish(e *exchange) {
 		c.writesOn(e)
 	}
 	if c.br.Size() > c.cfg.ReadBuffer { // it grew, for this response
-		if needed := max(c.cfg.ReadBuffer, c.br.Buffered()); class(needed) < class(c.br.Size()) {
-			c.resize(needed)
-		}
+		c.shrink()
 	}
 	c.lookBehind()
 	c.handOn()

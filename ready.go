@@ -170,7 +170,14 @@ func (c *Conn) wakeBy(t time.Time) {
 // or for the connection: the alarm was not set for it while they found it in a call. mu is
 // held.
 func (c *Conn) stepOut(e *exchange) {
-	if !e.by.IsZero() && (e.next != nil || c.line.head != nil || c.ready != nil || c.end != nil || c.watch != nil) {
+	if !e.by.IsZero() {
+		c.mindBy(e)
+	}
+}
+
+// mindBy is stepOut for one that has a deadline. mu is held.
+func (c *Conn) mindBy(e *exchange) {
+	if e.next != nil || c.line.head != nil || c.ready != nil || c.end != nil || c.watch != nil {
 		c.wakeBy(e.by)
 	}
 }
@@ -329,6 +336,13 @@ func (c *Conn) nextReader() *exchange {
 // handOn gives the right to read to the next in order. mu is held.
 func (c *Conn) handOn() {
 	c.reader = nil
+	if e := c.queue.head; e != nil && (e.waited || e.left) {
+		c.wakeNext()
+	}
+}
+
+// wakeNext tells who is to read next, if that waits already. mu is held.
+func (c *Conn) wakeNext() {
 	if e := c.nextReader(); e != nil && e.waited {
 		e.cond.Signal()
 	}

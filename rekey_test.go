@@ -373,7 +373,7 @@ func TestHandshakeBehindARead(t *testing.T) {
 		c := r.c
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		e := c.newExchange(context.Background(), get("/a"), asked{})
+		e := c.newExchange(context.Background(), get("/a"), new(asked))
 		c.reader, e.start, e.end = e, 0, 10
 		c.beginRead()
 		c.beginWrite(e)

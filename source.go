@@ -32,7 +32,16 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 	e, owed := c.reader, c.owing
 	c.mu.Unlock()
-	n, err := c.readStream(e, owed, p)
+	var n int
+	var err error
+	if owed { // what e's request owes is written first
+		n, err = c.takeTurn(e, p)
+	}
+	if n == 0 && err == nil {
+		if n, err = c.rw.Read(p); err != nil {
+			err = ofStream(err)
+		}
+	}
 	c.mu.Lock()
 	if n < 0 || n > len(p) {
 		n, err = 0, errReadCount
@@ -52,18 +61,12 @@ func (s *source) Read(p []byte) (int, error) {
 
 var errReadCount = errors.New("the stream's Read returned an impossible count")
 
-// readStream reads from the stream, without mu. What e's request owes is written first.
-func (c *Conn) readStream(e *exchange, owed bool, p []byte) (int, error) {
-	if owed {
-		if n, err := c.takeTurn(e, p); n > 0 || err != nil {
-			return n, err
-		}
-	}
-	n, err := c.rw.Read(p)
+// ofStream marks an error of the stream's that looks like the engine's own.
+func ofStream(err error) error {
 	if _, ok := err.(*Error); ok {
-		err = &streamError{err}
+		return &streamError{err}
 	}
-	return n, err
+	return err
 }
 
 // streamError is an error of the stream's that looks like the engine's own, as one has that is made
@@ -87,11 +90,13 @@ func (c *Conn) beginRead() error {
 	if !e.recv.closeBy.IsZero() && !c.dueAlone(e) {
 		return errTheirs
 	}
-	if x := c.queue.head; x != nil && c.cfg.HeadTimeout > 0 {
+	if x := c.queue.head; c.clocked && x != nil {
 		x.recv.lateBy = time.Time{} // each read that is late has its look
 	}
-	c.limitRead(e)
-	if (c.dl == nil || c.kind.inForm() || c.splices) && passed(e.recv.until) {
+	if c.limitsReads(e) {
+		c.limitRead(e)
+	}
+	if !e.recv.until.IsZero() && (c.dl == nil || c.kind.inForm() || c.splices) && passed(e.recv.until) {
 		return os.ErrDeadlineExceeded // where only closing the stream is sure to end the read
 	}
 	c.inRead = true
@@ -103,10 +108,7 @@ func (c *Conn) endRead(n int) {
 	c.inRead = false
 	c.counts.read += int64(n)
 	if r := c.reader; n > 0 && r != nil {
-		r.recv.vain = 0
-		if c.cfg.StallTimeout > 0 {
-			r.recv.comeBy = time.Time{}
-		}
+		r.recv.vain, r.recv.comeBy = 0, time.Time{}
 	}
 	if e := c.queue.head; e != nil {
 		e.seen = e.seen || n > 0
@@ -116,13 +118,18 @@ func (c *Conn) endRead(n int) {
 	}
 }
 
+// limitsReads reports whether anything limits e's read, or has limited one before. mu is held.
+func (c *Conn) limitsReads(e *exchange) bool {
+	return c.timed || !c.readBy.IsZero() || c.werr != nil || c.clocked || !e.recv.closeBy.IsZero()
+}
+
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
 	if e.left || e.start < 0 && !e.inLine {
 		return // interrupt has ended the read, which another deadline would undo
 	}
-	if !c.timed && c.readBy.IsZero() && c.werr == nil && c.cfg.HeadTimeout == 0 && c.cfg.StallTimeout == 0 && e.recv.closeBy.IsZero() {
-		return // the usual case: nothing limits a read, or has limited one before
+	if !c.limitsReads(e) {
+		return
 	}
 	until, why := c.readLimit(e)
 	e.recv.until, e.recv.why = until, why
@@ -263,6 +270,13 @@ func (c *Conn) more(e *exchange, op string) *Error {
 		if bad := c.readError(e, op, err); bad != nil {
 			return bad
 		}
+	}
+}
+
+// shrink makes br as small again as what it holds allows.
+func (c *Conn) shrink() {
+	if needed := max(c.cfg.ReadBuffer, c.br.Buffered()); class(needed) < class(c.br.Size()) {
+		c.resize(needed)
 	}
 }
 

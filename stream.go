@@ -179,7 +179,7 @@ func (f frontConn) ReadFrom(r io.Reader) (int64, error) { return f.front.ReadFro
 // A block is a buffer on loan. Its slice may outgrow its size; it is then not lent again.
 type block struct{ b []byte }
 
-// Buffers are lent by powers of two, up to the largest that anybody shares.
+// Buffers are lent by powers of two, from 16 on, up to the largest that anybody shares.
 const classes = 19 // 256 KiB
 
 var (
@@ -200,14 +200,21 @@ func getBlock(size int) *block {
 }
 
 func (b *block) put(size int) {
-	if k := class(size); k < classes && b.is(size) {
+	if b.is(size) {
+		b.goBack()
+	}
+}
+
+// goBack is put for a block that has not grown.
+func (b *block) goBack() {
+	if k := class(cap(b.b)); k < classes {
 		b.b = b.b[:0]
 		blocks[k].Put(b)
 	}
 }
 
-// is reports whether b is there, and as large as a block of that size is lent.
-func (b *block) is(size int) bool { return b != nil && cap(b.b) == 1<<class(size) }
+// is reports whether b is there, and as large as a block of that size, a power of two, is lent.
+func (b *block) is(size int) bool { return b != nil && cap(b.b) == size }
 
 // keepBlock keeps a written block for the next flush, or gives it back. mu is held.
 func (c *Conn) keepBlock(out *block) {

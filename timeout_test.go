@@ -339,8 +339,7 @@ func TestExpectTimeout(t *testing.T) {
 			r.alive()
 		})
 	}
-	onBoth(t, Config{ExpectTimeout: time.Minute}, func(r *rig) { // HeadTimeout's clock waits with it
-		r.c.cfg.HeadTimeout = time.Second
+	onBoth(t, Config{ExpectTimeout: time.Minute, HeadTimeout: time.Second}, func(r *rig) { // HeadTimeout's clock waits with it
 		a := r.begin(context.Background(), &Request{Method: "POST", Host: "x",
 			Body: strings.NewReader("the body"), Header: fieldsOf("Expect: 100-continue")})
 		r.await(a)

@@ -62,7 +62,9 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	if c.fitsNow(e) {
 		return c.writeWhole(e)
 	}
-	c.saidClose(e)
+	if e.q.close {
+		c.saidClose()
+	}
 	if c.fitsSocket(e) {
 		c.owing, c.writing = true, true
 		return nil
@@ -139,7 +141,9 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	c.wbuf.b = room
 	e.up.left = 0
 	c.endBody(e)
-	c.saidClose(e)
+	if e.q.close {
+		c.saidClose()
+	}
 	c.sendOut(e)
 	c.changed()
 	return e.ifUnsent()

@@ -40,32 +40,28 @@ func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 
 // send prepares and starts a request.
 func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, error) {
-	q, err := prepare(req)
-	if err != nil {
+	var q asked
+	if err := prepare(req, &q); err != nil {
 		return Exchange{}, err
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	e := c.newExchange(ctx, req, q)
+	e := c.newExchange(ctx, req, &q)
 	if err := c.start(e, wait); err != nil {
 		return Exchange{}, err
 	}
 	return Exchange{e, c, e.id.Load()}, nil
 }
 
-// prepare checks a request, and that its Deadline has not passed.
-func prepare(req *Request) (asked, error) {
-	q, bad := req.check()
-	if bad == nil {
-		bad = checkLength(req, &q)
-	}
-	if bad != nil {
-		return q, bad
+// prepare checks a request, and that its Deadline has not passed; q, which is zero, is what it asks for.
+func prepare(req *Request, q *asked) error {
+	if bad := req.check(q); bad != nil {
+		return bad
 	}
 	if passed(req.Deadline) {
-		return q, fromDeadline("send", whyDeadline)
+		return fromDeadline("send", whyDeadline)
 	}
-	return q, nil
+	return nil
 }
 
 // start waits for the exchange's turn to write, and takes it. mu is held.
@@ -91,17 +87,6 @@ func (c *Conn) start(e *exchange, wait bool) error {
 		e.fail(err)
 		c.changed()
 		return e.err
-	}
-	return nil
-}
-
-// checkLength refuses a body that says of itself that it is not as long as declared.
-func checkLength(req *Request, q *asked) *Error {
-	if q.body != bodyLength {
-		return nil
-	}
-	if b, ok := req.Body.(interface{ Len() int }); ok && int64(b.Len()) != q.length {
-		return badRequest("ContentLength is %d, but Body holds %d bytes", q.length, b.Len())
 	}
 	return nil
 }
@@ -140,13 +125,17 @@ func (c *Conn) begin(e *exchange) *Error {
 	}
 	e.end = c.appended()
 	c.must(evHeadEnd)
-	c.saidClose(e)
+	if e.q.close {
+		c.saidClose()
+	}
 	if !c.writing {
 		c.sendOut(e)
 	} else if w := c.writer; c.inWrite && w.recv.done {
 		c.writesOn(w)
 	}
-	c.changed()
+	if c.line.head != nil || c.ready != nil {
+		c.changed()
+	}
 	return e.ifUnsent()
 }
 
@@ -283,7 +272,7 @@ func (c *Conn) payOwed(e *exchange) error {
 		return e.err
 	}
 	c.inRead = true // what comes next is the read of the response, whose time begins
-	c.sentOut()
+	c.tellSent()
 	return nil
 }
 
@@ -299,11 +288,9 @@ func (c *Conn) keepUnsent(e *exchange) (behind int) {
 
 // saidClose ends reuse after a request that says close, and tells those in line, who need
 // not wait for its write. mu is held.
-func (c *Conn) saidClose(e *exchange) {
-	if e.q.close {
-		c.noReuse(errLast)
-		c.changed()
-	}
+func (c *Conn) saidClose() {
+	c.noReuse(errLast)
+	c.changed()
 }
 
 // ifUnsent returns the exchange's error if it failed before a byte of it went out: Send
@@ -353,20 +340,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		at := c.written
 		err := c.write(e, out.b)
 		if err != nil && c.resumable(e, err) {
-			c.putBack(out.b[c.written-at:])
-			if last := c.queue.tail; last != nil {
-				c.cutBehind(last)
-			}
-			c.keepBlock(out)
-			c.dropLeft()
-			switch {
-			case !e.lastWrite():
-			case e.up.quits != nil:
-				e.fail(e.up.quits)
-			case !e.up.cut():
-				e.fail(fromDeadline("write body", e.up.why))
-			}
-			c.changed()
+			c.leaveOver(e, out, int(c.written-at))
 			break
 		}
 		c.keepBlock(out)
@@ -384,6 +358,25 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 	if c.pending() && c.mayWrite() {
 		c.runLater()
 	}
+}
+
+// leaveOver leaves to another what a write in e's name has not moved, all of out but its first n bytes. mu is
+// held.
+func (c *Conn) leaveOver(e *exchange, out *block, n int) {
+	c.putBack(out.b[n:])
+	if last := c.queue.tail; last != nil {
+		c.cutBehind(last)
+	}
+	c.keepBlock(out)
+	c.dropLeft()
+	switch {
+	case !e.lastWrite():
+	case e.up.quits != nil:
+		e.fail(e.up.quits)
+	case !e.up.cut():
+		e.fail(fromDeadline("write body", e.up.why))
+	}
+	c.changed()
 }
 
 // alwaysFits is how much a socket and its peer take between them while the peer reads nothing:
@@ -496,7 +489,9 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	if s := c.cfg.StallTimeout; s > 0 {
 		e.up.moveBy = time.Now().Add(s)
 	}
-	c.limitWrite(e)
+	if c.spoiltW || !e.by.IsZero() || e.up.quits != nil || c.cfg.StallTimeout > 0 || c.shakes() || !e.up.until.IsZero() {
+		c.limitWrite(e)
+	} // else nothing limits a write, or has limited one before
 	return true
 }
 
@@ -597,8 +592,17 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	return err
 }
 
-// sentOut notes, after a write, which exchanges are out whole. mu is held.
+// sentOut sees to whom it concerns that a write has ended, and which exchanges are out whole. mu is
+// held.
 func (c *Conn) sentOut() {
+	// A request with a body waits for the write half; so do the buffers of who is idle already.
+	if c.line.head != nil || c.life.n == 0 || c.upload != nil || c.clocked {
+		c.tellSent()
+	}
+}
+
+// tellSent is sentOut where it concerns anybody. mu is held.
+func (c *Conn) tellSent() {
 	if c.cfg.HeadTimeout > 0 || c.cfg.Timing {
 		for e := c.queue.head; e != nil; e = e.next {
 			if e.sent.IsZero() && c.isOut(e) {
@@ -607,13 +611,12 @@ func (c *Conn) sentOut() {
 			}
 		}
 	}
-	if c.reader != nil && c.inRead && (c.cfg.HeadTimeout > 0 || c.cfg.StallTimeout > 0 || c.werr != nil) {
+	if c.reader != nil && c.inRead && (c.clocked || c.werr != nil) {
 		c.limitRead(c.reader)
 	}
 	if u := c.upload; u != nil {
 		u.wake.Broadcast()
 	}
-	// A request with a body waits for the write half; so do the buffers of who is idle already.
 	if c.line.head != nil || c.life.n == 0 {
 		c.changed()
 	}
