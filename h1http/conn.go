@@ -31,7 +31,6 @@ type Conn struct {
 	reserved int
 	inFlight int
 	tunnel   io.Closer // what the connection has become; nil: it has not
-	why      error     // what came to the idle connection; nil: nothing that look has seen
 }
 
 // Config returns the settings that [NewConn] uses by default: the engine's own but for
@@ -105,11 +104,15 @@ func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 // take turns a reservation, or a free slot, into a request in flight.
 func (c *Conn) take(ctx context.Context) error {
 	c.mu.Lock()
-	if c.reserved > 0 {
+	reserved := c.reserved > 0
+	if reserved {
 		c.reserved--
-		return c.begin()
+		c.inFlight++
 	}
 	c.mu.Unlock()
+	if reserved {
+		return nil
+	}
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -118,35 +121,9 @@ func (c *Conn) take(ctx context.Context) error {
 		return c.link.h.Err()
 	}
 	c.mu.Lock()
-	return c.begin()
-}
-
-// begin counts a request whose slot was taken, or refuses it, and releases mu.
-func (c *Conn) begin() error {
-	why, first := c.look()
-	if why == nil {
-		c.inFlight++
-	}
+	c.inFlight++
 	c.mu.Unlock()
-	if first {
-		c.link.h.Close()
-	}
-	if why == nil {
-		return nil
-	}
-	<-c.slots
-	return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: why}
-}
-
-// look says what has come to the connection while it was idle, and ended it; the engine does that by itself
-// where it can ask. mu is held; who is the first to see it is to close the engine's once it is released,
-// for that may take its time.
-func (c *Conn) look() (why error, first bool) {
-	if c.why == nil && c.inFlight == 0 && c.link.h.State().Idle() {
-		c.why = c.link.ahead.unasked()
-		first = c.why != nil
-	}
-	return c.why, first
+	return nil
 }
 
 // release is the link's.
@@ -213,13 +190,7 @@ func (c *Conn) InFlight() int {
 // [*h1.Error]. An idle connection is looked at first, without blocking, so that a server's
 // hangup is found here and not by the next request.
 func (c *Conn) Err() error {
-	c.mu.Lock()
-	why, first := c.look()
-	c.mu.Unlock()
-	if first {
-		c.link.h.Close()
-	}
-	if why != nil {
+	if why := c.link.look(); why != nil {
 		return why
 	}
 	return c.link.h.Probe()

@@ -92,7 +92,7 @@ func (p *pool) unlock() {
 	p.dead = nil
 	p.mu.Unlock()
 	for _, l := range dead {
-		l.h.Close()
+		l.close()
 	}
 }
 

@@ -1,0 +1,242 @@
+package h1http
+
+// unasked_test.go: what a server sends unasked after a connection was chosen, and before the request is on
+// its way; over a socket, and over one that is hidden.
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/h1"
+)
+
+const evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
+
+// bothDials connect to a socket, and to one that is hidden.
+var bothDials = map[string]func(context.Context, string, string) (net.Conn, error){
+	"socket": new(net.Dialer).DialContext,
+	"veiled": dialVeiled,
+}
+
+// liar is a server that answers each request with "good". What lie sends on its first connection has come
+// to the client when it returns.
+func liar(t *testing.T) (url string, tr *Transport, lie func()) {
+	first := make(chan net.Conn, 1)
+	url, tr = rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		if n == 0 {
+			first <- nc
+		}
+		for {
+			if _, _, err := readRequest(br); err != nil {
+				return
+			}
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+		}
+	})
+	return url, tr, func() {
+		io.WriteString(<-first, evil)
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// whenChosen has f called once, when a request has got its connection.
+func whenChosen(req *http.Request, f func()) *http.Request {
+	var once sync.Once
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { once.Do(f) }}))
+}
+
+// slowlyEmpty is a body that turns out to be empty once f has returned: the request waits for that.
+func slowlyEmpty(f func()) io.Reader {
+	pr, pw := io.Pipe()
+	go func() {
+		f()
+		pw.Close()
+	}()
+	return pr
+}
+
+// TestUnaskedLate: it comes while the request is made ready. The request is sent again elsewhere.
+func TestUnaskedLate(t *testing.T) {
+	for name, dial := range bothDials {
+		for when, send := range map[string]func(t *testing.T, tr *Transport, url string, lie func()) string{
+			"while its body is looked at": func(t *testing.T, tr *Transport, url string, lie func()) string {
+				return do(t, tr, newRequest(t, "GET", url, slowlyEmpty(lie)))
+			},
+			"in a hook": func(t *testing.T, tr *Transport, url string, lie func()) string {
+				return do(t, tr, whenChosen(newRequest(t, "GET", url, nil), lie))
+			},
+			"behind the response it has joined": func(t *testing.T, tr *Transport, url string, lie func()) string {
+				tr.Depth = 2
+				a, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return do(t, tr, whenChosen(newRequest(t, "GET", url, nil), func() {
+					slurp(t, a)
+					lie()
+				}))
+			},
+		} {
+			t.Run(name+" "+when, func(t *testing.T) {
+				url, tr, lie := liar(t)
+				tr.DialContext = dial
+				get(t, tr, url)
+				if b := send(t, tr, url, lie); b != "good" {
+					t.Errorf("got %q", b)
+				}
+			})
+		}
+	}
+}
+
+// TestUnaskedLateConn: the same over one connection, which takes no further request and says why.
+func TestUnaskedLateConn(t *testing.T) {
+	for name, dial := range bothDials {
+		url, _, lie := liar(t)
+		nc, err := dial(context.Background(), "tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewConn(nc, nil)
+		get(t, c, url)
+		body := slowlyEmpty(lie)
+		for range 2 {
+			resp, err := c.RoundTrip(newRequest(t, "GET", url, body))
+			var e *h1.Error
+			if err == nil {
+				t.Errorf("%s: got %q", name, slurp(t, resp))
+			} else if !errors.As(err, &e) || !e.Unprocessed() || !errors.Is(err, h1.Unsolicited) {
+				t.Errorf("%s: %v", name, err)
+			}
+			body = nil
+		}
+		if err := c.Err(); !errors.Is(err, h1.Unsolicited) || c.InFlight() != 0 {
+			t.Errorf("%s: Err: %v, %d in flight", name, err, c.InFlight())
+		}
+		c.Close()
+	}
+}
+
+// TestUnaskedFirst: it comes before the first request of a connection.
+func TestUnaskedFirst(t *testing.T) {
+	for name, dial := range bothDials {
+		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			io.WriteString(nc, evil)
+			br.ReadByte()
+		})
+		tr.DialContext = dial
+		c, err := tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for _, rt := range []http.RoundTripper{tr, c} {
+			req := whenChosen(newRequest(t, "GET", url, nil), func() { time.Sleep(50 * time.Millisecond) })
+			if resp, err := rt.RoundTrip(req); err == nil {
+				t.Errorf("%s, %T: got %q", name, rt, slurp(t, resp))
+			} else if !errors.Is(err, h1.Unsolicited) {
+				t.Errorf("%s, %T: %v", name, rt, err)
+			}
+		}
+	}
+}
+
+// TestAskedMeanwhile: what comes during a look is not unasked where another has asked for it meanwhile.
+func TestAskedMeanwhile(t *testing.T) {
+	url, _ := rawRig(t, func(_ net.Conn, br *bufio.Reader, _ int) { io.Copy(io.Discard, br) })
+	nc, err := dialVeiled(context.Background(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewConn(nc, nil)
+	defer c.Close()
+	a := c.link.ahead
+	a.mu.Lock()
+	looked := make(chan error)
+	go func() { looked <- c.Err() }() // which is held up in its midst
+	time.Sleep(20 * time.Millisecond)
+	x, err := c.Conn().Send(context.Background(), &h1.Request{Host: "a.example"})
+	if err != nil {
+		t.Error(err)
+	}
+	a.data = []byte("HTTP/1.1 204 No Content\r\n\r\n")
+	a.mu.Unlock()
+	if err := <-looked; err != nil {
+		t.Errorf("Err: %v", err)
+	}
+	var resp h1.Response
+	if err := x.Wait(context.Background(), &resp); err != nil || resp.Status != 204 {
+		t.Errorf("%d, %v", resp.Status, err)
+	}
+}
+
+// TestGoodbyeUnasked: a peer that has sent something unasked, and reads nothing, holds up no request by TLS's
+// goodbye to it.
+func TestGoodbyeUnasked(t *testing.T) {
+	hs := httptest.NewUnstartedServer(nil) // for its certificate
+	hs.StartTLS()
+	certs := hs.TLS.Certificates
+	hs.Close()
+	noLeak(t)
+	for _, late := range []bool{false, true} {
+		idle, end := make(chan struct{}), make(chan struct{})
+		n := 0
+		tr := &Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+		tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe() // what is not read stands in the way of a write
+			first := n == 0
+			n++
+			go func() {
+				defer theirs.Close()
+				nc := tls.Server(theirs, &tls.Config{Certificates: certs})
+				br := bufio.NewReader(nc)
+				readRequest(br)
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+				if first {
+					<-idle
+					io.WriteString(nc, evil)
+					<-end
+					return
+				}
+				br.ReadByte()
+			}()
+			return ours, nil
+		}
+		get(t, tr, "https://a.example/")
+		come := func() {
+			close(idle)
+			time.Sleep(50 * time.Millisecond)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		req := newRequest(t, "GET", "https://a.example/", nil).WithContext(ctx)
+		if late {
+			req = whenChosen(req, come)
+		} else {
+			come()
+		}
+		began := time.Now()
+		if resp, err := tr.RoundTrip(req); err != nil {
+			t.Errorf("late %v: %v", late, err)
+		} else if b := slurp(t, resp); b != "good" {
+			t.Errorf("late %v: got %q", late, b)
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("late %v: took %v", late, d)
+		}
+		cancel()
+		close(end)
+		tr.CloseIdleConnections()
+	}
+}
