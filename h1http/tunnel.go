@@ -20,8 +20,7 @@ type tunnel struct {
 	link *link
 	call *call
 	late atomic.Bool // the context has ended, and the stream with it
-	once sync.Once
-	err  error // of the stream's Close
+	shut atomic.Bool // Close was called
 
 	mu   sync.Mutex
 	stop func() bool // takes cut back
@@ -82,14 +81,18 @@ func (t *tunnel) Write(p []byte) (int, error) {
 // CloseWrite closes the sending side, where the stream can do that.
 func (t *tunnel) CloseWrite() error { return closeWrite(t.ReadWriteCloser) }
 
+// Close is called once in earnest: what it closes may call it again. The body comes last, for its Close may
+// take its time.
 func (t *tunnel) Close() error {
-	t.once.Do(func() {
-		t.err = t.ReadWriteCloser.Close()
-		t.call.into.close()
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.stop()
-		t.link.over(t.call)
-	})
-	return t.err
+	if t.shut.Swap(true) {
+		return nil
+	}
+	err := t.ReadWriteCloser.Close()
+	t.mu.Lock()
+	stop := t.stop
+	t.mu.Unlock()
+	stop()
+	t.link.over(t.call)
+	t.call.into.close()
+	return err
 }

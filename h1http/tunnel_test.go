@@ -274,6 +274,72 @@ func TestTunnelBody(t *testing.T) {
 	}
 }
 
+// closingBody is a body whose Close does something.
+type closingBody struct {
+	io.Reader
+	close func()
+}
+
+func (b closingBody) Close() error {
+	b.close()
+	return nil
+}
+
+// TestTunnelClosedByItself: the stream's Close, and that of the request's body, may close the tunnel.
+func TestTunnelClosedByItself(t *testing.T) {
+	url, tr := tunnelRig(t)
+	for name, wrap := range map[string]func(net.Conn, func()) net.Conn{
+		"stream": func(nc net.Conn, again func()) net.Conn { return told{nc, again} },
+		"body":   func(nc net.Conn, _ func()) net.Conn { return nc },
+	} {
+		nc, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c *Conn
+		again := func() { c.Close() }
+		c = NewConn(wrap(nc, again), nil)
+		pr, pw := io.Pipe()
+		body := io.Reader(pr)
+		if name == "body" {
+			body = closingBody{pr, again}
+		}
+		resp := connectTo(t, context.Background(), &http.Client{Transport: c}, url, body)
+		done := make(chan struct{})
+		go func() {
+			resp.Body.Close()
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			t.Fatalf("by the %s: Close hangs", name)
+		}
+		pw.Close()
+	}
+	tr.CloseIdleConnections()
+}
+
+// TestTunnelBodyDwells: a tunnel that is closed is no connection any more, however long its body's Close takes.
+func TestTunnelBodyDwells(t *testing.T) {
+	url, tr := tunnelRig(t)
+	tr.MaxConnsPerHost = 1
+	end := make(chan struct{})
+	pr, pw := io.Pipe()
+	body := closingBody{pr, func() { <-end }}
+	resp := connectTo(t, context.Background(), &http.Client{Transport: tr}, url, body)
+	var all sync.WaitGroup
+	all.Go(func() { resp.Body.Close() })
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if _, err := tr.RoundTrip(newRequest(t, "GET", url, nil).WithContext(ctx)); err != nil {
+		t.Errorf("a request behind it: %v", err)
+	}
+	close(end)
+	pw.Close()
+	all.Wait()
+}
+
 // TestTunnelBehindClose: Close has not found the tunnel, which is made only now.
 func TestTunnelBehindClose(t *testing.T) {
 	ours, theirs := net.Pipe()
