@@ -3,16 +3,16 @@ package h1http
 // ahead.go: streams that cannot be asked whether something has come.
 //
 // Rule: the engine looks into a socket before each request, which costs nothing. A stream that hides its
-// socket (a wrapper without SyscallConn), and any stream where the system has no such look, is read
-// ahead instead, all its life, by a goroutine: what that has read while nothing was in flight was asked
-// for by nobody, and costs the connection.
+// socket (a wrapper without SyscallConn), or has none, and any stream where the system has no such look, is
+// read ahead instead, all its life, by a goroutine: what that has read while nothing was in flight was
+// asked for by nobody, and costs the connection.
+// Not here: the system call (socket_unix.go, socket_other.go).
 
 import (
 	"errors"
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -41,10 +41,6 @@ func (l layered) NetConn() net.Conn { return l.Conn.(interface{ NetConn() net.Co
 
 // canAsk reports whether the engine finds a socket under a stream, and may look into it.
 func canAsk(nc net.Conn) bool {
-	switch runtime.GOOS {
-	case "windows", "plan9", "js", "wasip1":
-		return false
-	}
 	under := any(nc)
 	if layer, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		under = layer.NetConn()
@@ -53,8 +49,8 @@ func canAsk(nc net.Conn) bool {
 	if !ok {
 		return false
 	}
-	_, err := s.SyscallConn()
-	return err == nil
+	raw, err := s.SyscallConn()
+	return err == nil && isSocket(raw)
 }
 
 // readAhead begins to read a stream, size bytes at a time.

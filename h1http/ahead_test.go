@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -259,6 +260,50 @@ func TestConnAhead(t *testing.T) {
 		c.Close()
 	}
 	tr.CloseIdleConnections()
+}
+
+// pipes is a stream over two of the system's pipes: it has SyscallConn, and no socket.
+type pipes struct {
+	*os.File
+	w *os.File
+}
+
+func (p pipes) Write(b []byte) (int, error)      { return p.w.Write(b) }
+func (p pipes) LocalAddr() net.Addr              { return nil }
+func (p pipes) RemoteAddr() net.Addr             { return nil }
+func (p pipes) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+func (p pipes) Close() error {
+	p.w.Close()
+	return p.File.Close()
+}
+
+// TestPipesAhead: what comes while such a connection is idle is nobody's answer.
+func TestPipesAhead(t *testing.T) {
+	in, toServer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	fromServer, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	c := NewConn(pipes{fromServer, toServer}, nil)
+	defer c.Close()
+	go func() {
+		readRequest(bufio.NewReader(in))
+		io.WriteString(out, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+	}()
+	if b := get(t, c, "http://a.example/"); b != "good" {
+		t.Errorf("got %q", b)
+	}
+	io.WriteString(out, evil)
+	time.Sleep(20 * time.Millisecond)
+	if _, err := c.RoundTrip(newRequest(t, "GET", "http://a.example/", nil)); !errors.Is(err, h1.Unsolicited) {
+		t.Errorf("behind it: %v", err)
+	}
 }
 
 // TestAbandonedAhead: the late response of a canceled request is owed, and not unasked.

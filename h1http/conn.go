@@ -42,9 +42,9 @@ func Config() *h1.Config {
 
 // NewConn makes a Conn of a stream that is ready for the first request. It owns rw from then
 // on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight at once. Where rw is a
-// net.Conn that hides its socket (it has no SyscallConn), a goroutine reads it ahead, so that what the
-// server sends to the idle connection is nobody's response. A stream that is no net.Conn is not read
-// ahead: there it is taken for the next one.
+// net.Conn that hides its socket (it has no SyscallConn), or has none, a goroutine reads it ahead, so that
+// what the server sends to the idle connection is nobody's response. A stream that is no net.Conn is not
+// read ahead: there it is taken for the next one.
 func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 	if cfg == nil {
 		cfg = Config()
