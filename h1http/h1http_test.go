@@ -5,6 +5,7 @@ package h1http
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -206,6 +207,29 @@ func TestTLS(t *testing.T) {
 	slurp(t, resp)
 	if resp.TLS == nil || !resp.TLS.HandshakeComplete || resp.Proto != "HTTP/1.1" {
 		t.Errorf("TLS %v, proto %s", resp.TLS, resp.Proto)
+	}
+}
+
+// TestLateHandshake: the handshake is made with the first request; its response tells of it nonetheless.
+func TestLateHandshake(t *testing.T) {
+	for name, dial := range bothDials {
+		r := newRig(t, true, echo)
+		nc, err := dial(context.Background(), "tcp", r.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := NewConn(tls.Client(nc, &tls.Config{InsecureSkipVerify: true}), nil)
+		for range 2 {
+			resp, err := c.RoundTrip(newRequest(t, "GET", r.URL, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			slurp(t, resp)
+			if resp.TLS == nil || !resp.TLS.HandshakeComplete {
+				t.Errorf("%s: TLS %v", name, resp.TLS)
+			}
+		}
+		c.Close()
 	}
 }
 

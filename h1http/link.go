@@ -24,7 +24,7 @@ type link struct {
 	h     *h1.Conn
 	nc    net.Conn // the stream, if it is one
 	ahead *ahead   // between it and the engine; nil: the engine can ask it
-	tls   *tls.ConnectionState
+	tls   atomic.Pointer[tls.ConnectionState]
 	owner owner
 	as    manner
 	used  atomic.Bool           // a response has come over it, or it was idle: a hangup may be no answer
@@ -67,7 +67,7 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 	l := &link{owner: o}
 	if tc, ok := rw.(*tls.Conn); ok {
 		cs := tc.ConnectionState() // before somebody reads, who may wait in the handshake
-		l.tls = &cs
+		l.tls.Store(&cs)
 	}
 	if l.nc, _ = rw.(net.Conn); l.nc != nil && !canAsk(l.nc) {
 		l.ahead, rw = readAhead(l.nc, max(cfg.ReadBuffer, 4<<10))
@@ -75,6 +75,18 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 	l.h = h1.NewConn(rw, cfg)
 	l.as.maxHead = int64(cfg.MaxHeadBytes)
 	return l
+}
+
+// tlsState returns the state of TLS, or nil. A stream that NewConn was given may have shaken hands no earlier
+// than with its first request.
+func (l *link) tlsState() *tls.ConnectionState {
+	cs := l.tls.Load()
+	if cs != nil && !cs.HandshakeComplete {
+		now := l.nc.(*tls.Conn).ConnectionState()
+		cs = &now
+		l.tls.Store(cs)
+	}
+	return cs
 }
 
 // roundTrip sends c's request and waits for the head of its response. After an error the

@@ -53,7 +53,7 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 	}
 	out.Header = fields(&in.Header)
 	out.ContentLength, out.Close = in.ContentLength, in.Close
-	out.Request, out.TLS = c.hreq, l.tls
+	out.Request, out.TLS = c.hreq, l.tlsState()
 	if in.Status == 101 || c.hreq.Method == "CONNECT" && in.Status/100 == 2 {
 		if err := l.switched(c, out); err != nil { // it was closed meanwhile
 			return nil, err
@@ -166,6 +166,12 @@ func announced(h http.Header) http.Header {
 // is an io.Writer. It is the caller's to close.
 func (l *link) switched(c *call, out *http.Response) error {
 	parts, err := l.h.Detach()
+	var e *h1.Error
+	if errors.As(err, &e) { // of Detach, which knows of no request; but this one was answered
+		own := *e
+		own.Sent = h1.SentAll
+		err = &own
+	}
 	if err != nil || c.hreq.Method != "CONNECT" {
 		l.over(c)
 		if err == nil {

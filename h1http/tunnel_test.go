@@ -195,7 +195,7 @@ func TestConnTunnel(t *testing.T) {
 }
 
 // TestConnCloseAtTunnel: Close comes while the tunnel is made, or just before. There is no tunnel then, or
-// one that has ended.
+// one that has ended; and no error says that the server, which has answered, did not act.
 func TestConnCloseAtTunnel(t *testing.T) {
 	url, tr := tunnelRig(t)
 	tr.ResponseHeaderTimeout = time.Minute
@@ -221,7 +221,10 @@ func TestConnCloseAtTunnel(t *testing.T) {
 		}
 		resp, err := c.RoundTrip(newRequest(t, "CONNECT", url, nil).WithContext(ctx))
 		<-done
+		var e *h1.Error
 		switch {
+		case errors.As(err, &e) && e.Unprocessed():
+			t.Fatalf("%v (%v was sent)", err, e.Sent)
 		case i%2 == 0 && err == nil:
 			t.Fatal("a tunnel, after Close")
 		case err == nil:
