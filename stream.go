@@ -111,7 +111,7 @@ func (p Parts) Stream() io.ReadWriteCloser {
 	if len(p.Buffered) == 0 {
 		return p.IO
 	}
-	f := &front{p.Buffered, p.IO}
+	f := &front{bytes: p.Buffered, ReadWriteCloser: p.IO}
 	half, isHalf := p.IO.(closeWriter)
 	conn, isConn := p.IO.(net.Conn)
 	switch {
@@ -133,16 +133,20 @@ func (p Parts) Stream() io.ReadWriteCloser {
 
 type closeWriter interface{ CloseWrite() error }
 
-// front is a stream with bytes in front of it.
+// front is a stream with bytes in front of it. Like a net.Conn it may be read by several goroutines at once.
 type front struct {
+	mu    sync.Mutex // guards bytes, and is not held while anything else is read or written
 	bytes []byte
 	io.ReadWriteCloser
 }
 
 func (f *front) Read(p []byte) (int, error) {
+	f.mu.Lock()
 	if len(f.bytes) == 0 {
+		f.mu.Unlock()
 		return f.ReadWriteCloser.Read(p)
 	}
+	defer f.mu.Unlock()
 	n := copy(p, f.bytes)
 	f.bytes = f.bytes[n:]
 	return n, nil
@@ -150,17 +154,25 @@ func (f *front) Read(p []byte) (int, error) {
 
 // WriteTo lets io.Copy from a tunnel go on as it would from the stream itself.
 func (f *front) WriteTo(w io.Writer) (int64, error) {
+	first := f.swap(nil)
 	var total int64
-	if len(f.bytes) > 0 {
-		n, err := io.Copy(w, bytes.NewReader(f.bytes))
-		f.bytes = f.bytes[n:]
+	if len(first) > 0 {
+		n, err := io.Copy(w, bytes.NewReader(first))
 		if err != nil {
+			f.swap(first[n:])
 			return n, err
 		}
 		total = n
 	}
 	n, err := io.Copy(w, f.ReadWriteCloser)
 	return total + n, err
+}
+
+func (f *front) swap(b []byte) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b, f.bytes = f.bytes, b
+	return b
 }
 
 // ReadFrom does the same in the other direction.

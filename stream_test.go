@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -163,6 +165,39 @@ func dialTCP(t *testing.T) net.Conn {
 	}
 	t.Cleanup(func() { near.Close() })
 	return near
+}
+
+// Several goroutines may read a stream that is given back, as they may a net.Conn: each byte goes to one.
+func TestPartsStreamShared(t *testing.T) {
+	near, far := net.Pipe()
+	stream := Parts{IO: near, Buffered: []byte("abcd")}.Stream()
+	got := make(chan byte, 6)
+	take := writerFunc(func(p []byte) (int, error) {
+		for _, b := range p {
+			got <- b
+		}
+		return len(p), nil
+	})
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			b := make([]byte, 1)
+			n, _ := stream.Read(b)
+			take(b[:n])
+		})
+	}
+	all.Go(func() { io.Copy(take, stream) })
+	io.WriteString(far, "ef")
+	far.Close()
+	all.Wait()
+	close(got)
+	var sum []byte
+	for b := range got {
+		sum = append(sum, b)
+	}
+	if slices.Sort(sum); string(sum) != "abcdef" {
+		t.Errorf("got %q", sum)
+	}
 }
 
 // io.Copy from a tunnel is told of a writer that takes less than it is given, and writes nothing where
