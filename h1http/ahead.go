@@ -27,6 +27,7 @@ type ahead struct {
 
 	mu     sync.Mutex
 	moved  sync.Cond // wakes the goroutine, and who is in Read
+	inRead int       // how many are
 	data   []byte    // read, and not asked for yet
 	err    error     // how reading has ended, behind data
 	closed bool
@@ -64,13 +65,20 @@ func readAhead(nc net.Conn, size int) (*ahead, net.Conn) {
 	return a, a
 }
 
-// run reads until the stream ends, but no further than somebody has asked for what it read before.
+// run reads until the stream ends, but no further than somebody has asked for what it read before. A stream
+// may limit each of its reads: it is no end when the time of one is up for which nobody has waited from its
+// beginning, but for many in a row.
 func (a *ahead) run(size int) {
 	buf := make([]byte, size)
 	const mostVain = 100 // as bufio has it
 	for vain := 0; ; vain++ {
+		a.mu.Lock()
+		wanted := a.inRead > 0
+		a.mu.Unlock()
 		n, err := a.Conn.Read(buf)
 		switch {
+		case n == 0 && !wanted && vain < mostVain && errors.Is(err, os.ErrDeadlineExceeded):
+			continue
 		case n < 0 || n > len(buf):
 			n, err = 0, errReadCount
 		case n > 0:
@@ -123,6 +131,8 @@ func (a *ahead) unasked() error {
 func (a *ahead) Read(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.inRead++
+	defer func() { a.inRead-- }()
 	for {
 		switch {
 		case a.closed:

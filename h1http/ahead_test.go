@@ -374,6 +374,63 @@ func TestAbandonedAhead(t *testing.T) {
 	}
 }
 
+// impatient is a stream that limits each of its reads.
+type impatient struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (s impatient) Read(p []byte) (int, error) {
+	s.SetReadDeadline(time.Now().Add(s.limit))
+	return s.Conn.Read(p)
+}
+
+// TestImpatientAhead: the limit is that of a read for somebody, and not of one that was begun while the
+// connection was idle.
+func TestImpatientAhead(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		const limit = 200 * time.Millisecond
+		r := newRig(t, secure, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "POST" {
+				time.Sleep(limit / 2)
+			}
+			if r.URL.Path == "/mute" {
+				<-r.Context().Done()
+			}
+			remote(w, r)
+		})
+		r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := r.dial(ctx, network, addr)
+			return impatient{nc, limit}, err
+		}
+		first := get(t, r.tr, r.URL)
+		for range 2 {
+			time.Sleep(limit * 3 / 4)
+			if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
+				t.Errorf("secure %v: %s, then %s", secure, first, b)
+			}
+		}
+		began := time.Now()
+		resp, err := r.tr.RoundTrip(newRequest(t, "POST", r.URL+"/mute", nil))
+		if err == nil {
+			t.Errorf("got %q", slurp(t, resp))
+		}
+		if d := time.Since(began); d < limit || d > 10*limit {
+			t.Errorf("secure %v: %v after %v", secure, err, d)
+		}
+	}
+}
+
+// TestPastDeadlineAhead: a stream that nothing can be read from any more has ended, wanted or not.
+func TestPastDeadlineAhead(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	ours.SetReadDeadline(aLongTimeAgo)
+	c := NewConn(ours, nil)
+	defer c.Close()
+	eventually(t, "Err says so", func() bool { return errors.Is(c.Err(), os.ErrDeadlineExceeded) })
+}
+
 // overlong is a stream that cannot count.
 type overlong struct{ net.Conn }
 
