@@ -124,9 +124,10 @@ func (l *link) exchange(c *call) error {
 
 // look says what has come to the connection while nothing was in flight, and closes it then; the engine does
 // that by itself where it can ask. The last look is right before a request is sent, which would take
-// what has come for its response.
+// what has come for its response. Of a connection that was dialed for it that may be so: some streams have
+// their answer ready.
 func (l *link) look() error {
-	if l.ahead == nil {
+	if l.ahead == nil || !l.used.Load() {
 		return nil
 	}
 	if why := l.why.Load(); why != nil {

@@ -129,7 +129,7 @@ func TestUnaskedLateConn(t *testing.T) {
 	}
 }
 
-// TestUnaskedFirst: it comes before the first request of a connection.
+// TestUnaskedFirst: it comes before the first request of a Conn.
 func TestUnaskedFirst(t *testing.T) {
 	for name, dial := range bothDials {
 		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
@@ -141,15 +141,26 @@ func TestUnaskedFirst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		for _, rt := range []http.RoundTripper{tr, c} {
-			req := whenChosen(newRequest(t, "GET", url, nil), func() { time.Sleep(50 * time.Millisecond) })
-			if resp, err := rt.RoundTrip(req); err == nil {
-				t.Errorf("%s, %T: got %q", name, rt, slurp(t, resp))
-			} else if !errors.Is(err, h1.Unsolicited) {
-				t.Errorf("%s, %T: %v", name, rt, err)
-			}
+		time.Sleep(50 * time.Millisecond)
+		if resp, err := c.RoundTrip(newRequest(t, "GET", url, nil)); err == nil {
+			t.Errorf("%s: got %q", name, slurp(t, resp))
+		} else if !errors.Is(err, h1.Unsolicited) {
+			t.Errorf("%s: %v", name, err)
 		}
+		c.Close()
+	}
+}
+
+// TestAnswerReady: a stream that was dialed for a request may have the answer before it has the request.
+func TestAnswerReady(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+		readRequest(br)
+	})
+	tr.DialContext = dialVeiled
+	req := whenChosen(newRequest(t, "GET", url, nil), func() { time.Sleep(20 * time.Millisecond) })
+	if b := do(t, tr, req); b != "good" {
+		t.Errorf("got %q", b)
 	}
 }
 
