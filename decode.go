@@ -191,15 +191,21 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 					return 0, err
 				}
 			}
-			for i >= 0 && i < len(b)-7 {
-				m := noName(binary.LittleEndian.Uint64(b[i:]))
-				if m != 0 {
-					i += bits.TrailingZeros64(m) / 8
+			for {
+				if i < 0 || i >= len(b)-7 {
+					for i >= 0 && i < len(b) && octets[b[i]]&tchar != 0 {
+						i++
+					}
 					break
 				}
-				i += 8
-			}
-			for i >= 0 && i < len(b) && octets[b[i]]&tchar != 0 {
+				m := noName(binary.LittleEndian.Uint64(b[i:]))
+				if m == 0 {
+					i += 8
+					continue
+				}
+				if i += bits.TrailingZeros64(m) / 8; octets[b[i]]&tchar == 0 {
+					break
+				}
 				i++
 			}
 			if i >= len(b) || b[i] != ':' {
@@ -211,19 +217,21 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 			colon = i
 			i++
 		}
-		for i >= 0 && i < len(b)-7 {
+		for {
+			if i < 0 || i >= len(b)-7 {
+				for i >= 0 && i < len(b) && octets[b[i]]&fieldChar != 0 {
+					i++
+				}
+				break
+			}
 			m := noValue(binary.LittleEndian.Uint64(b[i:]))
 			if m == 0 {
 				i += 8
 				continue
 			}
-			i += bits.TrailingZeros64(m) / 8
-			if b[i] != '\t' {
+			if i += bits.TrailingZeros64(m) / 8; b[i] != '\t' {
 				break
 			}
-			i++
-		}
-		for i < len(b) && octets[b[i]]&fieldChar != 0 {
 			i++
 		}
 		if i+1 >= len(b) || b[i] != '\r' || b[i+1] != '\n' {

@@ -277,7 +277,9 @@ func getReader(size int, c *Conn) *reader {
 // put gives a reader back, without the bytes it holds: they are of this connection. An error
 // is never left in it: see source.Read.
 func (r *reader) put() {
-	r.Discard(r.Buffered())
+	if n := r.Buffered(); n > 0 {
+		r.Discard(n)
+	}
 	r.from.c = nil
 	if k := class(r.Size()); k < classes {
 		readers[k].Put(r)

@@ -107,7 +107,9 @@ func (c *Conn) begin(e *exchange) *Error {
 			return bad
 		}
 	}
-	c.borrow()
+	if c.wbuf == nil || c.br == nil {
+		c.borrow()
+	}
 	e.start, e.readAt = c.appended(), c.counts.read
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
 	if e.q.body != bodyNone && c.mayOwe(e) && !c.fitsNow(e) && !c.fitsSocket(e) { // nothing will be owed
