@@ -76,6 +76,7 @@ type Conn struct {
 	rw   io.ReadWriteCloser
 	dl   deadliner       // rw's deadlines; nil: it has none
 	sock syscall.RawConn // the socket under rw, for probing; nil: there is none
+	asks peeker          // rw, if it can be asked itself
 }
 
 // Stats counts what went over a connection since NewConn.
@@ -125,7 +126,13 @@ func (s State) InFlight() int { return s.life.n }
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
 // elsewhere they close rw. Where rw, or what its NetConn method returns, is a
 // syscall.Conn on a Unix system, an idle connection is probed before it is written to. What a layer
-// like TLS has read ahead before the first request is not looked at, and is taken for its response. Where
+// like TLS has read ahead before the first request is not looked at, and is taken for its response. A
+// stream without a socket is probed where it has a method
+//
+//	PeekNow(p []byte) (n int, err error)
+//
+// that brings, without waiting, what a Read would return at once, and leaves it there: 0 and nil where
+// a Read would wait. It is asked instead of a socket, between reads, and may not call the Conn. Where
 // rw takes no more than the server reads (net.Pipe), a server must read a head that fits
 // WriteBuffer whole before it answers; longer ones, and bodies, it need not.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
@@ -136,6 +143,9 @@ func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c.clocked = c.cfg.HeadTimeout > 0 || c.cfg.StallTimeout > 0 || c.cfg.Timing
 	c.dl, _ = rw.(deadliner)
 	c.sock, c.kind = socketOf(rw)
+	if c.asks, _ = rw.(peeker); c.asks != nil {
+		c.sock = nil
+	}
 	return c
 }
 

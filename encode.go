@@ -73,7 +73,12 @@ func (r *Request) check(q *asked) *Error {
 		}
 	}
 	if r.Header.known != 0 {
-		return r.checkKnown(q)
+		if err := r.checkKnown(q); err != nil {
+			return err
+		}
+	}
+	if q.body == bodyLength {
+		return r.checkLength(q)
 	}
 	return nil
 }
@@ -195,16 +200,13 @@ func (r *Request) checkBody(q *asked) *Error {
 	if r.Trailer.Len() > 0 {
 		return checkTrailer(&r.Trailer)
 	}
-	if r.ContentLength > 0 {
-		return r.checkLength()
-	}
 	return nil
 }
 
 // checkLength refuses a body that says of itself that it is not as long as declared.
-func (r *Request) checkLength() *Error {
-	if b, ok := r.Body.(interface{ Len() int }); ok && int64(b.Len()) != r.ContentLength {
-		return badRequest("ContentLength is %d, but Body holds %d bytes", r.ContentLength, b.Len())
+func (r *Request) checkLength(q *asked) *Error {
+	if b, ok := r.Body.(interface{ Len() int }); ok && int64(b.Len()) != q.length {
+		return badRequest("ContentLength is %d, but Body holds %d bytes", q.length, b.Len())
 	}
 	return nil
 }

@@ -4,11 +4,12 @@ package h1
 //
 // Rule: a request is written to an idle connection only after it was seen, without
 // blocking, that nothing arrived in the meantime: neither bytes, nor the stream's end. A
-// stream with no socket under it cannot be asked.
+// stream with no socket under it cannot be asked, unless it is a peeker.
 // Not here: the system calls (probe_unix.go, probe_other.go, peek_linux.go, peek_unix.go).
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ import (
 // it ends the connection and returns its Err (Closed after the server's close, Unsolicited
 // after bytes nobody asked for, IO). While exchanges are in flight it returns Err, and one that was
 // canceled is in flight until somebody has read its response. On a
-// stream with no socket under it, nothing is known. Under TLS, where records are waiting
+// stream with no socket under it, and no PeekNow, nothing is known. Under TLS, where records are waiting
 // that may be session tickets, they are read, which takes a millisecond; a server that asks TLS for
 // an answer there, and does not read it, ends the connection, after a fifth of a second.
 func (c *Conn) Probe() error {
@@ -31,14 +32,14 @@ func (c *Conn) Probe() error {
 // gate is what stands between an idle connection and the next request. mu is held. An
 // error has ended the connection.
 func (c *Conn) gate(e *exchange) *Error {
-	if !c.life.idle() || c.gone || c.sock == nil || c.probing {
+	if !c.life.idle() || c.gone || c.sock == nil && c.asks == nil || c.probing {
 		return nil
 	}
 	if next := c.line.head; e == nil && next != nil && c.admits(&next.q) == admitted {
 		return nil // it looks itself
 	}
-	first, n, err := peek(c.sock)
-	if c.kind == layered && err == nil && (n > 0 || c.written > 0) {
+	first, n, err := c.peek()
+	if c.kind == layered && c.asks == nil && err == nil && (n > 0 || c.written > 0) {
 		first, n, err = c.probeThrough(n > 0)
 		if c.err != nil { // it ended meanwhile
 			return c.refusal("send")
@@ -51,6 +52,28 @@ func (c *Conn) gate(e *exchange) *Error {
 	}
 	return why
 }
+
+// A peeker is a stream that knows itself what a read would bring: see NewConn.
+type peeker interface {
+	PeekNow(p []byte) (n int, err error)
+}
+
+// peek looks, without waiting, at what a read would return. mu is held.
+func (c *Conn) peek() (first [peeked]byte, n int, err error) {
+	if c.asks == nil {
+		return peek(c.sock)
+	}
+	b := getBlock(peeked)
+	defer b.put(peeked)
+	n, err = c.asks.PeekNow(b.b[:peeked])
+	if n < 0 || n > peeked {
+		return first, 0, errPeekCount
+	}
+	copy(first[:], b.b[:n])
+	return first, n, err
+}
+
+var errPeekCount = errors.New("the stream's PeekNow returned an impossible count")
 
 // peeked is how many bytes a look at an idle socket brings: what tells 408 from others.
 const peeked = 16

@@ -4,8 +4,8 @@ package h1http
 //
 // Rule: the engine looks into a socket before each request, which costs nothing. A stream that hides its
 // socket (a wrapper without SyscallConn), or has none, and any stream where the system has no such look, is
-// read ahead instead, all its life, by a goroutine: what that has read while nothing was in flight was
-// asked for by nobody, and costs the connection.
+// read ahead instead, all its life, by a goroutine, and the engine looks at what that has read: while nothing
+// was in flight that was asked for by nobody, and costs the connection.
 // Not here: the system call (socket_unix.go, socket_other.go).
 
 import (
@@ -16,8 +16,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"example.com/h1"
 )
 
 // ahead is such a stream. Its read deadlines are its own: they end no Read of the stream below,
@@ -30,6 +28,7 @@ type ahead struct {
 	inRead int       // how many are
 	data   []byte    // read, and not asked for yet
 	err    error     // how reading has ended, behind data
+	greets bool      // what has come may be the answer to the first request, which is not written yet
 	closed bool
 	until  time.Time   // the read deadline
 	timer  *time.Timer // for it
@@ -54,9 +53,10 @@ func canAsk(nc net.Conn) bool {
 	return err == nil && isSocket(raw)
 }
 
-// readAhead begins to read a stream, size bytes at a time.
+// readAhead begins to read a stream, size bytes at a time. Some streams that are dialed for a request have
+// their answer ready; see settled.
 func readAhead(nc net.Conn, size int) (*ahead, net.Conn) {
-	a := &ahead{Conn: nc}
+	a := &ahead{Conn: nc, greets: true}
 	a.moved.L = &a.mu
 	go a.run(size)
 	if _, ok := nc.(interface{ NetConn() net.Conn }); ok {
@@ -73,11 +73,11 @@ func (a *ahead) run(size int) {
 	const mostVain = 100 // as bufio has it
 	for vain := 0; ; vain++ {
 		a.mu.Lock()
-		wanted := a.inRead > 0
+		wanted := a.inRead > 0 || a.closed
 		a.mu.Unlock()
 		n, err := a.Conn.Read(buf)
 		switch {
-		case n == 0 && !wanted && vain < mostVain && errors.Is(err, os.ErrDeadlineExceeded):
+		case n == 0 && !wanted && vain < mostVain && isTimeout(err):
 			continue
 		case n < 0 || n > len(buf):
 			n, err = 0, errReadCount
@@ -100,32 +100,50 @@ func (a *ahead) run(size int) {
 	}
 }
 
-var (
-	errReadCount = errors.New("h1http: the stream's Read returned an impossible count")
-	errUnasked   = errors.New("the server sent bytes that nobody asked for")
-	errIdleEnd   = errors.New("the server closed the idle connection")
-	errIdle408   = errors.New("the server sent 408 (Request Timeout) to the idle connection")
-)
+var errReadCount = errors.New("h1http: the stream's Read returned an impossible count")
 
-// unasked says what has come, or how the stream has ended, if nobody has asked for that yet: it is called
-// while nothing is in flight. Nothing has come to nil.
-func (a *ahead) unasked() error {
-	if a == nil {
-		return nil
-	}
+// isTimeout reports whether the time of a read is up, by any stream's error. That of a peer who was not heard of
+// for too long calls itself a timeout as well, and is the stream's end.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
+}
+
+// PeekNow is for the engine: see h1.NewConn.
+func (a *ahead) PeekNow(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case len(a.data) >= 12 && string(a.data[:7]) == "HTTP/1." && string(a.data[9:12]) == "408": // as the engine has it
-		return &h1.Error{Kind: h1.Closed, Op: "idle", Offset: -1, Err: errIdle408}
+	case a.greets:
+		return 0, nil
 	case len(a.data) > 0:
-		return &h1.Error{Kind: h1.Unsolicited, Op: "idle", Offset: -1, Err: errUnasked}
-	case a.err == io.EOF:
-		return &h1.Error{Kind: h1.Closed, Op: "idle", Offset: -1, Err: errIdleEnd}
-	case a.err != nil:
-		return &h1.Error{Kind: h1.IO, Op: "idle", Offset: -1, Err: a.err}
+		return copy(p, a.data), nil
 	}
-	return nil
+	return 0, a.err
+}
+
+// unasked reports whether something has come, or the stream has ended, if nobody has asked for that yet: it is
+// called while nothing is in flight.
+func (a *ahead) unasked() bool {
+	if a == nil {
+		return false
+	}
+	n, err := a.PeekNow(make([]byte, 1))
+	return n > 0 || err != nil
+}
+
+// settled says that no request is about to be written: what comes now was asked for by nobody.
+func (a *ahead) settled() {
+	if a != nil {
+		a.mu.Lock()
+		a.greets = false
+		a.mu.Unlock()
+	}
+}
+
+func (a *ahead) Write(p []byte) (int, error) {
+	a.settled()
+	return a.Conn.Write(p)
 }
 
 func (a *ahead) Read(p []byte) (int, error) {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func dialVeiled(ctx context.Context, network, addr string) (net.Conn, error) {
 func (t *Transport) newestUnasked() bool {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
-	return t.pool.newest != nil && t.pool.newest.ahead.unasked() != nil
+	return t.pool.newest != nil && t.pool.newest.ahead.unasked()
 }
 
 // TestUnaskedVeiled: what a server sends on an idle connection is not the answer to the next
@@ -244,7 +245,7 @@ func TestConnAhead(t *testing.T) {
 			t.Errorf("%q, %v", got, c.Err())
 		}
 		close(idle)
-		eventually(t, "it has come", func() bool { return c.link.ahead.unasked() != nil })
+		eventually(t, "it has come", func() bool { return c.link.ahead.unasked() })
 		if byErr {
 			if err := c.Err(); !errors.Is(err, h1.Unsolicited) || c.Available() != 0 {
 				t.Errorf("Err: %v", err)
@@ -253,7 +254,7 @@ func TestConnAhead(t *testing.T) {
 		for range 2 { // its slot is given back
 			var e *h1.Error
 			_, err := c.RoundTrip(newRequest(t, "GET", url, nil))
-			if !errors.As(err, &e) || e.Kind != h1.Closed || !e.Unprocessed() || !errors.Is(err, h1.Unsolicited) {
+			if !errors.As(err, &e) || !e.Unprocessed() || !errors.Is(err, h1.Unsolicited) {
 				t.Errorf("a request behind it: %v", err)
 			}
 		}
@@ -421,6 +422,77 @@ func TestImpatientAhead(t *testing.T) {
 	}
 }
 
+// otherTimeout is a timeout as streams outside the standard library have it.
+type otherTimeout struct{}
+
+func (otherTimeout) Error() string   { return "deadline reached" }
+func (otherTimeout) Timeout() bool   { return true }
+func (otherTimeout) Temporary() bool { return true }
+
+// ownTimeout is impatient, and says so by an error of its own.
+type ownTimeout struct{ impatient }
+
+func (s ownTimeout) Read(p []byte) (int, error) {
+	n, err := s.impatient.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = otherTimeout{}
+	}
+	return n, err
+}
+
+// TestOwnTimeoutAhead: also by a stream's own error the time of an idle read is up, and not the stream's end.
+func TestOwnTimeoutAhead(t *testing.T) {
+	const limit = 200 * time.Millisecond
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			time.Sleep(limit / 2)
+		}
+		remote(w, r)
+	})
+	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := r.dial(ctx, network, addr)
+		return ownTimeout{impatient{nc, limit}}, err
+	}
+	first := get(t, r.tr, r.URL)
+	time.Sleep(limit * 3 / 4)
+	if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
+		t.Errorf("%s, then %s", first, b)
+	}
+}
+
+// polling is a stream whose Close ends no Read, and each of whose Reads is over after a while.
+type polling struct {
+	net.Conn
+	closed atomic.Bool
+	after  atomic.Int32 // reads begun after Close
+}
+
+func (p *polling) Read([]byte) (int, error) {
+	if p.closed.Load() {
+		p.after.Add(1)
+	}
+	time.Sleep(20 * time.Millisecond)
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (p *polling) Close() error {
+	p.closed.Store(true)
+	return nil
+}
+
+// TestClosedAhead: nothing is read from a stream that was closed.
+func TestClosedAhead(t *testing.T) {
+	noLeak(t)
+	p := &polling{}
+	c := NewConn(p, nil)
+	time.Sleep(10 * time.Millisecond)
+	c.Close()
+	time.Sleep(100 * time.Millisecond)
+	if n := p.after.Load(); n > 1 { // one was about to begin
+		t.Errorf("%d reads after Close", n)
+	}
+}
+
 // TestPastDeadlineAhead: a stream that nothing can be read from any more has ended, wanted or not.
 func TestPastDeadlineAhead(t *testing.T) {
 	ours, theirs := net.Pipe()
@@ -494,7 +566,7 @@ func TestHandedOnAhead(t *testing.T) {
 	})
 	close(idle)
 	l := resp.Body.(*body).link
-	eventually(t, "it has come", func() bool { return l.ahead.unasked() != nil })
+	eventually(t, "it has come", func() bool { return l.ahead.unasked() })
 	slurp(t, resp)
 	if b := <-next; b != "1" {
 		t.Errorf("got %q", b)
@@ -532,15 +604,11 @@ func TestCloseAhead(t *testing.T) {
 			c = NewConn(told{nc, func() { c.Available() }}, nil)
 			get(t, c, url)
 			close(idle)
-			eventually(t, "it has come", func() bool { return c.link.ahead.unasked() != nil })
+			eventually(t, "it has come", func() bool { return c.link.ahead.unasked() })
 			if byErr {
 				err = c.Err()
 			} else {
 				_, err = c.RoundTrip(newRequest(t, "GET", url, nil))
-				var e *h1.Error
-				if errors.As(err, &e) {
-					err = e.Err
-				}
 			}
 			if !errors.Is(err, kind) || errors.Is(err, h1.Unsolicited) != (kind == h1.Unsolicited) {
 				t.Errorf("after %q: %v", extra, err)

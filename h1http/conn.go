@@ -60,6 +60,7 @@ func newConn(l *link, depth int) *Conn {
 	c := &Conn{link: l, slots: make(chan struct{}, max(depth, 1)), closed: make(chan struct{})}
 	l.owner = c
 	l.used.Store(true) // idle, be it for a moment
+	l.ahead.settled()
 	return c
 }
 
@@ -191,9 +192,6 @@ func (c *Conn) InFlight() int {
 // [*h1.Error]. An idle connection is looked at first, without blocking, so that a server's
 // hangup is found here and not by the next request.
 func (c *Conn) Err() error {
-	if why := c.link.look(); why != nil {
-		return why
-	}
 	return c.link.h.Probe()
 }
 

@@ -27,8 +27,7 @@ type link struct {
 	tls   atomic.Pointer[tls.ConnectionState]
 	owner owner
 	as    manner
-	used  atomic.Bool           // a response has come over it, or it was idle: a hangup may be no answer
-	why   atomic.Pointer[error] // what came to it while it was idle; nil: nothing that look has seen
+	used  atomic.Bool // a response has come over it, or it was idle: a hangup may be no answer
 
 	// The rest is the pool's, and guarded by its mutex.
 	host   *host
@@ -101,9 +100,6 @@ func (l *link) roundTrip(c *call) (*http.Response, error) {
 
 // exchange is h1.Conn's Do, in two steps where somebody wants to know what comes between.
 func (l *link) exchange(c *call) error {
-	if why := l.look(); why != nil {
-		return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: why}
-	}
 	if c.tr == nil {
 		return l.h.Do(c.ctx, &c.req, &c.resp)
 	}
@@ -122,40 +118,13 @@ func (l *link) exchange(c *call) error {
 	return nil
 }
 
-// look says what has come to the connection while nothing was in flight, and closes it then; the engine does
-// that by itself where it can ask. The last look is right before a request is sent, which would take
-// what has come for its response. Of a connection that was dialed for it that may be so: some streams have
-// their answer ready.
-func (l *link) look() error {
-	if l.ahead == nil || !l.used.Load() {
-		return nil
-	}
-	if why := l.why.Load(); why != nil {
-		return *why
-	}
-	asked := l.h.Stats().Requests
-	if !l.h.State().Idle() {
-		return nil
-	}
-	why := l.ahead.unasked()
-	if why == nil || l.h.Stats().Requests != asked { // it may be what another has asked for meanwhile
-		return nil
-	}
-	l.why.Store(&why)
-	l.close()
-	return why
-}
-
-// close closes an idle connection. TLS says no goodbye to a peer that has spoken out of turn, which may not
-// read it.
+// close closes an idle connection. One to which something has come is the engine's to end: TLS says no goodbye
+// to a peer that has spoken out of turn, which may not read it.
 func (l *link) close() {
-	if l.ahead.unasked() == nil {
-		l.h.Close()
-		return
+	if l.ahead.unasked() {
+		l.h.Probe()
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	l.h.Shutdown(ctx)
+	l.h.Close()
 }
 
 // failed ends an exchange without a response.

@@ -140,7 +140,7 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	for n := len(h.idle); n > 0; n = len(h.idle) {
 		l := h.idle[n-1]
 		p.unlist(l)
-		if l.h.Err() != nil || t.tooOld(l) || l.ahead.unasked() != nil {
+		if l.h.Err() != nil || t.tooOld(l) {
 			p.drop(l)
 			continue
 		}
@@ -219,8 +219,6 @@ func (t *Transport) release(l *link, tr *tracer, bad error) {
 		bad = errKeepAlivesDisabled
 	case l.load == 0 && t.Depth > 1 && l.h.State().InFlight() > 0: // the next would wait for it
 		bad = errAbandoned
-	case l.load == 0:
-		bad = l.ahead.unasked()
 	}
 	var why error
 	switch {
@@ -256,6 +254,7 @@ func (t *Transport) keep(l *link) error {
 	case len(h.idle) >= most:
 		return errTooManyIdleHost
 	}
+	l.ahead.settled()
 	l.used.Store(true) // by its next request, be it the first, the server may have given it up
 	l.idleAt = time.Now()
 	h.idle = append(h.idle, l)
@@ -411,7 +410,7 @@ func (t *Transport) sweep() {
 	p.mu.Lock()
 	for l := p.oldest; l != nil; {
 		next := l.next
-		if l.h.Err() != nil || l.ahead.unasked() != nil {
+		if l.h.Err() != nil {
 			p.unlist(l)
 			p.drop(l)
 		}

@@ -166,11 +166,8 @@ func announced(h http.Header) http.Header {
 // is an io.Writer. It is the caller's to close.
 func (l *link) switched(c *call, out *http.Response) error {
 	parts, err := l.h.Detach()
-	var e *h1.Error
-	if errors.As(err, &e) { // of Detach, which knows of no request; but this one was answered
-		own := *e
-		own.Sent = h1.SentAll
-		err = &own
+	if err != nil {
+		err = &answeredError{err}
 	}
 	if err != nil || c.hreq.Method != "CONNECT" {
 		l.over(c)
@@ -182,6 +179,13 @@ func (l *link) switched(c *call, out *http.Response) error {
 	out.Body, out.ContentLength = newTunnel(l, c, parts.Stream()), -1
 	return nil
 }
+
+// answeredError is what ended a connection behind the head of its last response: not an [*h1.Error], which would
+// say that nothing was sent.
+type answeredError struct{ err error }
+
+func (e *answeredError) Error() string        { return "h1http: answered, but not switched: " + e.err.Error() }
+func (e *answeredError) Is(target error) bool { return errors.Is(e.err, target) }
 
 // enter takes the body for one Read or WriteTo.
 func (b *body) enter() (*call, error) {

@@ -74,6 +74,9 @@ func (t *tunnel) Read(p []byte) (int, error) {
 }
 
 func (t *tunnel) Write(p []byte) (int, error) {
+	if t.shut.Load() {
+		return 0, t.why(net.ErrClosed)
+	}
 	n, err := t.ReadWriteCloser.Write(p)
 	return n, t.why(err)
 }
@@ -81,9 +84,10 @@ func (t *tunnel) Write(p []byte) (int, error) {
 // CloseWrite closes the sending side, where the stream can do that.
 func (t *tunnel) CloseWrite() error { return closeWrite(t.ReadWriteCloser) }
 
-// Close is called once in earnest: what it closes may call it again. The body comes last, for its Close may
-// take its time.
+// Close closes the stream once: what it closes may call it again. The body comes last, for its Close may
+// take its time; each Close sees to that, since what the body reads from is the caller's when it returns.
 func (t *tunnel) Close() error {
+	defer t.call.into.close()
 	if t.shut.Swap(true) {
 		return nil
 	}
@@ -93,6 +97,5 @@ func (t *tunnel) Close() error {
 	t.mu.Unlock()
 	stop()
 	t.link.over(t.call)
-	t.call.into.close()
 	return err
 }

@@ -4,6 +4,7 @@ package h1http
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -223,8 +225,10 @@ func TestConnCloseAtTunnel(t *testing.T) {
 		<-done
 		var e *h1.Error
 		switch {
-		case errors.As(err, &e) && e.Unprocessed():
+		case errors.As(err, &e) && (e.Unprocessed() || e.Retryable("GET")):
 			t.Fatalf("%v (%v was sent)", err, e.Sent)
+		case err != nil && !errors.Is(err, h1.Closed):
+			t.Fatal(err)
 		case i%2 == 0 && err == nil:
 			t.Fatal("a tunnel, after Close")
 		case err == nil:
@@ -353,6 +357,57 @@ func TestTunnelBehindClose(t *testing.T) {
 	c.tunneled(r)
 	if _, err := w.Write([]byte("x")); err != io.ErrClosedPipe {
 		t.Errorf("it lives on: %v", err)
+	}
+}
+
+// lingering is a stream whose Close takes its time, as TLS's goodbye may, and which takes what is written.
+type lingering struct {
+	net.Conn
+	wrote func(p []byte)
+}
+
+func (s lingering) Write(p []byte) (int, error) {
+	s.wrote(p)
+	if bytes.HasPrefix(p, []byte("CONNECT")) {
+		return s.Conn.Write(p)
+	}
+	time.Sleep(time.Millisecond)
+	return len(p), nil
+}
+
+func (s lingering) Close() error {
+	time.Sleep(100 * time.Millisecond)
+	return s.Conn.Close()
+}
+
+// TestTunnelClosedTwice: when Close returns the request's body is closed, and its memory the caller's; also
+// where the context has begun to end the tunnel, whose stream is slow to close.
+func TestTunnelClosedTwice(t *testing.T) {
+	var foreign atomic.Int32
+	url, tr := tunnelRig(t)
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := net.Dial(network, addr)
+		return lingering{nc, func(p []byte) {
+			if bytes.IndexByte(p, 'X') >= 0 {
+				foreign.Add(1)
+			}
+		}}, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	memory := make([]byte, 8<<20)
+	resp := connectTo(t, ctx, &http.Client{Transport: tr}, url, bytes.NewReader(memory))
+	cancel()
+	time.Sleep(10 * time.Millisecond)
+	resp.Body.Close()
+	for i := range memory {
+		memory[i] = 'X'
+	}
+	if _, err := resp.Body.(io.Writer).Write([]byte("X")); !errors.Is(err, context.Canceled) {
+		t.Errorf("a write after Close: %v", err)
+	}
+	time.Sleep(150 * time.Millisecond)
+	if n := foreign.Load(); n > 0 {
+		t.Errorf("%d writes of what the caller has put there since", n)
 	}
 }
 

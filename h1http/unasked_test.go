@@ -164,33 +164,50 @@ func TestAnswerReady(t *testing.T) {
 	}
 }
 
-// TestAskedMeanwhile: what comes during a look is not unasked where another has asked for it meanwhile.
-func TestAskedMeanwhile(t *testing.T) {
-	url, _ := rawRig(t, func(_ net.Conn, br *bufio.Reader, _ int) { io.Copy(io.Discard, br) })
-	nc, err := dialVeiled(context.Background(), "tcp", strings.TrimPrefix(url, "http://"))
+// TestUnaskedSpare: it comes to a connection that was dialed for a request which had another in the end.
+func TestUnaskedSpare(t *testing.T) {
+	said := make(chan struct{})
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		if n == 1 {
+			io.WriteString(nc, evil)
+			time.Sleep(50 * time.Millisecond)
+			close(said)
+		}
+		for {
+			if _, _, err := readRequest(br); err != nil {
+				return
+			}
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+		}
+	})
+	dials, dial := 0, make(chan struct{})
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dials++; dials == 2 {
+			<-dial
+		}
+		return dialVeiled(ctx, network, addr)
+	}
+	a, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := NewConn(nc, nil)
-	defer c.Close()
-	a := c.link.ahead
-	a.mu.Lock()
-	looked := make(chan error)
-	go func() { looked <- c.Err() }() // which is held up in its midst
+	second := make(chan *http.Response)
+	go func() {
+		resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+		if err != nil {
+			t.Error(err)
+		}
+		second <- resp
+	}()
 	time.Sleep(20 * time.Millisecond)
-	x, err := c.Conn().Send(context.Background(), &h1.Request{Host: "a.example"})
-	if err != nil {
-		t.Error(err)
+	slurp(t, a) // its connection is the second's now
+	b := <-second
+	close(dial)
+	<-said
+	if b := get(t, tr, url); b != "good" { // the spare one's turn
+		t.Errorf("got %q", b)
 	}
-	a.data = []byte("HTTP/1.1 204 No Content\r\n\r\n")
-	a.mu.Unlock()
-	if err := <-looked; err != nil {
-		t.Errorf("Err: %v", err)
-	}
-	var resp h1.Response
-	if err := x.Wait(context.Background(), &resp); err != nil || resp.Status != 204 {
-		t.Errorf("%d, %v", resp.Status, err)
-	}
+	slurp(t, b)
 }
 
 // TestGoodbyeUnasked: a peer that has sent something unasked, and reads nothing, holds up no request by TLS's
@@ -249,5 +266,88 @@ func TestGoodbyeUnasked(t *testing.T) {
 		cancel()
 		close(end)
 		tr.CloseIdleConnections()
+	}
+}
+
+// TestUnaskedInLine: it comes while a request waits in the engine's line for its turn, which it has once the
+// response in front has ended.
+func TestUnaskedInLine(t *testing.T) {
+	for name, dial := range bothDials {
+		for _, hangup := range []bool{false, true} {
+			said := make(chan struct{})
+			url, _ := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+				readRequest(br)
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+				time.Sleep(50 * time.Millisecond)
+				if hangup {
+					nc.Close()
+				} else {
+					io.WriteString(nc, evil)
+				}
+				time.Sleep(50 * time.Millisecond)
+				close(said)
+				br.ReadByte()
+			})
+			nc, err := dial(context.Background(), "tcp", strings.TrimPrefix(url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := Config()
+			cfg.Depth = 2
+			c := NewConn(nc, cfg)
+			a, err := c.RoundTrip(newRequest(t, "POST", url, strings.NewReader("a")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			behind := make(chan error)
+			go func() {
+				resp, err := c.RoundTrip(newRequest(t, "POST", url, strings.NewReader("b")))
+				if err == nil {
+					t.Errorf("%s: got %q", name, slurp(t, resp))
+				}
+				behind <- err
+			}()
+			<-said
+			slurp(t, a)
+			var e *h1.Error
+			if err := <-behind; !errors.As(err, &e) || !e.Unprocessed() {
+				t.Errorf("%s, hangup %v: %v", name, hangup, err)
+			}
+			c.Close()
+		}
+	}
+}
+
+// TestUnaskedInLineJoined: the same in a Transport, where that may be sent again elsewhere.
+func TestUnaskedInLineJoined(t *testing.T) {
+	for name, dial := range bothDials {
+		said := make(chan struct{})
+		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+			for i := 0; ; i++ {
+				if _, _, err := readRequest(br); err != nil {
+					return
+				} // HTTP/1.0 is not pipelined to
+				io.WriteString(nc, "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\ngood")
+				if n == 0 && i == 1 {
+					time.Sleep(50 * time.Millisecond)
+					io.WriteString(nc, evil)
+					time.Sleep(50 * time.Millisecond)
+					close(said)
+				}
+			}
+		})
+		tr.DialContext, tr.Depth = dial, 2
+		get(t, tr, url)
+		a, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		behind := make(chan string)
+		go func() { behind <- get(t, tr, url) }()
+		<-said
+		slurp(t, a)
+		if b := <-behind; b != "good" {
+			t.Errorf("%s: got %q", name, b)
+		}
 	}
 }
