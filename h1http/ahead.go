@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -26,6 +27,7 @@ type ahead struct {
 	mu     sync.Mutex
 	moved  sync.Cond // wakes the goroutine, and who is in Read
 	inRead int       // how many are
+	begun  time.Time // when the goroutine has begun to read on; zero: it does not
 	data   []byte    // read, and not asked for yet
 	err    error     // how reading has ended, behind data
 	greets bool      // what has come may be the answer to the first request, which is not written yet
@@ -74,6 +76,8 @@ func (a *ahead) run(size int) {
 	for vain := 0; ; vain++ {
 		a.mu.Lock()
 		wanted := a.inRead > 0 || a.closed
+		a.begun = time.Now()
+		a.moved.Broadcast()
 		a.mu.Unlock()
 		n, err := a.Conn.Read(buf)
 		switch {
@@ -87,7 +91,7 @@ func (a *ahead) run(size int) {
 			err = io.ErrNoProgress
 		}
 		a.mu.Lock()
-		a.data, a.err = buf[:n], err
+		a.data, a.err, a.begun = buf[:n], err, time.Time{}
 		a.moved.Broadcast()
 		for len(a.data) > 0 && !a.closed {
 			a.moved.Wait()
@@ -113,13 +117,30 @@ func isTimeout(err error) bool {
 func (a *ahead) PeekNow(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch {
-	case a.greets:
+	if a.greets {
 		return 0, nil
-	case len(a.data) > 0:
+	}
+	a.catchUp()
+	if len(a.data) > 0 {
 		return copy(p, a.data), nil
 	}
 	return 0, a.err
+}
+
+// catchUp lets the goroutine, which reads on as soon as what it has read is taken, come to what lies behind that
+// already: in TLS's buffer, or in the socket. There is no telling when it waits for more: for so long as this
+// takes, it does not. mu is held, but not all the time.
+func (a *ahead) catchUp() {
+	const atMost, yields = 10 * time.Microsecond, 50
+	ends := func() bool { return len(a.data) > 0 || a.err != nil || a.closed }
+	for a.begun.IsZero() && !ends() {
+		a.moved.Wait()
+	}
+	for i := 0; i < yields && !ends() && time.Since(a.begun) < atMost; i++ {
+		a.mu.Unlock()
+		runtime.Gosched()
+		a.mu.Lock()
+	}
 }
 
 // unasked reports whether something has come, or the stream has ended, if nobody has asked for that yet: it is
@@ -132,7 +153,7 @@ func (a *ahead) unasked() bool {
 	return n > 0 || err != nil
 }
 
-// settled says that no request is about to be written: what comes now was asked for by nobody.
+// settled ends the time in which what comes may be an answer that was ready before its request.
 func (a *ahead) settled() {
 	if a != nil {
 		a.mu.Lock()

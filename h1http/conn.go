@@ -59,8 +59,7 @@ func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 func newConn(l *link, depth int) *Conn {
 	c := &Conn{link: l, slots: make(chan struct{}, max(depth, 1)), closed: make(chan struct{})}
 	l.owner = c
-	l.used.Store(true) // idle, be it for a moment
-	l.ahead.settled()
+	l.rest() // be it for a moment
 	return c
 }
 

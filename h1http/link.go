@@ -88,6 +88,13 @@ func (l *link) tlsState() *tls.ConnectionState {
 	return cs
 }
 
+// rest notes that l's next request, be it the first, is not what it was dialed for: by then the server may have
+// given the connection up, and what has come is not the answer.
+func (l *link) rest() {
+	l.ahead.settled()
+	l.used.Store(true)
+}
+
 // roundTrip sends c's request and waits for the head of its response. After an error the
 // exchange is over, but c.up is left as it is: the request may be sent again.
 func (l *link) roundTrip(c *call) (*http.Response, error) {
@@ -121,6 +128,7 @@ func (l *link) exchange(c *call) error {
 // close closes an idle connection. One to which something has come is the engine's to end: TLS says no goodbye
 // to a peer that has spoken out of turn, which may not read it.
 func (l *link) close() {
+	l.ahead.settled()
 	if l.ahead.unasked() {
 		l.h.Probe()
 	}

@@ -254,8 +254,7 @@ func (t *Transport) keep(l *link) error {
 	case len(h.idle) >= most:
 		return errTooManyIdleHost
 	}
-	l.ahead.settled()
-	l.used.Store(true) // by its next request, be it the first, the server may have given it up
+	l.rest()
 	l.idleAt = time.Now()
 	h.idle = append(h.idle, l)
 	p.enlist(l)
@@ -280,6 +279,7 @@ func (t *Transport) hand(h *host, l *link, own *want) bool {
 		n := h.waiting[i]
 		switch {
 		case l.load == 0, n.share && t.joinable(l):
+			l.rest() // it was dialed for another
 			t.grant(h, l, n)
 			taken = true
 		case l.alone || l.load >= t.Depth || !n.dialed:

@@ -411,6 +411,58 @@ func TestTunnelClosedTwice(t *testing.T) {
 	}
 }
 
+// dwelling is a body whose Reads, from the second on, take a while, and see whether they should be over.
+type dwelling struct {
+	began chan struct{}
+	over  atomic.Bool // it is the caller's again
+	late  atomic.Bool
+	reads int
+}
+
+func (b *dwelling) Read(p []byte) (int, error) {
+	if b.reads++; b.reads == 2 {
+		close(b.began)
+	}
+	if b.reads > 1 {
+		time.Sleep(closeGrace * 4 / 5)
+		if b.over.Load() {
+			b.late.Store(true)
+		}
+	}
+	return 1, nil
+}
+
+func (b *dwelling) Close() error { return nil }
+
+// TestTunnelSeesReadOut: each Close of a tunnel waits for a Read of the request's body, be it another that
+// closes it.
+func TestTunnelSeesReadOut(t *testing.T) {
+	url, tr := tunnelRig(t)
+	late := 0
+	for i := range 20 {
+		ctx, cancel := context.WithCancel(context.Background())
+		body := &dwelling{began: make(chan struct{})}
+		resp := connectTo(t, ctx, &http.Client{Transport: tr}, url, body)
+		<-body.began
+		if i%2 == 0 {
+			cancel()
+		} else {
+			go resp.Body.Close()
+		}
+		time.Sleep(closeGrace / 5)
+		resp.Body.Close()
+		body.over.Store(true)
+		time.Sleep(2 * closeGrace)
+		if body.late.Load() {
+			late++
+		}
+		cancel()
+	}
+	if late > 10 { // closeGrace may pass on a busy machine
+		t.Errorf("%d of 20 were read on", late)
+	}
+}
+
 // TestStreamGivenBack: what is given back of a stream that was read ahead does as a net.Conn does.
 func TestStreamGivenBack(t *testing.T) {
 	url, tr := tunnelRig(t)

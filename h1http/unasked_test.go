@@ -210,6 +210,63 @@ func TestUnaskedSpare(t *testing.T) {
 	slurp(t, b)
 }
 
+// TestUnaskedHandedOn: it comes to a connection whose first request is canceled before it is sent, or while the
+// connection is made: the next has that.
+func TestUnaskedHandedOn(t *testing.T) {
+	for name, dial := range bothDials {
+		for _, dialing := range []bool{false, true} {
+			url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+				if n == 0 {
+					io.WriteString(nc, evil)
+				}
+				for {
+					if _, _, err := readRequest(br); err != nil {
+						return
+					}
+					io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+				}
+			})
+			ctx, cancel := context.WithCancel(context.Background())
+			next := make(chan string, 1)
+			leave := func() {
+				go func() {
+					req := whenChosen(newRequest(t, "GET", url, nil), func() { time.Sleep(20 * time.Millisecond) })
+					resp, err := tr.RoundTrip(req)
+					if err != nil {
+						next <- err.Error()
+						return
+					}
+					next <- slurp(t, resp)
+				}()
+				time.Sleep(50 * time.Millisecond) // it waits for the connection
+				cancel()
+			}
+			first, left := true, make(chan struct{})
+			tr.MaxConnsPerHost = 1
+			tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := dial(ctx, network, addr)
+				if dialing && first {
+					leave()
+					<-left
+				}
+				first = false
+				return nc, err
+			}
+			req := newRequest(t, "GET", url, nil).WithContext(ctx)
+			if !dialing {
+				req = whenChosen(req, leave)
+			}
+			if _, err := tr.RoundTrip(req); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			close(left)
+			if b := <-next; b != "good" {
+				t.Errorf("%s, dialing %v: got %q", name, dialing, b)
+			}
+		}
+	}
+}
+
 // TestGoodbyeUnasked: a peer that has sent something unasked, and reads nothing, holds up no request by TLS's
 // goodbye to it.
 func TestGoodbyeUnasked(t *testing.T) {
@@ -348,6 +405,130 @@ func TestUnaskedInLineJoined(t *testing.T) {
 		slurp(t, a)
 		if b := <-behind; b != "good" {
 			t.Errorf("%s: got %q", name, b)
+		}
+	}
+}
+
+// TestGoodbyeCanceled: the same where its only request is canceled before it is sent.
+func TestGoodbyeCanceled(t *testing.T) {
+	hs := httptest.NewUnstartedServer(nil) // for its certificate
+	hs.StartTLS()
+	certs := hs.TLS.Certificates
+	hs.Close()
+	said := make(chan struct{})
+	tr := &Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			nc := tls.Server(theirs, &tls.Config{Certificates: certs})
+			nc.Handshake()
+			io.WriteString(nc, evil)
+			close(said)
+		}()
+		return ours, nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	req := whenChosen(newRequest(t, "GET", "https://a.example/", nil).WithContext(ctx), func() {
+		<-said
+		time.Sleep(20 * time.Millisecond)
+		cancel()
+	})
+	began := time.Now()
+	_, err := tr.RoundTrip(req)
+	if d := time.Since(began); !errors.Is(err, context.Canceled) || d > time.Second {
+		t.Errorf("%v after %v", err, d)
+	}
+}
+
+// TestUnaskedBehindBlock: it lies right behind a response that ends where a read of the stream does: with a block of
+// what is read ahead, or with a record of TLS.
+func TestUnaskedBehindBlock(t *testing.T) {
+	hs := httptest.NewUnstartedServer(nil)
+	hs.StartTLS()
+	certs := hs.TLS.Certificates
+	hs.Close()
+	for name, dial := range bothDials {
+		for _, secure := range []bool{false, true} {
+			for _, size := range []int{4 << 10, 8 << 10} {
+				come := make(chan struct{})
+				url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+					if secure {
+						nc = tls.Server(nc, &tls.Config{Certificates: certs})
+						br = bufio.NewReader(nc)
+					}
+					for i := 0; ; i++ {
+						if _, _, err := readRequest(br); err != nil {
+							return
+						}
+						if n > 0 || i != 1 {
+							io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+							continue
+						}
+						const head = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\nX: "
+						b := head + strings.Repeat("x", size-len(head)-4-4000) + "\r\n\r\n" + strings.Repeat("g", 4000)
+						if secure {
+							io.WriteString(nc, b)
+							b = ""
+						}
+						io.WriteString(nc, b+evil)
+						time.Sleep(50 * time.Millisecond)
+						close(come)
+					}
+				})
+				tr.DialContext, tr.TLSClientConfig = dial, &tls.Config{InsecureSkipVerify: true}
+				if secure {
+					url = strings.Replace(url, "http:", "https:", 1)
+				}
+				get(t, tr, url)
+				resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-come
+				if b := slurp(t, resp); len(b) != 4000 {
+					t.Errorf("%d bytes", len(b))
+				}
+				if b := do(t, tr, newRequest(t, "POST", url, strings.NewReader("a"))); b != "good" {
+					t.Errorf("%s, secure %v, %d bytes: got %q", name, secure, size, b)
+				}
+			}
+		}
+	}
+}
+
+// TestUnaskedSniffed: the request was looked at whether it has a body, and goes elsewhere with it whole.
+func TestUnaskedSniffed(t *testing.T) {
+	for name, dial := range bothDials {
+		for _, say := range []string{"", evil} {
+			gone := make(chan struct{})
+			var bodies []string
+			url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+				for {
+					_, b, err := readRequest(br)
+					if err != nil {
+						return
+					}
+					bodies = append(bodies, b)
+					io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+					if n == 0 {
+						time.Sleep(20 * time.Millisecond)
+						io.WriteString(nc, say)
+						nc.Close()
+						close(gone)
+						return
+					}
+				}
+			})
+			tr.DialContext = dial
+			get(t, tr, url)
+			<-gone
+			time.Sleep(20 * time.Millisecond)
+			if b := do(t, tr, newRequest(t, "DELETE", url, io.MultiReader(strings.NewReader("the body")))); b != "good" {
+				t.Errorf("%s: got %q", name, b)
+			}
+			if len(bodies) != 2 || bodies[1] != "the body" {
+				t.Errorf("%s: the server has read %q", name, bodies)
+			}
 		}
 	}
 }

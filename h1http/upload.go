@@ -108,29 +108,32 @@ func (u *upload) readOver() {
 // for that read. Some bodies (net/http's server has one) let Close wait for Read, and that may hang.
 const closeGrace = 10 * time.Millisecond
 
-// close closes the caller's body, the first time it is called, and sees a Read of it out: what the
+// close closes the caller's body, the first time it is called, and sees a Read of it out each time: what the
 // body lies in may be the caller's again.
 func (u *upload) close() error {
 	if u == nil {
 		return nil
 	}
 	u.mu.Lock()
-	closed, gone := u.closed, (chan struct{})(nil)
+	closed := u.closed
 	u.closed = true
-	if !closed && u.reads > 0 {
-		gone = make(chan struct{})
-		u.gone = gone
+	if u.reads > 0 && u.gone == nil {
+		u.gone = make(chan struct{})
 	}
+	gone := u.gone
 	u.mu.Unlock()
-	switch {
-	case closed:
-		return nil
-	case gone == nil:
+	if gone == nil {
+		if closed {
+			return nil
+		}
 		return u.rc.Close()
 	}
 	over := make(chan error, 1)
 	go func() {
-		err := u.rc.Close()
+		var err error
+		if !closed {
+			err = u.rc.Close()
+		}
 		<-gone
 		over <- err
 	}()
@@ -239,48 +242,52 @@ func (u *upload) sniff(hreq *http.Request) *upload {
 		!slices.Contains([]string{"", "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH"}, hreq.Method) {
 		return u
 	}
-	type first struct {
-		b   [1]byte
-		n   int
-		err error
-	}
-	got := make(chan *first, 1)
+	s := &sniffed{src: u.from, got: make(chan struct{})}
 	u.mu.Lock()
 	u.began = true
 	u.reads++
 	u.mu.Unlock()
-	src := u.from
+	u.from = s
 	go func() {
-		f := new(first)
-		f.n, f.err = src.Read(f.b[:])
+		s.n, s.err = s.src.Read(s.b[:])
 		u.readOver()
-		got <- f
+		close(s.got)
 	}()
 	timer := time.NewTimer(sniffTime)
 	defer timer.Stop()
-	var f *first
 	select {
-	case f = <-got:
-		if f.n == 0 && f.err == io.EOF {
+	case <-s.got:
+		if s.n == 0 && s.err == io.EOF {
 			u.close()
 			return nil
 		}
+		u.mu.Lock()
+		u.began = false // what was read is in s
+		u.mu.Unlock()
 	case <-timer.C:
 	}
-	u.from = readerFunc(func(p []byte) (int, error) {
-		if f == nil {
-			f = <-got
-		}
-		u.from = src
-		if f.n == 0 && f.err == nil {
-			return src.Read(p)
-		}
-		if f.err != nil {
-			u.from = readerFunc(func([]byte) (int, error) { return 0, f.err })
-		}
-		return copy(p, f.b[:f.n]), f.err
-	})
 	return u
+}
+
+// sniffed is a body of which one byte may have been read.
+type sniffed struct {
+	src io.Reader
+	got chan struct{} // closed once b, n and err say what Read has returned
+	b   [1]byte
+	n   int
+	err error
+}
+
+func (s *sniffed) Read(p []byte) (int, error) {
+	<-s.got
+	n := copy(p, s.b[:s.n])
+	if s.n -= n; s.n > 0 || s.err != nil {
+		return n, s.err
+	}
+	if n > 0 {
+		return n, nil
+	}
+	return s.src.Read(p)
 }
 
 type readerFunc func([]byte) (int, error)
