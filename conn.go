@@ -50,6 +50,7 @@ type Conn struct {
 	werr      *Error    // how the write half failed
 	timed     bool      // a request has had a Deadline
 	clocked   bool      // HeadTimeout, StallTimeout or Timing is set
+	asks      bool      // rw is a peeker
 	spoiltW   bool      // the write deadline on rw is not zero
 	splices   bool      // reader's read is one in which the kernel writes as well, to another socket
 	dwells    bool      // probing, and was so when lookBy had passed
@@ -76,7 +77,6 @@ type Conn struct {
 	rw   io.ReadWriteCloser
 	dl   deadliner       // rw's deadlines; nil: it has none
 	sock syscall.RawConn // the socket under rw, for probing; nil: there is none
-	asks peeker          // rw, if it can be asked itself
 }
 
 // Stats counts what went over a connection since NewConn.
@@ -143,7 +143,7 @@ func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c.clocked = c.cfg.HeadTimeout > 0 || c.cfg.StallTimeout > 0 || c.cfg.Timing
 	c.dl, _ = rw.(deadliner)
 	c.sock, c.kind = socketOf(rw)
-	if c.asks, _ = rw.(peeker); c.asks != nil {
+	if _, c.asks = rw.(peeker); c.asks {
 		c.sock = nil
 	}
 	return c

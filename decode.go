@@ -28,6 +28,7 @@ type headDecoder struct {
 	line    int // where the line begins that is not complete yet
 	colon   int // its colon; 0: not seen yet
 	look    int // how far it was looked at
+	length  int // which field is Content-Length, counted from 1; 0: none, or several
 	dropped int // fields left out: of a trailer, or by SkipInvalidField
 }
 
@@ -61,6 +62,7 @@ func (d *headDecoder) next(b []byte, r *Response) (n int, done bool, err *Error)
 	if d.mending {
 		n, err = d.mendHead(in, r)
 	}
+	r.lengthAt = d.length
 	if n == 0 && err == nil && len(b) >= d.maxBytes {
 		err = d.tooLong()
 	}
@@ -251,7 +253,14 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 			uint32(line) - base, uint32(colon) - base, uint32(value) - base, uint32(end) - base,
 		})
 		if mayBeKnown(b[line], colon-line) {
-			h.known |= classify(b[line:colon])
+			k := classify(b[line:colon])
+			if k == knownContentLength {
+				d.length = 0
+				if !h.has(k) {
+					d.length = len(h.fields)
+				}
+			}
+			h.known |= k
 		}
 		line, colon, i = i+2, 0, i+2
 	}

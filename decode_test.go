@@ -630,6 +630,26 @@ var (
 		"Link: </static/app.css>; rel=preload; as=style, </static/app.js>; rel=preload; as=script, </static/fonts/inter-latin-400-normal.woff2>; rel=preload; as=font; crossorigin, </static/images/hero-1280.avif>; rel=preload\r\n\r\n"
 )
 
+// TestMendedLengths: what was parsed before the fault says nothing of how many Content-Lengths there are.
+func TestMendedLengths(t *testing.T) {
+	for wire, want := range map[string]int64{
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA : b\r\nContent-Length: 6\r\n\r\n": -1,
+		"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 5\r\nB : c\r\n\r\n":              5,
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nB : c\r\nContent-Length: 5\r\n\r\n": 5,
+	} {
+		var d headDecoder
+		d.reset(SpaceBeforeColon, 1<<10, 10)
+		var r Response
+		if _, done, err := d.next([]byte(wire), &r); !done || err != nil {
+			t.Fatal(err)
+		}
+		fr, err := frame(&r, &asked{})
+		if want < 0 && (err == nil || err.Kind != BadFraming) || want >= 0 && (err != nil || fr.length != want) {
+			t.Errorf("%q: %+v, %v", wire, fr, err)
+		}
+	}
+}
+
 // BenchmarkParseHead is from bytes to fields that can be used and a framing decided.
 func BenchmarkParseHead(b *testing.B) {
 	for _, head := range []string{smallHead, largeHead} {

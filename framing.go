@@ -110,25 +110,16 @@ var errUnaskedSwitch = errors.New("101 (Switching Protocols) without an Upgrade 
 // A list, or repeated fields, of one and the same number stand for that number: 8.6 allows
 // a recipient to take it so. No sign, no other base, no empty element.
 func contentLength(r *Response) (int64, *Error) {
-	h, at := &r.Header, -1
-	for i := range h.fields {
-		s := &h.fields[i]
-		if s.nameEnd-s.name != uint32(len("Content-Length")) || classify(h.buf[s.name:s.nameEnd]) != knownContentLength {
-			continue
+	if r.lengthAt > 0 {
+		s := &r.Header.fields[r.lengthAt-1]
+		if n, bad := parseLength(r.Header.buf[s.value:s.valueEnd]); bad < 0 {
+			return n, nil
 		}
-		if at >= 0 {
-			return contentLengths(r)
-		}
-		at = i
-	}
-	s := &h.fields[at]
-	if n, bad := parseLength(h.buf[s.value:s.valueEnd]); bad < 0 {
-		return n, nil
 	}
 	return contentLengths(r) // a list, if anything
 }
 
-// contentLengths is contentLength where there is more than one number, or none.
+// contentLengths is contentLength where there may be more than one number, or none.
 func contentLengths(r *Response) (int64, *Error) {
 	h, length := &r.Header, int64(-1)
 	var first []byte

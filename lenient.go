@@ -34,7 +34,7 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 // startMending takes the section again from its start.
 func (d *headDecoder) startMending() {
 	d.mending = true
-	d.start, d.line, d.colon, d.look, d.dropped = 0, 0, 0, 0, 0
+	d.start, d.line, d.colon, d.look, d.length, d.dropped = 0, 0, 0, 0, 0, 0
 }
 
 // mendHead parses status line and fields as next does. The fields in r.Header are those mended.

@@ -203,10 +203,11 @@ type Response struct {
 	// Timing is filled where Config.Timing is set.
 	Timing Timing
 
-	reason  []byte
-	section Header // a trailer section that is not whole yet
-	lineLen int    // of the status line, where Header holds the fields as they came; else 0 or less
-	body    body
+	reason   []byte
+	section  Header // a trailer section that is not whole yet
+	lineLen  int    // of the status line, where Header holds the fields as they came; else 0 or less
+	lengthAt int    // which field is the only Content-Length, counted from 1; 0: none, several, or not known
+	body     body
 }
 
 // Timing says when an exchange passed its stages. A time is zero where the stage was not

@@ -32,14 +32,14 @@ func (c *Conn) Probe() error {
 // gate is what stands between an idle connection and the next request. mu is held. An
 // error has ended the connection.
 func (c *Conn) gate(e *exchange) *Error {
-	if !c.life.idle() || c.gone || c.sock == nil && c.asks == nil || c.probing {
+	if !c.life.idle() || c.gone || c.sock == nil && !c.asks || c.probing {
 		return nil
 	}
 	if next := c.line.head; e == nil && next != nil && c.admits(&next.q) == admitted {
 		return nil // it looks itself
 	}
 	first, n, err := c.peek()
-	if c.kind == layered && c.asks == nil && err == nil && (n > 0 || c.written > 0) {
+	if c.kind == layered && !c.asks && err == nil && (n > 0 || c.written > 0) {
 		first, n, err = c.probeThrough(n > 0)
 		if c.err != nil { // it ended meanwhile
 			return c.refusal("send")
@@ -60,12 +60,12 @@ type peeker interface {
 
 // peek looks, without waiting, at what a read would return. mu is held.
 func (c *Conn) peek() (first [peeked]byte, n int, err error) {
-	if c.asks == nil {
+	if !c.asks {
 		return peek(c.sock)
 	}
 	b := getBlock(peeked)
 	defer b.put(peeked)
-	n, err = c.asks.PeekNow(b.b[:peeked])
+	n, err = c.rw.(peeker).PeekNow(b.b[:peeked])
 	if n < 0 || n > peeked {
 		return first, 0, errPeekCount
 	}
