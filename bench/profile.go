@@ -53,8 +53,8 @@ type spending struct {
 // missed returns of whom the missed targets speak, after the floor: what that spends, all do.
 func (r result) missed() (who []string) {
 	for _, t := range r.targets {
-		if _, _, met := r.meets(t); met {
-			continue
+		if _, _, met := r.meets(t); met || t.what == memoryHeld || t.what == goroutines {
+			continue // where time goes says nothing of what is held
 		}
 		for _, name := range []string{"floor", t.name(), t.of} {
 			if r.has(name) && !slices.Contains(who, name) {
