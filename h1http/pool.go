@@ -279,7 +279,7 @@ func (t *Transport) hand(h *host, l *link, own *want) bool {
 		n := h.waiting[i]
 		switch {
 		case l.load == 0, n.share && t.joinable(l):
-			l.rest() // it was dialed for another
+			l.ahead.settled() // an answer that was ready would be another's
 			t.grant(h, l, n)
 			taken = true
 		case l.alone || l.load >= t.Depth || !n.dialed:
