@@ -176,6 +176,8 @@ func isDigit(c byte) bool { return c-'0' <= 9 }
 //
 // The spans in h count from d.start. Every turn of the loop either ends a line or
 // leaves: on re-entry line, colon and i say all there is to know of the line before.
+// The ends of name and value are looked for here: valueEnd and its like for names, called
+// for each line, take some 3 per cent more of a small head's time.
 func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 	line, colon, i := d.line, d.colon, d.look
 	base := uint32(d.start)

@@ -156,7 +156,7 @@
 //     only when the response fails to come, and what the server sent to an idle one is
 //     taken for the response. Such a stream is better not used again.
 //
-// On systems without sockets to peek at (Windows, Plan 9, js, wasip1) streams are not
+// On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) streams are not
 // probed either.
 //
 // # Specifications

@@ -144,13 +144,14 @@ func (a *ahead) catchUp() {
 }
 
 // unasked reports whether something has come, or the stream has ended, if nobody has asked for that yet: it is
-// called while nothing is in flight.
+// called while nothing is in flight, and does not wait for what was not read so far.
 func (a *ahead) unasked() bool {
 	if a == nil {
 		return false
 	}
-	n, err := a.PeekNow(make([]byte, 1))
-	return n > 0 || err != nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.greets && (len(a.data) > 0 || a.err != nil)
 }
 
 // settled ends the time in which what comes may be an answer that was ready before its request.

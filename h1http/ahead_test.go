@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -45,10 +44,7 @@ func (t *Transport) newestUnasked() bool {
 // TestUnaskedVeiled: what a server sends on an idle connection is not the answer to the next
 // request, also where nobody can look into the socket.
 func TestUnaskedVeiled(t *testing.T) {
-	hs := httptest.NewUnstartedServer(nil) // for its certificate
-	hs.StartTLS()
-	certs := hs.TLS.Certificates
-	hs.Close()
+	certs := certificates()
 	for _, secure := range []bool{false, true} {
 		for _, extra := range []string{"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL", "x", ""} {

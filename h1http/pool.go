@@ -140,7 +140,7 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	for n := len(h.idle); n > 0; n = len(h.idle) {
 		l := h.idle[n-1]
 		p.unlist(l)
-		if l.h.Err() != nil || t.tooOld(l) {
+		if l.h.Err() != nil || t.tooOld(l) || l.ahead.unasked() {
 			p.drop(l)
 			continue
 		}
@@ -196,6 +196,7 @@ var (
 	errKeepAlivesDisabled = errors.New("h1http: keep alives disabled")
 	errCloseIdle          = errors.New("h1http: CloseIdleConnections was called")
 	errTooManyIdleHost    = errors.New("h1http: too many idle connections for host")
+	errUnasked            = errors.New("h1http: the server has said something unasked, or closed the connection")
 	errAbandoned          = errors.New("h1http: the connection owes the response of a canceled request")
 )
 
@@ -219,6 +220,11 @@ func (t *Transport) release(l *link, tr *tracer, bad error) {
 		bad = errKeepAlivesDisabled
 	case l.load == 0 && t.Depth > 1 && l.h.State().InFlight() > 0: // the next would wait for it
 		bad = errAbandoned
+	case l.load == 0:
+		l.ahead.settled() // an answer that was ready would be another's
+		if l.ahead.unasked() {
+			bad = errUnasked
+		}
 	}
 	var why error
 	switch {

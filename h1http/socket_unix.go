@@ -2,6 +2,8 @@
 
 package h1http
 
+// socket_unix.go: whether the engine can look into a stream, where the system has sockets to look into.
+
 import "syscall"
 
 // isSocket reports whether a descriptor is a socket's. A pipe has one as well, and cannot be asked.

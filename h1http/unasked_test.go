@@ -22,12 +22,33 @@ import (
 	"example.com/h1"
 )
 
-const evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
+const (
+	good = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
+	evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
+)
 
 // bothDials connect to a socket, and to one that is hidden.
 var bothDials = map[string]func(context.Context, string, string) (net.Conn, error){
 	"socket": new(net.Dialer).DialContext,
 	"veiled": dialVeiled,
+}
+
+// answerGood answers each request on a connection.
+func answerGood(nc net.Conn, br *bufio.Reader) {
+	for {
+		if _, _, err := readRequest(br); err != nil {
+			return
+		}
+		io.WriteString(nc, good)
+	}
+}
+
+// certificates returns those of a server for tests.
+func certificates() []tls.Certificate {
+	hs := httptest.NewUnstartedServer(nil)
+	hs.StartTLS()
+	defer hs.Close()
+	return hs.TLS.Certificates
 }
 
 // liar is a server that answers each request with "good". What lie sends on its first connection has come
@@ -38,12 +59,7 @@ func liar(t *testing.T) (url string, tr *Transport, lie func()) {
 		if n == 0 {
 			first <- nc
 		}
-		for {
-			if _, _, err := readRequest(br); err != nil {
-				return
-			}
-			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
-		}
+		answerGood(nc, br)
 	})
 	return url, tr, func() {
 		io.WriteString(<-first, evil)
@@ -155,7 +171,7 @@ func TestUnaskedFirst(t *testing.T) {
 // TestAnswerReady: a stream that was dialed for a request may have the answer before it has the request.
 func TestAnswerReady(t *testing.T) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
-		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+		io.WriteString(nc, good)
 		readRequest(br)
 	})
 	tr.DialContext = dialVeiled
@@ -174,12 +190,7 @@ func TestUnaskedSpare(t *testing.T) {
 			time.Sleep(50 * time.Millisecond)
 			close(said)
 		}
-		for {
-			if _, _, err := readRequest(br); err != nil {
-				return
-			}
-			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
-		}
+		answerGood(nc, br)
 	})
 	dials, dial := 0, make(chan struct{})
 	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -212,7 +223,8 @@ func TestUnaskedSpare(t *testing.T) {
 }
 
 // TestUnaskedHandedOn: it comes to a connection whose first request is canceled before it is sent, or while the
-// connection is made: the next has that, and an error, for a server that does so to a new connection means it.
+// connection is made: the next has that, and an error, for a server that does so to a new connection means it;
+// or another connection, where what has come was read ahead when it was canceled.
 func TestUnaskedHandedOn(t *testing.T) {
 	for name, dial := range bothDials {
 		for _, dialing := range []bool{false, true} {
@@ -220,12 +232,7 @@ func TestUnaskedHandedOn(t *testing.T) {
 				if n == 0 {
 					io.WriteString(nc, evil)
 				}
-				for {
-					if _, _, err := readRequest(br); err != nil {
-						return
-					}
-					io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
-				}
+				answerGood(nc, br)
 			})
 			ctx, cancel := context.WithCancel(context.Background())
 			next := make(chan string, 1)
@@ -264,7 +271,11 @@ func TestUnaskedHandedOn(t *testing.T) {
 				t.Error(err)
 			}
 			close(left)
-			if b := <-next; b != "" {
+			want := ""
+			if name == "veiled" && !dialing {
+				want = "good"
+			}
+			if b := <-next; b != want {
 				t.Errorf("%s, dialing %v: got %q", name, dialing, b)
 			}
 		}
@@ -305,10 +316,7 @@ func TestNoEndlessAttempts(t *testing.T) {
 // TestGoodbyeUnasked: a peer that has sent something unasked, and reads nothing, holds up no request by TLS's
 // goodbye to it.
 func TestGoodbyeUnasked(t *testing.T) {
-	hs := httptest.NewUnstartedServer(nil) // for its certificate
-	hs.StartTLS()
-	certs := hs.TLS.Certificates
-	hs.Close()
+	certs := certificates()
 	noLeak(t)
 	for _, late := range []bool{false, true} {
 		idle, end := make(chan struct{}), make(chan struct{})
@@ -323,7 +331,7 @@ func TestGoodbyeUnasked(t *testing.T) {
 				nc := tls.Server(theirs, &tls.Config{Certificates: certs})
 				br := bufio.NewReader(nc)
 				readRequest(br)
-				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+				io.WriteString(nc, good)
 				if first {
 					<-idle
 					io.WriteString(nc, evil)
@@ -369,7 +377,7 @@ func TestUnaskedInLine(t *testing.T) {
 			said := make(chan struct{})
 			url, _ := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
 				readRequest(br)
-				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+				io.WriteString(nc, good)
 				time.Sleep(50 * time.Millisecond)
 				if hangup {
 					nc.Close()
@@ -446,10 +454,7 @@ func TestUnaskedInLineJoined(t *testing.T) {
 
 // TestGoodbyeCanceled: the same where its only request is canceled before it is sent.
 func TestGoodbyeCanceled(t *testing.T) {
-	hs := httptest.NewUnstartedServer(nil) // for its certificate
-	hs.StartTLS()
-	certs := hs.TLS.Certificates
-	hs.Close()
+	certs := certificates()
 	said := make(chan struct{})
 	tr := &Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
@@ -478,10 +483,7 @@ func TestGoodbyeCanceled(t *testing.T) {
 // TestUnaskedBehindBlock: it lies right behind a response that ends where a read of the stream does: with a block of
 // what is read ahead, or with a record of TLS. What reads ahead may be late, but not each time.
 func TestUnaskedBehindBlock(t *testing.T) {
-	hs := httptest.NewUnstartedServer(nil)
-	hs.StartTLS()
-	certs := hs.TLS.Certificates
-	hs.Close()
+	certs := certificates()
 	for name, dial := range bothDials {
 		for _, secure := range []bool{false, true} {
 			late := 0
@@ -498,7 +500,7 @@ func TestUnaskedBehindBlock(t *testing.T) {
 							return
 						}
 						if n > 0 || i != 1 {
-							io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+							io.WriteString(nc, good)
 							continue
 						}
 						const head = "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\nX: "
@@ -549,7 +551,7 @@ func TestUnaskedSniffed(t *testing.T) {
 						return
 					}
 					bodies = append(bodies, b)
-					io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+					io.WriteString(nc, good)
 					if n == 0 {
 						time.Sleep(20 * time.Millisecond)
 						io.WriteString(nc, say)
@@ -570,5 +572,34 @@ func TestUnaskedSniffed(t *testing.T) {
 				t.Errorf("%s: the server has read %q", name, bodies)
 			}
 		}
+	}
+}
+
+// TestUnaskedBeforeChosen: a connection to which something has been read ahead is not chosen, so that a body
+// which is slow to show a byte, and could not be sent again, is not lost by it.
+func TestUnaskedBeforeChosen(t *testing.T) {
+	gone := make(chan struct{})
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		if n > 0 {
+			answerGood(nc, br)
+			return
+		}
+		readRequest(br)
+		io.WriteString(nc, good)
+		nc.Close()
+		close(gone)
+	})
+	tr.DialContext = dialVeiled
+	get(t, tr, url)
+	<-gone
+	time.Sleep(20 * time.Millisecond)
+	pr, pw := io.Pipe()
+	go func() {
+		time.Sleep(sniffTime + 50*time.Millisecond)
+		io.WriteString(pw, "the body")
+		pw.Close()
+	}()
+	if b := do(t, tr, newRequest(t, "DELETE", url, pr)); b != "good" {
+		t.Errorf("got %q", b)
 	}
 }
