@@ -599,18 +599,29 @@ func TestForbiddenInTrailer(t *testing.T) {
 	}
 }
 
+// The ends of name and value are found eight octets at a time: each octet at each place must count
+// as it does alone.
 func TestFieldEndFindsEveryOctet(t *testing.T) {
-	for c := range 256 {
-		for at := range 20 {
-			b := []byte(strings.Repeat("\tx~\x80\xffy ", 3))[:20]
-			b[at] = byte(c)
-			want := at
-			if octets[c]&fieldChar != 0 {
-				want = len(b)
-			}
-			for from := range at + 1 {
-				if got := valueEnd(b, from); got != want {
-					t.Fatalf("octet %#x at %d, from %d: %d", c, at, from, got)
+	for _, part := range []struct {
+		class byte
+		fill  string // of that class, in each way the eight are told apart
+		end   func([]byte, int) int
+	}{
+		{fieldChar, "\tx~\x80\xffy ", valueEnd},
+		{tchar, "aZ-z_0A|", nameEnd},
+	} {
+		for c := range 256 {
+			for at := range 20 {
+				b := []byte(strings.Repeat(part.fill, 3))[:20]
+				b[at] = byte(c)
+				want := at
+				if octets[c]&part.class != 0 {
+					want = len(b)
+				}
+				for from := range at + 1 {
+					if got := part.end(b, from); got != want {
+						t.Fatalf("octet %#x at %d, from %d: %d", c, at, from, got)
+					}
 				}
 			}
 		}

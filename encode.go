@@ -156,7 +156,7 @@ func notTarget(t string) int {
 func (r *Request) checkHost(q *asked) *Error {
 	switch {
 	case r.Host != "":
-		if !isPlainHost(r.Host) && !isHost(r.Host) {
+		if !isHost(r.Host) {
 			return badRequest("Host %.64q is not host or host:port", r.Host)
 		}
 	case r.Header.has(knownHost), q.connect:
@@ -380,28 +380,6 @@ func hostEnd[S string | []byte](s S) int {
 		return 0
 	}
 	return i + 1
-}
-
-// isPlainHost reports whether s is a host of at least eight letters, digits, "-" and ".", as
-// most are, and no port: then isHost, which takes three times as long, says yes. A byte's top
-// bit in ok is set where it is one of those; where one is above 0x7f the sums may carry, but x
-// tells.
-func isPlainHost(s string) bool {
-	last := len(s) - 8
-	for i := 0; last >= 0; i = min(i+8, last) {
-		x := eight(s[i:])
-		y := x | 0x20*ones
-		letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
-		digit := (x + (0x80-'0')*ones) &^ (x + (0x7f-'9')*ones)
-		mark := (x + (0x80-'-')*ones) &^ (x + (0x7f-'.')*ones)
-		if ok := (letter | digit | mark) &^ x; ok&tops != tops {
-			return false
-		}
-		if i == last {
-			return true
-		}
-	}
-	return false
 }
 
 // eight returns the first eight bytes of s as a number, the first in its lowest bits.

@@ -415,24 +415,6 @@ func TestNotTarget(t *testing.T) {
 	}
 }
 
-// TestPlainHost compares the eight octets at a time with one, for each octet at each place
-// of a host: what is plain is a host, and letters, digits, "-" and "." are plain.
-func TestPlainHost(t *testing.T) {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-."
-	for c := range 256 {
-		for size := 1; size <= 19; size++ {
-			for at := range size {
-				s := []byte(strings.Repeat("az-", size))[:size]
-				s[at] = byte(c)
-				want := size >= 8 && strings.IndexByte(plain, byte(c)) >= 0
-				if got := isPlainHost(string(s)); got != want || got && !isHost(s) {
-					t.Fatalf("%q: got %v, want %v; isHost says %v", s, got, want, isHost(s))
-				}
-			}
-		}
-	}
-}
-
 // TestLongQuoted: an error text does not grow with what it quotes.
 func TestLongQuoted(t *testing.T) {
 	long := strings.Repeat("x ", 1<<20)

@@ -323,7 +323,6 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 	c.writing = true
 	before := e.err
 	e.refs++ // a response may end before the write that it answers has returned
-	defer e.release()
 	if c.life.n > 1 && c.cfg.Depth > 1 && e.next == nil {
 		c.mu.Unlock()
 		runtime.Gosched()
@@ -360,6 +359,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 	if c.pending() && c.mayWrite() {
 		c.runLater()
 	}
+	e.release()
 }
 
 // leaveOver leaves to another what a write in e's name has not moved, all of out but its first n bytes. mu is
