@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -207,6 +208,26 @@ func TestAnswerBeforeBodyEnds(t *testing.T) {
 		}
 		if idle, _ := tr.counts(""); idle != 1 {
 			t.Errorf("%d idle connections", idle)
+		}
+	}
+}
+
+// The engine may read a body in memory still when RoundTrip has failed, and the reader is the caller's again:
+// it reads another one.
+func TestReaderAfterError(t *testing.T) {
+	for _, size := range []int{1, mostCopied, mostCopied + 1} {
+		text := strings.Repeat("a", size)
+		body := strings.NewReader(text)
+		req := newRequest(t, "POST", "http://h.example/", body)
+		u := newUpload(req)
+		u.call = new(call)
+		in := u.reader(req, false)
+		if body.Len() != 0 {
+			t.Errorf("%d bytes: %d are left", size, body.Len())
+		}
+		body.Seek(0, io.SeekStart)
+		if got, err := io.ReadAll(in); err != nil || string(got) != text || body.Len() != size {
+			t.Errorf("%d bytes: %d were read (%v), and %d are left to the caller", size, len(got), err, body.Len())
 		}
 	}
 }

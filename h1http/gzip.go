@@ -54,11 +54,10 @@ func (g *gunzip) read(p []byte) (int, error) {
 		if zr == nil {
 			zr = new(gzip.Reader)
 		}
+		g.zr = zr
 		if err := zr.Reset(g.body); err != nil {
-			gunzips.Put(zr)
 			return 0, err
 		}
-		g.zr = zr
 	}
 	return g.zr.Read(p)
 }

@@ -175,9 +175,11 @@ func (h *host) full() bool {
 	return n > 0 && !h.waiting[n-1].dialed
 }
 
-// tooOld looks at the wall clock, since the other stands still while a machine sleeps.
+// tooOld looks at both clocks: one stands still while a machine sleeps, and the wall's may be set back.
 func (t *Transport) tooOld(l *link) bool {
-	return t.IdleConnTimeout > 0 && time.Now().Round(0).Sub(l.idleAt.Round(0)) >= t.IdleConnTimeout
+	now := time.Now()
+	age := max(now.Sub(l.idleAt), now.Round(0).Sub(l.idleAt.Round(0)))
+	return t.IdleConnTimeout > 0 && age >= t.IdleConnTimeout
 }
 
 // lend counts one exchange more on a link. mu is held.

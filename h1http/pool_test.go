@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"example.com/h1"
 )
@@ -264,6 +265,40 @@ func TestIdleTimeout(t *testing.T) {
 	if c := get(t, r.tr, r.URL); a == c {
 		t.Error("used again")
 	}
+}
+
+// setBack makes t what time.Now would have returned if the wall clock had been ahead by d, and was set back since.
+func setBack(t time.Time, d time.Duration) time.Time {
+	inside := (*struct {
+		wall uint64
+		ext  int64
+	})(unsafe.Pointer(&t))
+	inside.wall += uint64(d/time.Second) << 30
+	return t
+}
+
+// TestIdleTimeoutSetBack: a wall clock that is set back keeps no connection, and the sweep does not run all
+// the time for it.
+func TestIdleTimeoutSetBack(t *testing.T) {
+	r := newRig(t, false, remote)
+	r.tr.IdleConnTimeout = time.Hour
+	get(t, r.tr, r.URL)
+	p := &r.tr.pool
+	p.mu.Lock()
+	l := p.oldest
+	was := l.idleAt
+	l.idleAt = setBack(was.Add(-time.Hour), 2*time.Hour)
+	if wall, age := l.idleAt.Round(0), time.Since(l.idleAt); !wall.After(was) || age < time.Hour || age > 2*time.Hour {
+		t.Fatalf("the clocks are not set: idle since %v, for %v", wall, age)
+	}
+	if !r.tr.tooOld(l) {
+		t.Error("it is not too old after an hour")
+	}
+	l.idleAt = was
+	if r.tr.tooOld(l) {
+		t.Error("it is too old at once")
+	}
+	p.mu.Unlock()
 }
 
 // TestStale: idle connections that the server has closed cost no error, whatever the method,

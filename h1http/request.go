@@ -33,8 +33,9 @@ type call struct {
 	ready bool // after the exchange, the connection could take the next request
 	req   h1.Request
 	resp  h1.Response
-	body  bytes.Reader // of data
-	data  []byte       // a copy of a short body in memory
+	body  bytes.Reader   // of data
+	data  []byte         // a copy of a short body in memory
+	text  strings.Reader // the same of a string, whose text is the caller's
 
 	keys    []string // of hreq.Header, sorted
 	gzip    bool     // this package asked for it
@@ -61,6 +62,7 @@ func (c *call) free() {
 	h := c.req.Header
 	h.Reset()
 	c.req = h1.Request{Header: h}
+	c.text.Reset("")
 	calls.Put(c)
 }
 

@@ -107,6 +107,9 @@ func TestWire(t *testing.T) {
 		"empty body of GET, chunked by hand": {func(r *http.Request) {
 			r.Body, r.TransferEncoding = io.NopCloser(strings.NewReader("")), []string{"chunked"}
 		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		"no body, chunked by hand, with a trailer": {func(r *http.Request) {
+			r.Body, r.TransferEncoding, r.Trailer = http.NoBody, []string{"chunked"}, http.Header{"Sum": {"e3b0"}}
+		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nTrailer: Sum\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		"body of GET": {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	} {
@@ -349,6 +352,13 @@ func TestTrailers(t *testing.T) {
 	}
 	if want := (http.Header{"Server-A": {"1"}, "Server-B": nil, "Server-C": {"3"}}); fmt.Sprint(resp.Trailer) != fmt.Sprint(want) {
 		t.Errorf("trailer %v", resp.Trailer)
+	}
+
+	empty := newRequest(t, "POST", r.URL, http.NoBody)
+	empty.TransferEncoding = []string{"chunked"}
+	empty.Trailer = http.Header{"Client-A": {"1"}, "Client-B": {""}}
+	if got := do(t, r.tr, empty); got != "" {
+		t.Errorf("body %q", got)
 	}
 }
 

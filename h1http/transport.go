@@ -184,7 +184,7 @@ func again(hreq *http.Request, err error) bool {
 
 // shares reports whether a request may go onto a connection that is in use.
 func (t *Transport) shares(hreq *http.Request) bool {
-	return t.Depth > 1 && replayable(hreq) && (hreq.Body == nil || hreq.Body == http.NoBody) &&
+	return t.Depth > 1 && replayable(hreq) && bodyless(hreq) &&
 		!hreq.Close && !t.DisableKeepAlives && hreq.Header["Upgrade"] == nil && hreq.Header["Expect"] == nil
 }
 

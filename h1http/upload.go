@@ -43,7 +43,7 @@ var (
 
 // newUpload takes charge of the caller's body.
 func newUpload(hreq *http.Request) *upload {
-	if hreq.Body == nil || hreq.Body == http.NoBody {
+	if bodyless(hreq) {
 		return nil
 	}
 	u := &upload{rc: hreq.Body, from: hreq.Body, size: hreq.ContentLength}
@@ -52,6 +52,11 @@ func newUpload(hreq *http.Request) *upload {
 	}
 	u.left = u.size
 	return u
+}
+
+// bodyless reports whether a request has no body. An empty one that is chunked by hand may have a trailer.
+func bodyless(hreq *http.Request) bool {
+	return hreq.Body == nil || hreq.Body == http.NoBody && !isChunked(hreq.TransferEncoding)
 }
 
 func isChunked(te []string) bool { return len(te) > 0 && te[0] == "chunked" }
@@ -196,9 +201,9 @@ var (
 const mostCopied = 64 << 10
 
 // reader returns what the engine is to read. A body in memory that GetBody can make again is
-// handed over bare: the engine then sends it with its head. But it may be about to write from
-// there when the exchange has failed, and the memory is the caller's again: so it gets a copy of what
-// can be written to, and a long one is read as any other.
+// handed over bare: the engine then sends it with its head. But it may be about to read from
+// there when the exchange has failed, and the reader and its memory are the caller's again: so it gets a copy
+// of both, but of a string only of its reader, and a long one that can be written to is read as any other.
 func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
 	if watched || u.size <= 0 || hreq.GetBody == nil {
 		return u
@@ -215,7 +220,7 @@ func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
 			u.began = true
 			u.mu.Unlock()
 			if constant {
-				return bare
+				return u.call.sameText(bare.(*strings.Reader))
 			}
 			return u.call.copied(bare, int(u.size))
 		}
@@ -229,6 +234,13 @@ func (c *call) copied(r io.Reader, n int) io.Reader {
 	io.ReadFull(r, c.data) // it holds them
 	c.body.Reset(c.data)
 	return &c.body
+}
+
+// sameText returns a reader of the call's own of what r holds, and moves r to its end.
+func (c *call) sameText(r *strings.Reader) io.Reader {
+	c.text = *r
+	r.Seek(0, io.SeekEnd)
+	return &c.text
 }
 
 // sniffTime is how long a body of a request that usually has none may take to show that it
