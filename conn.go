@@ -18,9 +18,9 @@ import (
 )
 
 // A Conn is the client's side of one HTTP/1.1 connection. Its methods may be called by
-// several goroutines at once. It has no goroutine of its own, but while a request body
-// that does not fit the write buffer, or may not fit a socket, is on its way, and for the moment after Send until
-// what it appended is written, where Depth is more than 1.
+// several goroutines at once. It has no goroutine of its own, except while a request's body,
+// or a head, is on its way that does not fit the write buffer, or may not fit a socket, and,
+// where Depth is more than 1, for the moment after Send until what it appended is written.
 type Conn struct {
 	// What every request needs comes first: a field that is near costs shorter instructions.
 	cfg  *Config
@@ -107,7 +107,7 @@ func (s State) String() string { return s.life.String() }
 func (s State) Idle() bool { return s.life.idle() }
 
 // Closed reports whether both halves are shut; a switched stream is not closed yet.
-func (s State) Closed() bool { return s.life.w == wShut && s.life.r == rShut && !s.life.switched }
+func (s State) Closed() bool { return s.life.closed() }
 
 // Reusable reports whether further requests may be sent, now or when others have ended.
 func (s State) Reusable() bool { return s.life.reuse }

@@ -1,12 +1,13 @@
 package h1
 
-// decode.go: from a response's bytes to its status, its fields and its body's framing.
+// decode.go: from a response's bytes to its status and its fields.
 //
 // Rule: pure functions over bytes. The parser in this file knows the grammar and no option. It
 // goes over the bytes once, in order, and refuses the first that the grammar does not allow as
 // soon as it is there, whether its line is complete or not. How the input was split never shows
 // in a result. "More bytes needed" is no error, and costs no second look at those before.
-// Not here: what may be overlooked (lenient.go), chunks (chunked.go), reuse (keepalive.go).
+// Not here: what may be overlooked (lenient.go), how long the body is (framing.go), chunks (chunked.go),
+// reuse (keepalive.go).
 
 import (
 	"encoding/binary"
@@ -29,7 +30,7 @@ type headDecoder struct {
 	colon   int // its colon; 0: not seen yet
 	look    int // how far it was looked at
 	length  int // which field is Content-Length, counted from 1; 0: none, or several
-	dropped int // fields left out: of a trailer, or by SkipInvalidField
+	dropped int // fields left out of a trailer
 }
 
 // reset prepares for the next section. The head's limits are the trailer's too.
@@ -70,7 +71,7 @@ func (d *headDecoder) next(b []byte, r *Response) (n int, done bool, err *Error)
 }
 
 // nextTrailer parses a trailer section into h: field lines and an empty line. Fields that
-// may not stand in a trailer are left out, and counted in dropped. Nothing is overlooked.
+// may not stand in a trailer are left out, and counted in dropped. Nothing is overlooked but an obs-fold.
 func (d *headDecoder) nextTrailer(b []byte, h *Header) (n int, done bool, err *Error) {
 	d.lenient = 0
 	in := b[:min(len(b), d.maxBytes)]

@@ -3,7 +3,8 @@
 // It writes requests, reads responses and says what may happen next. It does not dial,
 // resolve names, speak TLS, keep a pool, follow redirects, decode content or store
 // cookies: for those take net/http, or build them on a [Conn]. A Conn has no goroutine
-// of its own, and on the usual path allocates nothing.
+// of its own, and on the usual path allocates nothing; under TLS the look at an idle
+// connection, before each request, makes crypto/tls allocate twice.
 //
 // # One exchange
 //
@@ -51,7 +52,7 @@
 //
 //   - Depth requests are in flight, or a request's body is still being written,
 //   - a request whose method is not idempotent is in flight, or is the next (methods
-//     by RFC 9110, section 9.2.2; Request.Idempotent adds to them),
+//     by RFC 9110, section 9.2.2, and QUERY; Request.Idempotent adds to them),
 //   - a CONNECT, an Upgrade or an Expect is in flight,
 //   - no response has shown yet that the server speaks HTTP/1.1 and keeps the
 //     connection: so the first request of a connection goes alone.
@@ -72,8 +73,8 @@
 // length it goes out with Content-Length, and must be exactly that long; otherwise it is
 // sent chunked, and may be followed by Request.Trailer. A body in memory that fits the
 // write buffer goes out with its head in one write; with Do so does a bytes.Reader or a
-// bytes.Buffer of up to 64 KiB, where the stream itself is a TCP or unix socket. A longer
-// one, and what the socket does not take at once, is written by a goroutine that lives as
+// bytes.Buffer of up to 64 KiB, where the stream itself is a TCP or unix socket, Depth is 1
+// and the system is Linux. A longer one, and what the socket does not take at once, is written by a goroutine that lives as
 // long as the upload, so that the response can be read while it is still going on: both
 // bodies may stream at once. What a slow reader has given is not held back for more.
 //
@@ -126,7 +127,7 @@
 // informational responses, bytes moved for nothing. Past them calls fail with [TooLarge].
 // Nothing is allocated by a number that the peer sent. A body is as long as it is; who
 // collects one sets his own limit ([Response.AppendBody]). An idle connection holds no
-// buffer and less than 512 bytes.
+// buffer and some 400 bytes, with a timer, if deadlines were used, some 530.
 //
 // There are no time limits by default. A context ends an exchange, and so do
 // Request.Deadline, Config.HeadTimeout and Config.StallTimeout, which, other than a
@@ -139,8 +140,8 @@
 //
 // # What the stream can do
 //
-// Read, Write and Close are enough; they return, and do not panic, or the program ends. More
-// is used where the stream has it:
+// Read, Write and Close are enough. They must return, and must not panic or end their
+// goroutine: the program then ends. More is used where the stream has it:
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
 //     interrupt a read or write. Without them the stream is closed, from another

@@ -141,12 +141,13 @@ func (e *Error) Temporary() bool { return e.Timeout() }
 
 // Unprocessed reports whether the server certainly did not act on the request: no byte
 // of it went out, or it stood behind a response with Connection: close (RFC 9112,
-// section 9.6). A request of any method may then be sent again, on another connection.
+// section 9.6). A request of any method may then be sent again, on another connection. What Err, Probe,
+// Watch and Shutdown return is no request's error, and says nothing of those that were sent.
 func (e *Error) Unprocessed() bool { return e.unprocessed || e.Sent == SentNothing }
 
 // Retryable reports whether a request of that method may be sent again, on another
-// connection: where it is Unprocessed, or where the method is idempotent (RFC 9110,
-// section 9.2.2), or Request.Idempotent was set, and no byte of a response was seen.
+// connection: where it is Unprocessed, or where the method is idempotent (by RFC 9110,
+// section 9.2.2, or QUERY), or Request.Idempotent was set, and no byte of a response was seen.
 // A request that is itself at fault (BadRequest, BodyFailed), or whose caller ended it
 // (Canceled), is Retryable by the same rule; it is for the caller to want it.
 func (e *Error) Retryable(method string) bool {
@@ -154,7 +155,7 @@ func (e *Error) Retryable(method string) bool {
 }
 
 // isIdempotent reports whether a method is idempotent by RFC 9110, section 9.2.2, or
-// by its registration (QUERY). Methods are case-sensitive; "" means GET.
+// is QUERY, which was meant for that. Methods are case-sensitive; "" means GET.
 func isIdempotent(method string) bool {
 	switch method {
 	case "", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY":

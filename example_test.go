@@ -505,6 +505,9 @@ func ExampleError_Retryable() {
 		for try := 1; ; try++ {
 			c := h1.NewConn(dial(), nil)
 			err := c.Do(context.Background(), req, resp)
+			if err == nil {
+				_, err = resp.AppendBody(nil, 1<<20)
+			}
 			c.Close()
 			var e *h1.Error
 			if err == nil || try == 3 || !errors.As(err, &e) || !e.Retryable(req.Method) {

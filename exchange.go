@@ -198,12 +198,18 @@ func (e *exchange) op() string {
 		return "send"
 	case e.final:
 		return "read body"
-	case e.end < 0:
-		return "write body"
 	case e.sentSoFar() != SentAll:
-		return "write head"
+		return e.writeOp()
 	}
 	return "read head"
+}
+
+// writeOp does so for a write of its bytes. mu is held.
+func (e *exchange) writeOp() string {
+	if e.end < 0 {
+		return "write body"
+	}
+	return "write head"
 }
 
 // cancel ends one exchange for its caller's sake and spares the others where the bytes
@@ -555,7 +561,7 @@ func (e *exchange) waitOver() {
 }
 
 // Cancel ends the exchange: calls on it and on its response's body fail with Canceled. If
-// it was not written yet, or its response can be read for nothing by an exchange behind
+// it was not written yet, or its response can be read, and dropped, by an exchange behind
 // it, nothing else happens; else the connection ends. It may be called by any goroutine.
 func (x Exchange) Cancel() {
 	e, ok := x.lock()

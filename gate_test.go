@@ -409,6 +409,9 @@ func TestUnfitWithoutGoodbye(t *testing.T) {
 	if s.polite {
 		t.Error("TLS was to close the socket")
 	}
+	if n := c.Stats().BytesRead; n != 1 {
+		t.Errorf("%d bytes read", n)
+	}
 }
 
 type toldFirst struct {

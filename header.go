@@ -5,7 +5,7 @@ package h1
 // Rule: Header.buf is at every moment a field section as it goes on the wire,
 // "Name: value CRLF" line after line, without the empty line that ends it. So
 // writing a section is one copy, and reading one is one copy too.
-// Not here: what a field means (decode.go, encode.go).
+// Not here: what a field means (encode.go, framing.go, keepalive.go).
 
 import (
 	"iter"

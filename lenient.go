@@ -131,7 +131,6 @@ func (d *headDecoder) mendLine(raw []byte, h *Header) *Error {
 	if fold > 0 && isFraming(raw) && (err == nil || err.Offset > int64(fold)) {
 		err = strict.refuse(BadField, raw, 0, fold, "folded line in a field that frames the body")
 	} else if err != nil && d.skippable(raw) {
-		d.dropped++
 		return nil
 	}
 	if err != nil {

@@ -100,6 +100,7 @@ func (cfg Config) withDefaults() Config {
 	if cfg.ExpectTimeout <= 0 {
 		cfg.ExpectTimeout = defaultExpect
 	}
+	cfg.HeadTimeout, cfg.StallTimeout = max(cfg.HeadTimeout, 0), max(cfg.StallTimeout, 0)
 	return cfg
 }
 
@@ -186,11 +187,12 @@ type Response struct {
 	// Trailer is filled once Body has returned io.EOF. Fields that may not stand in a
 	// trailer (RFC 9110, section 6.5.1) are left out of it, and counted by Stats.
 	Trailer Header
-	// ContentLength is the body's length in bytes; -1: unknown. In answer to HEAD it is
-	// what GET would have got.
+	// ContentLength is the body's length in bytes; -1: unknown. In answer to HEAD, and in a
+	// 304, it is what GET would have got.
 	ContentLength int64
-	// Close says that the connection ends after this response; it is false where the stream was
-	// given to another protocol, and where an upload that is given up later ends it: see Conn.Err.
+	// Close says that the connection ends after this response. It is false where the stream was
+	// given to another protocol, and where what comes later ends it: an upload that is given up,
+	// bytes that nobody asked for. See Conn.Err.
 	Close bool
 	// Body is never nil after a call that returned no error, and also an io.WriterTo. It
 	// must be read to io.EOF or closed before the next response can be read. Close saves

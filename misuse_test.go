@@ -101,6 +101,9 @@ func TestPushOutOfTurn(t *testing.T) {
 		_, err = k.x.Write([]byte("x"))
 		wantError(t, err, BadRequest, SentAll)
 		wantError(t, k.x.CloseWrite(), BadRequest, SentAll)
+		if op := err.(*Error).Op; op != "write body" {
+			t.Errorf("it is told of %q", op)
+		}
 		if _, body, _ := bytes.Cut(r.s.receive(1<<20), []byte("\r\n\r\n")); len(body) != 1000 {
 			t.Errorf("the server got %d bytes", len(body))
 		}
@@ -483,4 +486,17 @@ func TestDoWithPush(t *testing.T) {
 		wantError(t, r.c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Push: true}, &Response{}), BadRequest, SentNothing)
 		r.alive()
 	})
+}
+
+// What is less than nothing is nothing, but for MaxDrain.
+func TestNegativeConfig(t *testing.T) {
+	none := Config{
+		Depth: -1, MaxHeadBytes: -1, MaxHeaders: -1, MaxInformational: -1, MaxDrain: -1, ReadBuffer: -1, WriteBuffer: -1,
+		ExpectTimeout: -1, HeadTimeout: -1, StallTimeout: -1,
+	}.withDefaults()
+	want := defaults
+	want.MaxDrain = 0
+	if none != want {
+		t.Errorf("%+v, want %+v", none, want)
+	}
 }

@@ -20,8 +20,8 @@ import (
 // after bytes nobody asked for, IO). While exchanges are in flight it returns Err, and one that was
 // canceled is in flight until somebody has read its response. On a
 // stream with no socket under it, and no PeekNow, nothing is known. Under TLS, where records are waiting
-// that may be session tickets, they are read, which takes a millisecond; a server that asks TLS for
-// an answer there, and does not read it, ends the connection, after a fifth of a second.
+// that may be session tickets, they are read, which takes a millisecond; where the server asks TLS for
+// an answer there, and does not read that, the connection ends after a fifth of a second.
 func (c *Conn) Probe() error {
 	c.mu.Lock()
 	defer c.unlock()
@@ -133,6 +133,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		c.setReadBy(longAgo)
 	}
 	c.probing = false
+	c.counts.read += int64(n)
 	if c.line.head != nil || c.ready != nil || c.watch != nil { // they came meanwhile
 		c.changed()
 	}

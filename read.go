@@ -3,7 +3,7 @@ package h1
 // read.go: the read half: heads, bodies, and what nobody wants to read.
 //
 // Rule: the exchange named in Conn.reader owns br and all of reception; it lets go when its
-// response has ended (finish) or was left to another. It holds mu, but while the stream is
+// response has ended (finish) or was left to another. It holds mu, except while the stream is
 // read (source.go) and while a callback runs. Framing bytes are parsed where they lie in br,
 // data bytes are only counted.
 // Not here: the grammar (decode.go, chunked.go).

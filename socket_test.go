@@ -342,6 +342,9 @@ func TestSocketErrors(t *testing.T) {
 		d.settle(d.readable) // which takes the reset's own error
 		_, err = x.Write(make([]byte, 100))
 		wantOpError(t, err, SentPart, "write", syscall.EPIPE)
+		if op := err.(*Error).Op; op != "write body" {
+			t.Errorf("it is told of %q", op)
+		}
 	})
 	t.Run("refused", func(t *testing.T) { // by deadlines that are the caller's own
 		d := dialUp(t, "tcp", &Config{Depth: 2})
@@ -354,6 +357,9 @@ func TestSocketErrors(t *testing.T) {
 		d.client.SetWriteDeadline(longAgo)
 		_, err := d.c.Send(context.Background(), get("/a"))
 		wantOpError(t, err, SentNothing, "write", os.ErrDeadlineExceeded)
+		if op := err.(*Error).Op; op != "write head" {
+			t.Errorf("it is told of %q", op)
+		}
 	})
 }
 

@@ -2,8 +2,8 @@ package h1
 
 // source.go: bytes from the stream into br, with their deadlines.
 //
-// Rule: every read of the stream passes beginRead and endRead, so that a cancel finds either
-// no read or the read of the exchange it means. The read half holds mu but for the stream's
+// Rule: every read for an exchange passes beginRead and endRead, so that a cancel finds either
+// no read or the read of the exchange it means. (probe.go reads through TLS while there is none.) The read half holds mu but for the stream's
 // own Read: br is read, and so source, with mu held.
 
 import (

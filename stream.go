@@ -3,8 +3,8 @@ package h1
 // stream.go: what the caller's stream can do, how it is given back, and the memory lent
 // to a connection while it is at work.
 //
-// Rule: a capability is asked for once, in NewConn; nothing but Read, Write and Close is
-// needed of a stream.
+// Rule: nothing but Read, Write and Close is needed of a stream; what each request would ask for
+// again (deadlines, a socket) is found once, in NewConn.
 
 import (
 	"bufio"

@@ -582,10 +582,11 @@ func (c *Conn) finishBody(e *exchange) error {
 
 // Write sends some of the body of a request with Push set, and flushes it. While 100 (Continue) is
 // awaited it waits: only a Wait in another goroutine hears that before ExpectTimeout. It fails with
-// BadRequest if the request has no Push, or after CloseWrite; past its ContentLength as well, which ends
-// the connection; and, once the body is not wanted any more
-// (its response has ended, or the connection), with that Kind; Wait may still return the response. One
-// goroutine at a time may call it, while others read the response.
+// BadRequest if the request has no Push, or after CloseWrite; past its ContentLength as well, which
+// ends the connection. Once the body is not wanted any more it fails with the Kind of what ended
+// that, the response (Closed) or the connection; Wait may still return the response. Where it fails
+// it returns 0: some of p may have gone out. One goroutine at a time may call it, while others read
+// the response.
 func (x Exchange) Write(p []byte) (int, error) {
 	err := x.push(false, func(c *Conn, e *exchange) error {
 		err := c.piece(e, p)
@@ -602,8 +603,9 @@ func (x Exchange) Write(p []byte) (int, error) {
 
 // CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
-// than ContentLength was written. Where its own write is canceled, or its Deadline ends that, once
-// the response has ended, another's request may take the rest along; else the connection ends.
+// than ContentLength was written. A cancel, or the Deadline, that comes after the response's end and
+// cuts CloseWrite's own write leaves the rest of that to another's request, if one is there; else the
+// connection ends.
 // Where no more than MaxDrain of a ContentLength is left when the response ends, the connection
 // takes no other request before CloseWrite, the context's end, Cancel or the Deadline. The last three end
 // it, unless a Write that has returned wrote the last byte: CloseWrite then has nothing to do.
@@ -665,7 +667,7 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 // is on its way, and not to be sent again for that. mu is held.
 func (e *exchange) outOfTurn(why string) *Error {
 	bad := badRequest("%s", why)
-	bad.Sent, bad.seen = max(e.sentSoFar(), SentPart), e.seen
+	bad.Op, bad.Sent, bad.seen = "write body", max(e.sentSoFar(), SentPart), e.seen
 	return bad
 }
 

@@ -636,7 +636,11 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	if c.gone || c.life.r == rShut {
 		return
 	}
-	werr := &Error{Kind: IO, Op: "write", Offset: -1, Err: err}
+	stuck := c.unwritten()
+	if stuck == nil {
+		stuck = e
+	}
+	werr := &Error{Kind: IO, Op: stuck.writeOp(), Offset: -1, Err: err}
 	if isTimeout(err) {
 		if c.moot() {
 			return
@@ -650,7 +654,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 			return
 		}
 		if e.err != nil || passed(e.up.until) {
-			c.fail(c.stalled(e), fromDeadline("write", e.up.why))
+			c.fail(c.stalled(e), fromDeadline(werr.Op, e.up.why))
 			return
 		}
 		werr.Kind = Timeout // a deadline that is not the engine's

@@ -103,10 +103,13 @@ type steps struct {
 	to   int // the last point
 }
 
+// slack is how far from its power a step may be, of an exponent: 1.4 times as much work where there is
+// 4 times as much to do.
+const slack = 0.25
+
 // verdict says in words how h1's time grows, and where it has a knee: a step between two
 // points that is steeper than the curve should be.
 func (g grown) verdict() string {
-	const slack = 0.25 // of an exponent: 1.4 times as much work where there is 4 times as much to do
 	should, none, some := 1.0, "No step is steeper than linear.", "Steeper than linear: "
 	if g.flat {
 		should, none, some = 0, "No step rises.", "It rises "

@@ -52,7 +52,8 @@ func (rep report) showIn(readme, plots string) {
 	check(err)
 	plots = filepath.ToSlash(plots)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nh1's time for one operation, and how many times as long others take, on\n%s.\n\n", before, machine())
+	fmt.Fprintf(&b, "%s\nh1's time for one operation, and how many times as long others take: fasthttp's HostClient, or PipelineClient, and\n"+
+		"net/http's ClientConn. On %s.\n\n", before, machine())
 	b.WriteString("| | h1 | floor | fasthttp | net/http |\n|---|---:|---:|---:|---:|\n")
 	for _, s := range shown {
 		r := rep.of(s.name)

@@ -168,10 +168,10 @@ than others for all their life, so that a figure must be of many and not of one 
 A figure is the median over rounds, a ratio the median of the rounds' ratios. Wall time, the
 CPU time of the client's process (getrusage), heap objects and bytes, and read and write system
 calls are by operation. The server is a process of its own: one thread that
-counts requests and writes canned bytes. Rows 1, 2, 5, 11, 13, 17, 18 and the growth of heads and bodies
+counts requests and writes canned bytes. Rows 1, 2, 5, 11, 13, 18 and the growth of heads and bodies
 have client and server on one core, the client with GOMAXPROCS=1, because waking an idle core
 costs more than most of what is compared, and because more Ps than cores make net/http slower
-than it is; so have 6, 7 and 8, which need no server. The others have all cores. Rows 6 and 7
+than it is; so have 6, 7, 8 and 17, which need no server. The others have all cores. Rows 6 and 7
 run h1's own benchmarks of its parser and encoder, which are not exported.
 
 The floor is the same bytes written and read without HTTP, in one Write and as few Reads as
@@ -181,6 +181,10 @@ PipelineClient fasthttp's. In row 15 Transport opens no more connections than it
 the others use all in turn, and on one connection "h1, depth 64" has all workers share it where
 the others hand it from one to the next. In row 18 both RoundTrippers have the same settings, and send one
 request again and again, as http.RoundTripper allows once a body is closed.
+
+The README shows how many times as long others take as h1, which is again a median of the rounds'
+ratios, and not quite the ratio of two ratios to the floor. In growth a step is called flat, or
+linear, within %v of an exponent of the size.
 
 `
 
@@ -204,7 +208,7 @@ who computes (TestOthersRunAfterDo).
 func (rep report) write(file, readme string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Results\n\nWritten by `make bench` in %v, on: %s.\n\n", rep.took.Round(time.Second), machine())
-	fmt.Fprintf(&b, method, rep.slot, rep.rounds)
+	fmt.Fprintf(&b, method, rep.slot, rep.rounds, slack)
 	b.WriteString("![" + headlineTitle + "](plots/headline.svg)\n\n## Targets\n\n" + targetsTable(rep.results) + "## Figures\n\n")
 	for _, r := range rep.results {
 		b.WriteString(r.table())

@@ -30,8 +30,11 @@
 //	dial.go       new connections, TLS
 //	proxy.go      which way a request goes, CONNECT
 //	socks.go      SOCKS5
+//	idna.go       host names beyond ASCII
+//	socket_*.go   whether a stream's file descriptor is a socket
 //
-// The engine needs no goroutine here, and none is started for a request, except to dial,
-// to send a body that does not fit the write buffer, to watch http.Request.Cancel, and to read a
-// connection that cannot be asked whether something has come.
+// No goroutine is started for a request, except to dial, to send a body that does not fit the write
+// buffer (or what CONNECT's body says), to find out whether a body of unknown length is empty,
+// where the method mostly has none, to close a body that a Read still holds, to watch
+// http.Request.Cancel, and to read a connection that cannot be asked whether something has come.
 package h1http

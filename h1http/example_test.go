@@ -145,7 +145,11 @@ func (o *own) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := h1.Request{Method: r.Method, Target: r.URL.RequestURI(), Host: r.URL.Host, ContentLength: r.ContentLength}
+	host := r.Host
+	if host == "" {
+		host = r.URL.Host
+	}
+	req := h1.Request{Method: r.Method, Target: r.URL.RequestURI(), Host: host, ContentLength: r.ContentLength}
 	if r.Body != nil && r.Body != http.NoBody {
 		req.Body = r.Body
 	}
