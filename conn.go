@@ -59,6 +59,7 @@ type Conn struct {
 	closing   bool      // rw's Close has not returned
 	parting   bool      // that Close lets TLS say goodbye
 	cutOff    bool      // the connection has ended, or is to end, in the midst of something
+	stale     bool      // a write, or the caller's code, has run since gate has looked
 	counts    counts
 	spare     *block        // the other write buffer, of the two that a writer swaps
 	keep      [2]int32      // the last Keep-Alive field: timeout in seconds, max
@@ -124,7 +125,7 @@ func (s State) InFlight() int { return s.life.n }
 // then on, and closes it when the connection ends.
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
-// elsewhere they close rw. Where rw, or what its NetConn method returns, is a
+// elsewhere, and once one of them has returned an error, they close rw. Where rw, or what its NetConn method returns, is a
 // syscall.Conn on a Unix system, an idle connection is probed before it is written to. What a layer
 // like TLS has read ahead before the first request is not looked at, and is taken for its response. A
 // stream without a socket is probed where it has a method
@@ -217,6 +218,7 @@ var (
 	errDetached   = closedFor("the stream was detached")
 	errIdleEnd    = closedFor("the server closed the idle connection")
 	errIdle408    = closedFor("the server sent 408 (Request Timeout) to the idle connection")
+	errIdleSpoke  = closedFor("the server has sent something to the idle connection, or closed it")
 	errDeaf       = closedFor("the server asked TLS for an answer, and does not read it")
 	errUnasked    = &Error{Kind: Unsolicited, Op: "idle", Offset: -1,
 		Err: errors.New("the server sent bytes that nobody asked for")}

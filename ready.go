@@ -37,6 +37,8 @@ func (c *Conn) admits(q *asked) admission {
 		return never
 	case c.probing || c.life.w != wIdle || (q.body != bodyNone && (c.writing || c.pending())):
 		return later
+	case c.life.n == 0 && c.reader != nil: // who has left is in a read yet, which may bring what nobody asked for
+		return later
 	case c.life.n == 0:
 		return admitted
 	case c.life.n >= c.cfg.Depth || !c.spoken || !q.idempotent || alone(q):

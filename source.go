@@ -144,7 +144,9 @@ func (c *Conn) limitRead(e *exchange) {
 // setReadBy sets the deadline of reads. mu is held.
 func (c *Conn) setReadBy(t time.Time) {
 	c.readBy = t
-	c.dl.SetReadDeadline(t)
+	if c.dl != nil && c.dl.SetReadDeadline(t) != nil {
+		c.refusesDeadlines()
+	}
 }
 
 // readLimit returns until when e's read may take, and by which rule. mu is held.

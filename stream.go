@@ -86,14 +86,30 @@ func broken(w io.Writer) bool {
 	return err != nil
 }
 
+// refusesDeadlines makes a stream that has the methods and does not do what they say, as a channel of SSH, one
+// that has none. Whoever had set one sees to it by the alarm. mu is held.
+func (c *Conn) refusesDeadlines() {
+	c.dl, c.readBy, c.spoiltW = nil, time.Time{}, false
+}
+
+// setWriteBy sets the deadline of a write, under way or next. mu is held.
+func (c *Conn) setWriteBy(t time.Time) {
+	c.spoiltW = !t.IsZero()
+	if c.dl.SetWriteDeadline(t) != nil {
+		c.refusesDeadlines()
+		if !t.IsZero() {
+			c.wakeBy(t)
+		}
+	}
+}
+
 // clearDeadlines takes the deadlines back that the engine has set. mu is held.
 func (c *Conn) clearDeadlines() {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
 	if c.spoiltW {
-		c.spoiltW = false
-		c.dl.SetWriteDeadline(time.Time{})
+		c.setWriteBy(time.Time{})
 	}
 }
 

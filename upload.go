@@ -120,7 +120,7 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
 	err := c.outside(&c.upload, e, func() error { return readWhole(e.up.body, room[at:]) })
-	c.writing, e.up.fills = false, false
+	c.writing, e.up.fills, c.stale = false, false, true
 	if c.upload != e {
 		e.release()
 		return e.err

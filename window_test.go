@@ -121,11 +121,14 @@ func TestBytesForTakenBack(t *testing.T) {
 	} {
 		for _, behind := range []bool{false, true} {
 			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-				b, k := r.takenBack("/b"), &call{}
+				b, sent := r.takenBack("/b"), make(chan error, 1)
 				end := func() {
 					b.x.Cancel()
-					if behind {
-						k.x, k.err = r.c.Send(context.Background(), get("/k"))
+					if behind { // it waits until that read is over
+						go func() {
+							_, err := r.c.Send(context.Background(), get("/k"))
+							sent <- err
+						}()
 					}
 				}
 				r.s.onRead.Store(&end)
@@ -138,10 +141,9 @@ func TestBytesForTakenBack(t *testing.T) {
 				synctest.Wait()
 				r.took()
 				if behind {
-					r.await(k)
-					r.failed(k, Unsolicited, SentNothing)
+					wantError(t, <-sent, Closed, SentNothing)
 				} else {
-					k = r.begin(context.Background(), get("/k"))
+					k := r.begin(context.Background(), get("/k"))
 					r.await(k)
 					r.failed(k, Closed, SentNothing)
 				}

@@ -332,7 +332,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
-	for c.pending() && c.mayWrite() && e.err == before && !(own && c.leaves(e)) {
+	for c.pending() && c.mayWrite() && e.err == before && !(own && c.leaves(e)) && c.stillGood() {
 		out := c.wbuf
 		c.take(len(out.b))
 		if c.wbuf, c.spare = c.spare, nil; c.wbuf == nil && c.life.n > 1 {
@@ -340,6 +340,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		}
 		at := c.written
 		err := c.write(e, out.b)
+		c.stale = true
 		if err != nil && c.resumable(e, err) {
 			c.leaveOver(e, out, int(c.written-at))
 			break
@@ -523,17 +524,18 @@ func (c *Conn) limitWrite(e *exchange) {
 	case !until.IsZero() && c.dl == nil:
 		c.wakeBy(until)
 	case !until.IsZero():
-		c.spoiltW = true
 		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.alone(e) {
-			c.readBy = until // the response is due by then as well
+			c.spoiltW, c.readBy = true, until // the response is due by then as well
 			e.recv.until, e.recv.why = until, why
-			both.SetDeadline(until)
+			if both.SetDeadline(until) != nil {
+				c.refusesDeadlines()
+				c.wakeBy(until)
+			}
 			break
 		}
-		c.dl.SetWriteDeadline(until)
+		c.setWriteBy(until)
 	case c.spoiltW:
-		c.spoiltW = false
-		c.dl.SetWriteDeadline(time.Time{})
+		c.setWriteBy(time.Time{})
 	}
 }
 
@@ -547,8 +549,8 @@ func (c *Conn) writesOn(e *exchange) {
 
 // cutWrite ends the write under way, which then says how far it has come. mu is held.
 func (c *Conn) cutWrite() {
-	c.spoiltW, c.writer.up.until = true, longAgo
-	c.dl.SetWriteDeadline(longAgo)
+	c.writer.up.until = longAgo
+	c.setWriteBy(longAgo)
 }
 
 // shakes reports whether a write may be the first on a stream that then shakes hands by itself, as TLS
@@ -578,8 +580,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 		e.up.quits = nil // it was over
 	}
 	if c.kind.inForm() && c.spoiltW { // TLS writes by itself as well, while it reads
-		c.spoiltW = false
-		c.dl.SetWriteDeadline(time.Time{})
+		c.setWriteBy(time.Time{})
 	}
 	if n < want && err == nil {
 		return io.ErrShortWrite

@@ -1,0 +1,173 @@
+//go:build unix
+
+package h1
+
+// refuse_test.go: streams that have deadlines by their methods alone, and say so when they are set one, as the
+// net.Conn of an SSH client: they are as streams without.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"time"
+)
+
+// refusing is one over any stream, which returns from no call for them.
+type refusing struct{ io.ReadWriteCloser }
+
+func (refusing) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
+func (refusing) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
+func (refusing) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// halfRefusing refuses each of both, and has no third.
+type halfRefusing struct{ io.ReadWriteCloser }
+
+func (halfRefusing) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
+func (halfRefusing) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// Whatever ends an exchange ends it there as it does on a stream without deadlines, at the same time and with the
+// same error.
+func TestDeadlinesRefused(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	for name, end := range map[string]struct {
+		cfg   Config
+		say   string // the server's
+		until func(req *Request)
+		then  func(ctx context.Context, x Exchange, resp *Response) error
+	}{
+		"Deadline":         {until: func(req *Request) { req.Deadline = time.Now().Add(limit) }},
+		"Deadline in body": {say: answer("/a")[:len(answer("/a"))-1], until: func(req *Request) { req.Deadline = time.Now().Add(limit) }},
+		"HeadTimeout":      {cfg: Config{HeadTimeout: limit}},
+		"StallTimeout":     {cfg: Config{StallTimeout: limit}},
+		"context":          {},
+		"Cancel": {then: func(ctx context.Context, x Exchange, resp *Response) error {
+			time.AfterFunc(limit, x.Cancel)
+			return x.Wait(ctx, resp)
+		}},
+		"Close of the body": {say: answer("/a")[:len(answer("/a"))-1], then: func(ctx context.Context, x Exchange, resp *Response) error {
+			if err := x.Wait(ctx, resp); err != nil {
+				return err
+			}
+			return resp.Body.Close()
+		}},
+	} {
+		for _, depth := range []int{1, 4} {
+			for _, narrow := range []bool{false, true} { // the write is stuck
+				outcome := func(wrap func(io.ReadWriteCloser) io.ReadWriteCloser) (text string, took time.Duration) {
+					inBubble(t, Config{}, true, func(r *rig) {
+						cfg := end.cfg
+						cfg.Depth = depth
+						r.c = NewConn(wrap(struct{ io.ReadWriteCloser }{r.s}), &cfg)
+						defer r.c.Close()
+						r.next("/warm")
+						if narrow {
+							r.s.setWindow(len(r.s.out) + 3)
+						}
+						began := time.Now()
+						req := get("/a")
+						if end.until != nil {
+							end.until(req)
+						}
+						ctx := context.Background()
+						if name == "context" {
+							late, cancel := context.WithTimeout(ctx, limit)
+							defer cancel()
+							ctx = late
+						}
+						k := r.begin(ctx, req)
+						if end.say != "" {
+							r.raw(end.say)
+						}
+						if depth > 1 && !narrow {
+							r.begin(context.Background(), get("/behind"))
+						}
+						done := make(chan error, 1)
+						go func() {
+							var resp Response
+							err := k.err
+							if k.sent.Load() {
+								if end.then != nil {
+									err = end.then(ctx, k.x, &resp)
+								} else if err = k.x.Wait(ctx, &resp); err == nil {
+									_, err = resp.AppendBody(nil, -1)
+								}
+							}
+							done <- err
+						}()
+						select {
+						case err := <-done:
+							text = errText(err)
+						case <-time.After(time.Minute):
+							text = "hangs"
+						}
+						took = time.Since(began)
+					})
+					return text, took
+				}
+				want, when := outcome(func(rw io.ReadWriteCloser) io.ReadWriteCloser { return rw })
+				for _, wrap := range []func(io.ReadWriteCloser) io.ReadWriteCloser{
+					func(rw io.ReadWriteCloser) io.ReadWriteCloser { return refusing{rw} },
+					func(rw io.ReadWriteCloser) io.ReadWriteCloser { return halfRefusing{rw} },
+				} {
+					if got, took := outcome(wrap); got != want || took != when {
+						t.Errorf("%s, depth %d, narrow %v: %s after %v; without deadlines %s after %v", name, depth, narrow, got, took, want, when)
+					}
+				}
+			}
+		}
+	}
+}
+
+func errText(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind.String() + ", sent " + e.Sent.String()
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return "no error"
+}
+
+// pipes is a stream over two of the system's pipes, as of a child's standard input and output.
+type pipes struct {
+	*os.File
+	refusing
+}
+
+func (p pipes) Read(b []byte) (int, error)         { return p.File.Read(b) }
+func (p pipes) Write(b []byte) (int, error)        { return p.refusing.Write(b) }
+func (p pipes) SetDeadline(t time.Time) error      { return p.refusing.SetDeadline(t) }
+func (p pipes) SetReadDeadline(t time.Time) error  { return p.refusing.SetReadDeadline(t) }
+func (p pipes) SetWriteDeadline(t time.Time) error { return p.refusing.SetWriteDeadline(t) }
+func (p pipes) Close() error                       { p.refusing.Close(); return p.File.Close() }
+
+// Watch does not hold what it cannot be made to let go of.
+func TestWatchDeadlinesRefused(t *testing.T) {
+	in, toServer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromServer, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	defer out.Close()
+	c := NewConn(pipes{fromServer, refusing{toServer}}, nil)
+	defer c.Close()
+	go c.Watch(context.Background())
+	until(c, func() bool { return c.watch != nil })
+	time.Sleep(10 * time.Millisecond) // it waits, be it for the pipe
+	go func() {
+		in.Read(make([]byte, 1000))
+		io.WriteString(out, answer("/a"))
+	}()
+	hangs("Do", func() {
+		if got, err := fetch(c, get("/a")); err != nil || got != "/a" {
+			t.Error(got, err)
+		}
+	})
+}

@@ -1,0 +1,200 @@
+//go:build unix
+
+package h1
+
+// stale_test.go: an idle connection that was looked at, and is written to much later, or is not idle yet.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What comes to an idle connection between the look and the write.
+var meanwhile = map[string]struct {
+	come func(server net.Conn)
+	kind Kind
+}{
+	"a response": {func(s net.Conn) { io.WriteString(s, answer("nobody asked for it")) }, Unsolicited},
+	"the end":    {func(s net.Conn) { s.(interface{ CloseWrite() error }).CloseWrite() }, Closed},
+}
+
+// A request behind another's write that is stuck goes out when that moves: what has come by then is not its
+// response.
+func TestLookIsOldBehindAWrite(t *testing.T) {
+	for what, m := range meanwhile {
+		for _, network := range []string{"tcp", "unix", "tls"} {
+			for _, depth := range []int{1, 4} {
+				t.Run(fmt.Sprint(what, "/", network, "/", depth), func(t *testing.T) {
+					d := dialUp(t, network, &Config{Depth: depth})
+					long := get("/long")
+					long.Header.Add("Long", strings.Repeat("x", 16<<20))
+					go func() {
+						until(d.c, func() bool { return d.c.inWrite })
+						io.WriteString(d.server, answer("long"))
+					}()
+					if got, err := fetch(d.c, long); err != nil || got != "long" {
+						t.Fatal(got, err)
+					}
+					x, err := d.c.Send(context.Background(), get("/next"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					m.come(d.server)
+					d.settle(d.readable)
+					if n := d.c.Stats().BytesWritten; n > 16<<20 {
+						t.Fatal("the write is not stuck")
+					}
+					go io.Copy(io.Discard, d.server)
+					hangs("Wait", func() {
+						until(d.c, func() bool { return d.c.err != nil || d.c.written == d.c.appended() })
+						got, err := fetchRest(context.Background(), x, nil)
+						if err == nil {
+							t.Fatalf("it was given %q", got)
+						}
+						kind := m.kind
+						if network == "tls" {
+							kind = Closed // an end is not told from bytes
+						}
+						wantError(t, err, kind, SentNothing)
+					})
+				})
+			}
+		}
+	}
+}
+
+// slowText knows its length, and takes its time.
+type slowText struct {
+	*strings.Reader
+	meanwhile func()
+}
+
+func (s *slowText) Read(p []byte) (int, error) {
+	if s.meanwhile != nil {
+		s.meanwhile()
+		s.meanwhile = nil
+	}
+	return s.Reader.Read(p)
+}
+
+// A body that fits the buffer is read before its head goes out, and that may take long.
+func TestLookIsOldBehindABody(t *testing.T) {
+	for what, m := range meanwhile {
+		for name, how := range map[string]struct {
+			depth int
+			wrap  func(net.Conn) io.ReadWriteCloser
+			send  bool
+		}{
+			"Do":          {1, func(nc net.Conn) io.ReadWriteCloser { return nc }, false},
+			"Do, wrapped": {1, func(nc net.Conn) io.ReadWriteCloser { return struct{ *net.TCPConn }{nc.(*net.TCPConn)} }, false},
+			"Do, deep":    {4, func(nc net.Conn) io.ReadWriteCloser { return nc }, false},
+			"Send":        {1, func(nc net.Conn) io.ReadWriteCloser { return nc }, true},
+			"Send, deep":  {4, func(nc net.Conn) io.ReadWriteCloser { return nc }, true},
+		} {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				client, server := ends(t, "tcp")
+				c := NewConn(how.wrap(client), &Config{Depth: how.depth})
+				defer c.Close()
+				req := &Request{Method: "POST", Host: "x", Body: &slowText{strings.NewReader("body"), func() {
+					m.come(server)
+					until(c, func() bool { _, n, err := peek(c.sock); return n > 0 || err != nil })
+				}}}
+				var err error
+				if how.send {
+					err = fetchErr(c, req)
+				} else {
+					err = c.Do(context.Background(), req, &Response{})
+				}
+				if err == nil {
+					t.Fatal("it was answered")
+				}
+				wantError(t, err, m.kind, SentNothing)
+			})
+		}
+	}
+}
+
+// truthful tells what a Read would bring, and whether it was asked during one.
+type truthful struct {
+	*slow
+	reading atomic.Bool
+	asked   int // while it was
+}
+
+func (s *truthful) Read(p []byte) (int, error) {
+	s.reading.Store(true)
+	defer s.reading.Store(false)
+	return s.slow.Read(p)
+}
+
+func (s *truthful) PeekNow(p []byte) (n int, err error) {
+	if s.reading.Load() {
+		s.asked++
+	}
+	s.change(func() {
+		if len(s.packets) > 0 {
+			n = copy(p, s.packets[0])
+		} else {
+			err = s.rerr
+		}
+	})
+	return n, err
+}
+
+// Nobody is admitted, and the stream is not asked, while who was taken back is in its read: that may have brought
+// what nobody asked for, and a look does not find it any more.
+func TestNobodyBesideWhoWasTakenBack(t *testing.T) {
+	for _, wire := range []string{"", answer("nobody asked for it")} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &truthful{slow: &slow{tap: &tap{wireStream: newWireStream(false)}, reads: time.Millisecond}}
+			r := &rig{t, s.tap, NewConn(s, &Config{Depth: 4})}
+			defer r.c.Close()
+			for _, target := range []string{"/warm", "/a"} { // the second is answered before its write is over
+				k := r.begin(context.Background(), get(target))
+				r.serve(target)
+				r.await(k)
+				r.got(k, target)
+				r.s.setWindow(len(r.s.out) + 3)
+			}
+			b := r.begin(context.Background(), get("/b"))
+			r.await(b)
+			left := func() { // the bytes, if any, were read, and Read has not returned
+				b.x.Cancel()
+				_, err := r.c.TrySend(context.Background(), get("/c"))
+				wantError(t, err, NotReady, SentNothing)
+				if err := r.c.Probe(); err != nil {
+					t.Error(err)
+				}
+				r.s.setWindow(wireWindow)
+				time.Sleep(10 * time.Millisecond)
+			}
+			if wire != "" {
+				r.s.onRead.Store(&left)
+				r.raw(wire)
+			} else {
+				left()
+			}
+			time.Sleep(time.Second)
+			r.failed(b, Canceled, SentNothing)
+			r.took()
+			if wire == "" {
+				k := r.begin(context.Background(), get("/k"))
+				r.serve("/k")
+				r.await(k)
+				r.got(k, "/k")
+			} else if e, ok := r.c.Err().(*Error); !ok || e.Kind != Unsolicited {
+				t.Errorf("Err is %v", r.c.Err())
+			}
+			if s.asked > 0 {
+				t.Errorf("the stream was asked %d times during a read", s.asked)
+			}
+		})
+	}
+}
