@@ -125,7 +125,8 @@ func (s State) InFlight() int { return s.life.n }
 // then on, and closes it when the connection ends.
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
-// elsewhere, and once one of them has returned an error, they close rw. Where rw, or what its NetConn method returns, is a
+// elsewhere, and where they return an error when NewConn sets none (which it does not ask of a TCP or unix
+// socket itself, or of TLS over one), they close rw. Where rw, or what its NetConn method returns, is a
 // syscall.Conn on a Unix system, an idle connection is probed before it is written to. What a layer
 // like TLS has read ahead before the first request is not looked at, and is taken for its response. A
 // stream without a socket is probed where it has a method
@@ -142,8 +143,8 @@ func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 		c.cfg = shared(cfg.withDefaults())
 	}
 	c.clocked = c.cfg.HeadTimeout > 0 || c.cfg.StallTimeout > 0 || c.cfg.Timing
-	c.dl, _ = rw.(deadliner)
 	c.sock, c.kind = socketOf(rw)
+	c.dl = deadlinesOf(rw, c.kind)
 	if _, c.asks = rw.(peeker); c.asks {
 		c.sock = nil
 	}
@@ -280,7 +281,7 @@ func (c *Conn) changed() {
 			c.failStuck() // the rest of what was answered already: there is nobody for whom to write it
 		}
 		c.giveBack()
-		if c.line.head == nil && c.life.w != wBody && !c.writing && !c.probing && !c.soonRings {
+		if c.line.head == nil && c.life.w != wBody && !c.writing && !c.probing && !c.soonRings && c.reader == nil {
 			c.stopAlarm() // whose deadline it was set for has ended before
 		}
 		if c.watch != nil {

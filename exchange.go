@@ -329,7 +329,7 @@ func (c *Conn) interrupt(e *exchange) {
 	}
 	if c.reader == e && c.inRead {
 		c.setReadBy(longAgo)
-		if c.kind.inForm() || c.splices || c.dl == nil {
+		if c.kind.inForm() || c.splices || e.start < 0 {
 			e.recv.until = time.Now()
 			c.wakeBy(c.readEnd(e))
 		}

@@ -8,9 +8,11 @@ package h1
 // Not here: the system calls (probe_unix.go, probe_other.go, peek_linux.go, peek_unix.go).
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"time"
 )
@@ -32,12 +34,18 @@ func (c *Conn) Probe() error {
 // gate is what stands between an idle connection and the next request. mu is held. An
 // error has ended the connection.
 func (c *Conn) gate(e *exchange) *Error {
-	if !c.life.idle() || c.gone || c.sock == nil && !c.asks || c.probing || c.reader != nil {
+	if !c.life.idle() || c.gone || !c.canLook() || c.probing || c.reader != nil {
 		return nil
 	}
 	if next := c.line.head; e == nil && next != nil && c.admits(&next.q) == admitted {
 		return nil // it looks itself
 	}
+	return c.lookAt(nil)
+}
+
+// lookAt looks whether the connection is still good, for e, if that is in the queue already. An error has ended
+// the connection. mu is held, but not while it reads through TLS.
+func (c *Conn) lookAt(e *exchange) *Error {
 	c.stale = false
 	first, n, err := c.peek()
 	if c.kind == layered && !c.asks && err == nil && (n > 0 || c.written > 0) {
@@ -49,18 +57,21 @@ func (c *Conn) gate(e *exchange) *Error {
 	why := unfit(first[:], n, err)
 	if why != nil {
 		c.cutOff = true
-		c.fail(nil, why)
+		c.fail(e, why)
 	}
 	return why
 }
 
-// stillGood is gate's second look, where the first is old: right before the first byte of a request goes out that has
-// nobody in front of it, and was appended behind another's write, or while its body was read. Both may take
-// long. Under TLS it does not read, which takes time: what has come since lies in the socket, and is not told
-// from an end. If it is not good the connection has ended. mu is held, by a writer.
+// canLook reports whether the stream can be looked at.
+func (c *Conn) canLook() bool { return c.sock != nil || c.asks }
+
+// stillGood is gate's second look, where the first is old (stale): right before the first byte of a request
+// goes out that has nobody in front of it, and was appended behind another's write, which may take long. Under
+// TLS it does not read, which takes time: what has come since lies in the socket, and is not told from an end.
+// If it is not good the connection has ended. mu is held, by a writer.
 func (c *Conn) stillGood() bool {
 	e := c.queue.head
-	if !c.stale || e == nil || e.start < c.taken || c.sock == nil && !c.asks || c.inRead {
+	if e == nil || e.start < c.taken || c.inRead {
 		return true // or who reads will see it: see soundHead
 	}
 	c.stale = false
@@ -74,6 +85,16 @@ func (c *Conn) stillGood() bool {
 		c.fail(e, why)
 	}
 	return why == nil
+}
+
+// aged reports whether gate's look is old by the time that e's body was read, as where the caller's own code is
+// in that, and nobody looks again. mu is held.
+func (c *Conn) aged(e *exchange) bool {
+	switch e.up.body.(type) {
+	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
+		return false
+	}
+	return c.canLook() && !c.owes(e) && c.queue.head == e && c.reader == nil
 }
 
 // A peeker is a stream that knows itself what a read would bring: see NewConn.
@@ -147,14 +168,10 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		c.watch.kick(c) // it holds the socket's right to read
 	}
 	c.setReadBy(longAgo)
-	if c.dl == nil {
-		return first, 0, nil
-	}
 	c.probing = true
 	c.limitLook()
-	dl := c.dl
 	c.mu.Unlock()
-	n, err = c.look(dl, b.b[:peeked], bytes)
+	n, err = c.look(b.b[:peeked], bytes)
 	c.mu.Lock()
 	if bytes { // Watch was told to leave, and may yet have to hear it
 		c.setReadBy(longAgo)
@@ -187,13 +204,13 @@ func (c *Conn) awaitLook() {
 }
 
 // look reads for probeThrough. mu is not held.
-func (c *Conn) look(dl deadliner, p []byte, bytes bool) (n int, err error) {
+func (c *Conn) look(p []byte, bytes bool) (n int, err error) {
 	if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 		err = nil
 	}
 	for round := 0; bytes && n == 0 && err == nil && round < mostRounds; round++ {
 		by := time.Now().Add(nearDeadline)
-		dl.SetReadDeadline(by)
+		c.dl.SetReadDeadline(by)
 		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
 			_, got, _ := peek(c.sock)
 			if bytes = got > 0; !bytes || passed(by) {
@@ -304,12 +321,8 @@ func (c *Conn) Watch(ctx context.Context) error {
 // held, but not while it waits.
 func (c *Conn) parkWatch(w *watch) {
 	w.parked, w.kicked = true, false
-	if !c.readBy.IsZero() || c.kind != direct { // which can be relied on to be kicked
+	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
-	}
-	if c.dl == nil {
-		w.parked = false
-		return
 	}
 	c.mu.Unlock()
 	broken, err := awaitReadable(c.sock)

@@ -7,8 +7,10 @@ package h1
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -118,6 +120,50 @@ func TestDeadlinesRefused(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Nor has what lies over one, as TLS, any, nor a stream that refuses one of both.
+func TestDeadlinesRefusedBelow(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	for name, rw := range map[string]io.ReadWriteCloser{
+		"of reads": noRead{a}, "of writes": noWrite{a}, "TLS": tls.Client(noRead{a}, testTLS()),
+	} {
+		if c := NewConn(rw, nil); c.dl != nil {
+			t.Errorf("%s: it counts as one that has them", name)
+		}
+	}
+}
+
+// Each refuses one of both.
+type (
+	noRead  struct{ net.Conn }
+	noWrite struct{ net.Conn }
+)
+
+func (noRead) SetReadDeadline(time.Time) error   { return os.ErrNoDeadline }
+func (noWrite) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// idleDeadlines takes deadlines and does nothing about them.
+type idleDeadlines struct{ io.ReadWriteCloser }
+
+func (idleDeadlines) SetReadDeadline(time.Time) error  { return nil }
+func (idleDeadlines) SetWriteDeadline(time.Time) error { return nil }
+
+// Nobody waits for ever for one who was taken back and cannot be made to leave its read.
+func TestDeadlinesIgnored(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.c = NewConn(idleDeadlines{r.s}, &Config{Depth: 4})
+		defer r.c.Close()
+		b := r.takenBack("/b")
+		b.x.Cancel()
+		r.s.setWindow(wireWindow)
+		k := r.begin(context.Background(), get("/k"))
+		time.Sleep(2 * graceBeforeClose)
+		r.failed(b, Canceled, SentNothing)
+		r.failed(k, Closed, SentNothing)
+		r.dead()
+	})
 }
 
 func errText(err error) string {

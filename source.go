@@ -144,9 +144,7 @@ func (c *Conn) limitRead(e *exchange) {
 // setReadBy sets the deadline of reads. mu is held.
 func (c *Conn) setReadBy(t time.Time) {
 	c.readBy = t
-	if c.dl != nil && c.dl.SetReadDeadline(t) != nil {
-		c.refusesDeadlines()
-	}
+	c.dl.SetReadDeadline(t)
 }
 
 // readLimit returns until when e's read may take, and by which rule. mu is held.

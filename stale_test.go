@@ -5,10 +5,13 @@ package h1
 // stale_test.go: an idle connection that was looked at, and is written to much later, or is not idle yet.
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,6 +73,48 @@ func TestLookIsOldBehindAWrite(t *testing.T) {
 	}
 }
 
+// The look behind a body is a whole one: under TLS the server's session tickets may have come, which are no end.
+func TestTicketsBehindABody(t *testing.T) {
+	client, server := ends(t, "tcp")
+	cfg := testTLS().Clone()
+	cfg.ClientAuth = tls.RequestClientCert // the tickets go out behind the client's Finished then, as many servers have it
+	s := tls.Server(farAway{server}, cfg)
+	go func() {
+		if s.Handshake() != nil {
+			return
+		}
+		in := bufio.NewReader(s)
+		for {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			io.WriteString(s, answer("/a"))
+		}
+	}()
+	tc := tls.Client(client, &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)})
+	if err := tc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	c := NewConn(tc, nil)
+	defer c.Close()
+	came := false
+	body := &slowText{strings.NewReader("body"), func() {
+		until(c, func() bool { _, n, _ := peek(c.sock); came = n > 0; return came })
+	}}
+	if got, err := fetch(c, &Request{Method: "POST", Host: "x", Body: body}); err != nil || got != "/a" || !came {
+		t.Errorf("%q, %v; tickets have come: %v", got, err, came)
+	}
+}
+
+// farAway is a server's end that hears of all a while later.
+type farAway struct{ net.Conn }
+
+func (f farAway) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	time.Sleep(20 * time.Millisecond)
+	return n, err
+}
+
 // slowText knows its length, and takes its time.
 type slowText struct {
 	*strings.Reader
@@ -97,9 +142,18 @@ func TestLookIsOldBehindABody(t *testing.T) {
 			"Do, deep":    {4, func(nc net.Conn) io.ReadWriteCloser { return nc }, false},
 			"Send":        {1, func(nc net.Conn) io.ReadWriteCloser { return nc }, true},
 			"Send, deep":  {4, func(nc net.Conn) io.ReadWriteCloser { return nc }, true},
+			"Do, TLS":     {1, func(nc net.Conn) io.ReadWriteCloser { return nc }, false},
+			"Send, TLS":   {4, func(nc net.Conn) io.ReadWriteCloser { return nc }, true},
 		} {
 			t.Run(what+"/"+name, func(t *testing.T) {
-				client, server := ends(t, "tcp")
+				network := "tcp"
+				if strings.HasSuffix(name, "TLS") {
+					network = "tls"
+				}
+				client, server := ends(t, network)
+				if network == "tls" {
+					client = secure(t, client, server)
+				}
 				c := NewConn(how.wrap(client), &Config{Depth: how.depth})
 				defer c.Close()
 				req := &Request{Method: "POST", Host: "x", Body: &slowText{strings.NewReader("body"), func() {

@@ -26,6 +26,17 @@ type deadliner interface {
 // bothDeadliner sets both at once, for little more than the cost of one.
 type bothDeadliner interface{ SetDeadline(time.Time) error }
 
+// deadlinesOf returns a stream's deadlines, nil where it has none: one that has the methods may refuse them, as
+// the net.Conn of an SSH client does. That is asked by setting none, but not of a socket itself, and what lies
+// over one as TLS does.
+func deadlinesOf(rw io.ReadWriteCloser, kind streamKind) deadliner {
+	dl, ok := rw.(deadliner)
+	if ok && kind != direct && kind != layered && (dl.SetReadDeadline(time.Time{}) != nil || dl.SetWriteDeadline(time.Time{}) != nil) {
+		return nil
+	}
+	return dl
+}
+
 // longAgo is a deadline that has passed: it ends a read or a write that is under way.
 var longAgo = time.Unix(1, 0)
 
@@ -86,30 +97,14 @@ func broken(w io.Writer) bool {
 	return err != nil
 }
 
-// refusesDeadlines makes a stream that has the methods and does not do what they say, as a channel of SSH, one
-// that has none. Whoever had set one sees to it by the alarm. mu is held.
-func (c *Conn) refusesDeadlines() {
-	c.dl, c.readBy, c.spoiltW = nil, time.Time{}, false
-}
-
-// setWriteBy sets the deadline of a write, under way or next. mu is held.
-func (c *Conn) setWriteBy(t time.Time) {
-	c.spoiltW = !t.IsZero()
-	if c.dl.SetWriteDeadline(t) != nil {
-		c.refusesDeadlines()
-		if !t.IsZero() {
-			c.wakeBy(t)
-		}
-	}
-}
-
 // clearDeadlines takes the deadlines back that the engine has set. mu is held.
 func (c *Conn) clearDeadlines() {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
 	if c.spoiltW {
-		c.setWriteBy(time.Time{})
+		c.spoiltW = false
+		c.dl.SetWriteDeadline(time.Time{})
 	}
 }
 

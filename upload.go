@@ -120,7 +120,10 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
 	err := c.outside(&c.upload, e, func() error { return readWhole(e.up.body, room[at:]) })
-	c.writing, e.up.fills, c.stale = false, false, true
+	if c.upload == e && err == nil && e.err == nil && c.aged(e) {
+		c.lookAt(e)
+	}
+	c.writing, e.up.fills = false, false
 	if c.upload != e {
 		e.release()
 		return e.err

@@ -212,8 +212,11 @@ func (c *Conn) runSoon() {
 // mayOwe reports whether e's request may be written by the read of its response, in one
 // turn of the socket: its caller is about to read, and nobody else can be on the
 // connection, nor still writes for one that was answered early. mu is held.
-func (c *Conn) mayOwe(e *exchange) bool {
-	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1 && !c.writing
+func (c *Conn) mayOwe(e *exchange) bool { return c.owes(e) && !c.writing }
+
+// owes is mayOwe for who writes. mu is held.
+func (c *Conn) owes(e *exchange) bool {
+	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
 }
 
 // takeOwed takes the bytes that are owed, to be written at once: what was appended, and a
@@ -332,7 +335,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
-	for c.pending() && c.mayWrite() && e.err == before && !(own && c.leaves(e)) && c.stillGood() {
+	for c.pending() && c.mayWrite() && e.err == before && !(own && c.leaves(e)) && (!c.stale || c.stillGood()) {
 		out := c.wbuf
 		c.take(len(out.b))
 		if c.wbuf, c.spare = c.spare, nil; c.wbuf == nil && c.life.n > 1 {
@@ -340,7 +343,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		}
 		at := c.written
 		err := c.write(e, out.b)
-		c.stale = true
+		c.stale = c.canLook()
 		if err != nil && c.resumable(e, err) {
 			c.leaveOver(e, out, int(c.written-at))
 			break
@@ -524,18 +527,17 @@ func (c *Conn) limitWrite(e *exchange) {
 	case !until.IsZero() && c.dl == nil:
 		c.wakeBy(until)
 	case !until.IsZero():
+		c.spoiltW = true
 		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.alone(e) {
-			c.spoiltW, c.readBy = true, until // the response is due by then as well
+			c.readBy = until // the response is due by then as well
 			e.recv.until, e.recv.why = until, why
-			if both.SetDeadline(until) != nil {
-				c.refusesDeadlines()
-				c.wakeBy(until)
-			}
+			both.SetDeadline(until)
 			break
 		}
-		c.setWriteBy(until)
+		c.dl.SetWriteDeadline(until)
 	case c.spoiltW:
-		c.setWriteBy(time.Time{})
+		c.spoiltW = false
+		c.dl.SetWriteDeadline(time.Time{})
 	}
 }
 
@@ -549,8 +551,8 @@ func (c *Conn) writesOn(e *exchange) {
 
 // cutWrite ends the write under way, which then says how far it has come. mu is held.
 func (c *Conn) cutWrite() {
-	c.writer.up.until = longAgo
-	c.setWriteBy(longAgo)
+	c.spoiltW, c.writer.up.until = true, longAgo
+	c.dl.SetWriteDeadline(longAgo)
 }
 
 // shakes reports whether a write may be the first on a stream that then shakes hands by itself, as TLS
@@ -580,7 +582,8 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 		e.up.quits = nil // it was over
 	}
 	if c.kind.inForm() && c.spoiltW { // TLS writes by itself as well, while it reads
-		c.setWriteBy(time.Time{})
+		c.spoiltW = false
+		c.dl.SetWriteDeadline(time.Time{})
 	}
 	if n < want && err == nil {
 		return io.ErrShortWrite
