@@ -4,7 +4,9 @@ package h1http
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -212,4 +214,93 @@ func TestProxyConnectHeaderIsFiltered(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A body that was held back for 100 (Continue) and never sent was not read: the same request goes again without
+// Expect (RFC 9110, 10.1.1).
+func TestUnreadAfterExpect(t *testing.T) {
+	for name, body := range map[string]func() io.Reader{
+		"strings.Reader": func() io.Reader { return strings.NewReader("hello") },
+		"bytes.Reader":   func() io.Reader { return bytes.NewReader([]byte("hello")) },
+		"bytes.Buffer":   func() io.Reader { return bytes.NewBufferString("hello") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withBoth(t, func(th *http.Transport, us *Transport) {
+				th.ExpectContinueTimeout, us.ExpectContinueTimeout = time.Second, time.Second
+			}, func(t *testing.T, rt anyTransport) {
+				url := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+					req, err := http.ReadRequest(br)
+					if err != nil {
+						return
+					}
+					if req.Header.Get("Expect") != "" {
+						io.WriteString(nc, "HTTP/1.1 417 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+						return
+					}
+					b, _ := io.ReadAll(req.Body)
+					io.WriteString(nc, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+string(b))
+				})
+				req := newRequest(t, "POST", url, body())
+				req.Header.Set("Expect", "100-continue")
+				resp, err := rt.RoundTrip(req)
+				if err != nil || resp.StatusCode != 417 {
+					t.Fatalf("%v %v", resp, err)
+				}
+				resp.Body.Close()
+				req.Header.Del("Expect")
+				if got := do(t, rt, req); got != "hello" {
+					t.Errorf("without Expect: %q", got)
+				}
+			})
+		})
+	}
+}
+
+// NoBody can be sent as often as one likes, also where it is chunked by hand.
+func TestNoBodyAgain(t *testing.T) {
+	withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+		url := rawServer(t, func(nc net.Conn, br *bufio.Reader, n int) {
+			for i := 0; ; i++ {
+				if _, _, err := readRequest(br); err != nil || n == 0 && i == 1 {
+					return // the second request on the first connection gets no answer
+				}
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			}
+		})
+		for range 2 {
+			req := newRequest(t, "GET", url, http.NoBody)
+			req.TransferEncoding = []string{"chunked"}
+			if got := do(t, rt, req); got != "ok" {
+				t.Errorf("got %q", got)
+			}
+		}
+		rt.CloseIdleConnections()
+	})
+}
+
+// What CONNECT is answered lasts to its connection's end, and a proxy's answer to it is like any other.
+func TestAnswersToConnect(t *testing.T) {
+	withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+		resp, err := rt.RoundTrip(newRequest(t, "CONNECT", rawServer(t, answers("HTTP/1.1 200 OK\r\n\r\nhello")), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); !resp.Close {
+			t.Error("Close is false")
+		}
+	})
+	u, _ := url.Parse(rawServer(t, answers("HTTP/1.1 407 Auth\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n4\r\nbody\r\n0\r\n\r\n")))
+	withBoth(t, func(th *http.Transport, us *Transport) {
+		th.Proxy, us.Proxy = http.ProxyURL(u), http.ProxyURL(u)
+		hook := func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+			b, err := io.ReadAll(resp.Body)
+			return fmt.Errorf("%v %v %q %v %v", resp.TransferEncoding, resp.Header, b, err, resp.Trailer)
+		}
+		th.OnProxyConnectResponse, us.OnProxyConnectResponse = hook, hook
+	}, func(t *testing.T, rt anyTransport) {
+		_, err := rt.RoundTrip(newRequest(t, "GET", "https://x.example/", nil))
+		if want := `[chunked] map[] "body" <nil> map[A:[]]`; err == nil || err.Error() != want {
+			t.Errorf("\n got %v\nwant %s", err, want)
+		}
+	})
 }

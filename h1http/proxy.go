@@ -191,6 +191,7 @@ func (t *Transport) connectTo(ctx context.Context, w *way, nc net.Conn, connect 
 		Header: fields(&in.Header), ContentLength: in.ContentLength, Close: in.Close,
 		Body: in.Body, Request: connect,
 	}
+	fixFraming(&one, out)
 	if t.OnProxyConnectResponse != nil {
 		if err := t.OnProxyConnectResponse(ctx, w.proxy, connect, out); err != nil {
 			return nc, err

@@ -176,7 +176,7 @@ func (l *link) switched(c *call, out *http.Response) error {
 		}
 		return err
 	}
-	out.Body, out.ContentLength = newTunnel(l, c, parts.Stream()), -1
+	out.Body, out.ContentLength, out.Close = newTunnel(l, c, parts.Stream()), -1, true
 	return nil
 }
 

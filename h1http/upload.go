@@ -152,7 +152,7 @@ func (u *upload) close() error {
 
 // mayRepeat reports whether next will succeed, as far as can be known.
 func (u *upload) mayRepeat(hreq *http.Request) bool {
-	if u == nil || hreq.GetBody != nil {
+	if u == nil || hreq.GetBody != nil || hreq.Body == http.NoBody {
 		return true
 	}
 	u.mu.Lock()
@@ -178,12 +178,15 @@ func (u *upload) next(hreq *http.Request) (*upload, error) {
 		return n, nil
 	}
 	u.close()
-	if hreq.GetBody == nil {
+	rc, err := io.ReadCloser(http.NoBody), error(nil)
+	switch {
+	case hreq.Body == http.NoBody:
+	case hreq.GetBody == nil:
 		return nil, errNoRewind
-	}
-	rc, err := hreq.GetBody()
-	if err != nil {
-		return nil, err
+	default:
+		if rc, err = hreq.GetBody(); err != nil {
+			return nil, err
+		}
 	}
 	n.rc, n.from = rc, rc
 	return n, nil
@@ -205,7 +208,7 @@ const mostCopied = 64 << 10
 // there when the exchange has failed, and the reader and its memory are the caller's again: so it gets a copy
 // of both, but of a string only of its reader, and a long one that can be written to is read as any other.
 func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
-	if watched || u.size <= 0 || hreq.GetBody == nil {
+	if watched || u.size <= 0 || hreq.GetBody == nil || hreq.Header["Expect"] != nil { // which may leave it unread
 		return u
 	}
 	if t := reflect.TypeOf(u.from); t == nopCloser || t == nopCloserWriterTo {
