@@ -264,7 +264,7 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	ofWriter := err != nil && broken(w) // which may wait for another write of w's
 	c.mu.Lock()
 	c.endRead(int(n))
-	done := r.fr.kind == framingClose && err == nil
+	done := r.fr.kind == framingClose && err == nil && !c.wasReset()
 	if r.fr.kind == framingLength {
 		r.remain -= n
 		done = r.remain == 0
@@ -330,7 +330,7 @@ func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
 			err = io.ErrNoProgress
 		}
 		if err == io.EOF {
-			c.cleanEnd = true
+			c.cleanEnd = !c.wasReset()
 		}
 		if err != nil {
 			if bad := c.readError(e, "read body", err); bad != nil {
@@ -339,6 +339,11 @@ func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
 		}
 	}
 }
+
+// wasReset reports whether a write has learned that the peer has reset the connection. A socket says that once, and
+// the read behind finds what looks like the stream's end: no body is whole for that (RFC 9112, section 8). mu
+// is held.
+func (c *Conn) wasReset() bool { return c.werr != nil && isReset(c.werr.Err) }
 
 // readChunks fills p with the data of as many chunks as are at hand, and waits only for
 // the first byte.

@@ -59,6 +59,7 @@ type Conn struct {
 	closing   bool      // rw's Close has not returned
 	parting   bool      // that Close lets TLS say goodbye
 	cutOff    bool      // the connection has ended, or is to end, in the midst of something
+	dlAsked   bool      // dl does not refuse
 	stale     bool      // a write, or the caller's code, has run since gate has looked
 	counts    counts
 	spare     *block        // the other write buffer, of the two that a writer swaps
@@ -125,8 +126,7 @@ func (s State) InFlight() int { return s.life.n }
 // then on, and closes it when the connection ends.
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
-// elsewhere, and where they return an error when NewConn sets none (which it does not ask of a TCP or unix
-// socket itself, or of TLS over one), they close rw. Where rw, or what its NetConn method returns, is a
+// elsewhere, and where these return an error, they close rw. Where rw, or what its NetConn method returns, is a
 // syscall.Conn on a Unix system, an idle connection is probed before it is written to. What a layer
 // like TLS has read ahead before the first request is not looked at, and is taken for its response. A
 // stream without a socket is probed where it has a method
@@ -144,7 +144,8 @@ func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	}
 	c.clocked = c.cfg.HeadTimeout > 0 || c.cfg.StallTimeout > 0 || c.cfg.Timing
 	c.sock, c.kind = socketOf(rw)
-	c.dl = deadlinesOf(rw, c.kind)
+	c.dl, _ = rw.(deadliner)
+	c.dlAsked = c.kind != opaque && c.kind != sealed
 	if _, c.asks = rw.(peeker); c.asks {
 		c.sock = nil
 	}
@@ -300,7 +301,7 @@ func (c *Conn) forNobody() {
 	}
 	switch x := c.unwritten(); {
 	case x == nil || c.line.head != nil:
-	case c.inWrite && c.dl != nil:
+	case c.inWrite && c.deadlines() != nil:
 		c.cutWrite()
 	default:
 		c.failStuck()
@@ -331,6 +332,9 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
 		x.fail(neighbour(err))
 	}
+	if r := c.reader; r != nil && !r.inUse {
+		c.reader = nil // it may not come back
+	}
 	c.dropUpload()
 	c.changed()
 }
@@ -355,6 +359,7 @@ func (c *Conn) unlock() {
 		c.mu.Unlock()
 		return
 	}
+	c.giveBack()
 	end := c.life.closed() && !c.gone
 	if end {
 		c.goes()

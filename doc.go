@@ -81,8 +81,9 @@
 // When a response ends before the request's body does (a 413, say), the upload is
 // finished if no more than MaxDrain bytes are known to be left, and is stopped elsewhere,
 // which ends the connection. A body that Expect holds back is not sent then: one of known
-// length ends the connection, a chunked one is ended empty. The response is delivered in
-// any case.
+// length ends the connection, a chunked one is ended empty, where the connection goes on.
+// The response is delivered in any case; but once a write has failed, each read of it may
+// take a tenth of a second, and no more.
 //
 // A response's body is read straight from the stream into the caller's slice. It is an
 // [io.WriterTo], too. Response.Trailer is filled once it has returned io.EOF.

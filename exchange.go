@@ -241,7 +241,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		}
 		e.fail(err)
 		switch {
-		case c.reader == e && c.inRead && c.dl == nil: // only Close ends its read
+		case c.reader == e && c.inRead && c.deadlines() == nil: // only Close ends its read
 			c.fail(nil, err)
 		case c.reader == e || c.othersWrite(e):
 			c.interrupt(e)
@@ -252,7 +252,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.fail(err)
 	case e.end < 0 || e.start >= c.taken || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
 		c.fail(e, err)
-	case c.reader == e && c.inRead && c.dl == nil: // only Close ends its read
+	case c.reader == e && c.inRead && c.deadlines() == nil: // only Close ends its read
 		c.fail(e, err)
 	default:
 		e.left = true
@@ -282,7 +282,7 @@ func (c *Conn) quit(e *exchange, err *Error) {
 func (c *Conn) cutLast(e *exchange, err *Error) {
 	switch {
 	case e.up.quits != nil:
-	case c.dl != nil:
+	case c.deadlines() != nil:
 		e.up.quits = err
 		c.cutWrite()
 	default:
@@ -368,6 +368,7 @@ func (c *Conn) giveUp(e *exchange, err *Error) *Error {
 func (c *Conn) leave(e *exchange) {
 	switch {
 	case c.life.r == rShut:
+		c.letGo(e)
 	case e.start < 0: // taken back
 		if c.reader == e {
 			if next := c.queue.head; c.br != nil && (next == nil || next.start >= c.taken) {
@@ -382,6 +383,14 @@ func (c *Conn) leave(e *exchange) {
 		c.fail(e, e.err)
 	case c.reader == e || c.reader == nil:
 		c.handOn()
+	}
+}
+
+// letGo ends e's hold on the read half of a connection that has ended. mu is held, by whoever owns the
+// reception.
+func (c *Conn) letGo(e *exchange) {
+	if c.reader == e {
+		c.reader = nil
 	}
 }
 
@@ -446,7 +455,7 @@ func (c *Conn) dropLeft() {
 // is on e's own goroutine, which can be told. mu is held.
 func (c *Conn) mayUnread(e *exchange) bool {
 	switch {
-	case c.reader == e && c.inRead && c.dl == nil:
+	case c.reader == e && c.inRead && c.deadlines() == nil:
 		return false // only Close ends its read, be that of a response in front
 	case c.queue.head != e:
 		return true

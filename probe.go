@@ -324,6 +324,10 @@ func (c *Conn) parkWatch(w *watch) {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
+	if c.kind == wrapped && c.dl.SetReadDeadline(time.Time{}) != nil { // it could not be made to leave
+		c.dl, c.spoiltW, w.parked = nil, false, false
+		return
+	}
 	c.mu.Unlock()
 	broken, err := awaitReadable(c.sock)
 	c.mu.Lock()

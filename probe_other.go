@@ -16,6 +16,8 @@ const canWritev = false
 
 func peek(syscall.RawConn) (first [peeked]byte, n int, err error) { return first, 0, nil }
 
+func isReset(error) bool { return false }
+
 func awaitReadable(syscall.RawConn) (broken, err error) { return nil, errors.ErrUnsupported }
 
 type turn struct{}

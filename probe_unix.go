@@ -5,6 +5,7 @@ package h1
 // probe_unix.go: what a socket is asked without waiting, and a whole turn of it in one call.
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -46,6 +47,9 @@ func (a *asking) runPeek(fd uintptr) {
 		a.err = io.EOF
 	}
 }
+
+// isReset reports whether an error says that the peer has reset the connection.
+func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
 
 func retried(call func() (int, error)) (n int, err error) {
 	for {

@@ -126,6 +126,7 @@ func (c *Conn) readFailed(e *exchange, err *Error) error {
 	switch {
 	case err != e.err:
 		c.fail(e, err)
+		c.letGo(e)
 	case c.reader == e: // or it has left in its callback
 		c.leave(e)
 	}
@@ -376,7 +377,7 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	c.cutBehind(x)
 	switch w := c.writer; {
 	case !c.inWrite || w == x:
-	case c.dl != nil && c.unwritten() == nil: // and what is being written is cut off
+	case c.unwritten() == nil && c.deadlines() != nil: // and what is being written is cut off
 		c.cutWrite()
 	case w.err != nil && c.cutsWrites(): // it moves bytes of x's, which another can
 		c.cutWrite()

@@ -234,7 +234,7 @@ const graceBeforeClose = 100 * time.Millisecond
 // end it; zero: never. mu is held.
 func (c *Conn) readEnd(e *exchange) time.Time {
 	switch until := e.recv.until; {
-	case until.IsZero() || c.dl == nil:
+	case until.IsZero() || c.deadlines() == nil:
 		return until
 	case c.splices && e.err == nil: // what else limits it is the time between two reads
 		if e.by.IsZero() {

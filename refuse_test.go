@@ -129,7 +129,7 @@ func TestDeadlinesRefusedBelow(t *testing.T) {
 	for name, rw := range map[string]io.ReadWriteCloser{
 		"of reads": noRead{a}, "of writes": noWrite{a}, "TLS": tls.Client(noRead{a}, testTLS()),
 	} {
-		if c := NewConn(rw, nil); c.dl != nil {
+		if c := NewConn(rw, nil); c.deadlines() != nil {
 			t.Errorf("%s: it counts as one that has them", name)
 		}
 	}

@@ -96,7 +96,7 @@ func (c *Conn) beginRead() error {
 	if c.limitsReads(e) {
 		c.limitRead(e)
 	}
-	if !e.recv.until.IsZero() && (c.dl == nil || c.kind.inForm() || c.splices) && passed(e.recv.until) {
+	if !e.recv.until.IsZero() && (c.deadlines() == nil || c.kind.inForm() || c.splices) && passed(e.recv.until) {
 		return os.ErrDeadlineExceeded // where only closing the stream is sure to end the read
 	}
 	c.inRead = true
@@ -133,7 +133,7 @@ func (c *Conn) limitRead(e *exchange) {
 	}
 	until, why := c.readLimit(e)
 	e.recv.until, e.recv.why = until, why
-	if c.dl != nil && !until.Equal(c.readBy) {
+	if !until.Equal(c.readBy) && c.deadlines() != nil {
 		c.setReadBy(until)
 	}
 	if end := c.readEnd(e); !end.IsZero() {

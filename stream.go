@@ -26,15 +26,17 @@ type deadliner interface {
 // bothDeadliner sets both at once, for little more than the cost of one.
 type bothDeadliner interface{ SetDeadline(time.Time) error }
 
-// deadlinesOf returns a stream's deadlines, nil where it has none: one that has the methods may refuse them, as
-// the net.Conn of an SSH client does. That is asked by setting none, but not of a socket itself, and what lies
-// over one as TLS does.
-func deadlinesOf(rw io.ReadWriteCloser, kind streamKind) deadliner {
-	dl, ok := rw.(deadliner)
-	if ok && kind != direct && kind != layered && (dl.SetReadDeadline(time.Time{}) != nil || dl.SetWriteDeadline(time.Time{}) != nil) {
-		return nil
+// deadlines returns the stream's, nil where it has none. One that has the methods may refuse them, as the net.Conn
+// of an SSH client does: that is asked by setting none, before the first is set, or counted on. One with a socket
+// under it is taken at its word, but by Watch. mu is held.
+func (c *Conn) deadlines() deadliner {
+	if c.dl != nil && !c.dlAsked {
+		c.dlAsked = true
+		if c.dl.SetReadDeadline(time.Time{}) != nil || c.dl.SetWriteDeadline(time.Time{}) != nil {
+			c.dl = nil
+		}
 	}
-	return dl
+	return c.dl
 }
 
 // longAgo is a deadline that has passed: it ends a read or a write that is under way.
@@ -314,9 +316,14 @@ func (c *Conn) borrow() {
 	}
 }
 
-// giveBack returns the buffers of an idle connection. mu is held.
+// giveBack returns the buffers of a connection that is idle, or has ended, and forgets who has written. mu is held.
 func (c *Conn) giveBack() {
+	ended := c.life.r == rShut
+	if ended && !c.writing && c.wbuf != nil {
+		c.wbuf.b = c.wbuf.b[:0]
+	}
 	if !c.writing && c.life.w != wBody && !c.pending() {
+		c.writer = nil
 		c.spare.put(c.cfg.WriteBuffer)
 		if c.br != nil && c.br.out == nil && c.wbuf.is(c.cfg.WriteBuffer) {
 			c.br.out = c.wbuf
@@ -325,7 +332,7 @@ func (c *Conn) giveBack() {
 		}
 		c.wbuf, c.spare = nil, nil
 	}
-	if c.br != nil && c.reader == nil && c.br.Buffered() == 0 && !c.life.switched {
+	if c.br != nil && c.reader == nil && (c.br.Buffered() == 0 || ended) && !c.life.switched {
 		c.br.put()
 		c.br = nil
 	}

@@ -468,7 +468,7 @@ func TestDeadlineToldOnce(t *testing.T) {
 	s := &countsDeadlines{answering: answering{response: benchResponse}}
 	c := NewConn(s, nil)
 	defer c.Close()
-	s.calls = 0 // NewConn has asked whether it takes any
+	s.calls = -2 // it is asked once whether it takes any
 	var resp Response
 	for i := range 3 {
 		req := Request{Host: "x", Deadline: time.Now().Add(time.Hour + time.Duration(i))}

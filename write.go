@@ -401,7 +401,7 @@ func (c *Conn) leaves(e *exchange) bool {
 // none of it; where it does not after all, a deadline has to help. mu is held.
 func (c *Conn) fits() bool {
 	oldest := c.queue.head
-	return c.dl != nil && c.kind != opaque && c.kind != sealed && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
+	return c.kind != opaque && c.kind != sealed && c.deadlines() != nil && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
@@ -443,7 +443,7 @@ func (c *Conn) othersWrite(e *exchange) bool {
 
 // cutsWrites reports whether a write can be ended without the connection: by a deadline,
 // where the stream then says how far it came.
-func (c *Conn) cutsWrites() bool { return !c.kind.inForm() && c.dl != nil }
+func (c *Conn) cutsWrites() bool { return !c.kind.inForm() && c.deadlines() != nil }
 
 // putBack puts bytes that a write did not take in front of those appended since. mu is held.
 func (c *Conn) putBack(rest []byte) {
@@ -503,9 +503,9 @@ func (c *Conn) beginWrite(e *exchange) bool {
 
 // limitWrite sets the deadline of a write in e's name, under way. mu is held.
 func (c *Conn) limitWrite(e *exchange) {
-	until, why := e.by, whyDeadline
+	until, why, none := e.by, whyDeadline, c.deadlines() == nil
 	switch {
-	case e.up.quits != nil && c.dl == nil:
+	case e.up.quits != nil && none:
 		until = e.up.until // the moment that cutLast has given it
 	case e.err != nil && !e.outlives() || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
@@ -524,7 +524,7 @@ func (c *Conn) limitWrite(e *exchange) {
 		c.setReadBy(until)
 	}
 	switch {
-	case !until.IsZero() && c.dl == nil:
+	case !until.IsZero() && none:
 		c.wakeBy(until)
 	case !until.IsZero():
 		c.spoiltW = true
@@ -628,9 +628,9 @@ func (c *Conn) tellSent() {
 	}
 }
 
-// graceAfterWriteError bounds a read after the write half has failed. What the server had
-// sent by then is in the socket already, or lost, so no socket makes one wait that long: it
-// is there for streams whose reads do not end when their writes fail.
+// graceAfterWriteError bounds each read after the write half has failed. What the server had
+// sent by then is in a TCP socket already, or lost. It is there for streams whose reads do not
+// end when their writes fail: two pipes, or a unix socket that the server has ceased to read.
 const graceAfterWriteError = 100 * time.Millisecond
 
 // writeFailed shuts the write half. Requests of which nothing went out fail; the others

@@ -1,0 +1,140 @@
+//go:build unix
+
+package h1
+
+// ended_test.go: what is left of exchanges once they are over, and of a stream that was cut off.
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A body that goes on until the stream's end is whole "unless an error was indicated by the underlying
+// connection" (RFC 9112, section 8). A socket tells of a reset once, here to the upload's write; the read
+// behind finds what looks like the end.
+func TestResetIsNoEnd(t *testing.T) {
+	for _, how := range []string{"Read", "WriteTo", "WriteTo a socket"} {
+		for name, wrap := range map[string]func(*net.TCPConn) io.ReadWriteCloser{
+			"TCP":               func(nc *net.TCPConn) io.ReadWriteCloser { return nc },
+			"without deadlines": func(nc *net.TCPConn) io.ReadWriteCloser { return wirePlain{nc} },
+		} {
+			t.Run(how+", "+name, func(t *testing.T) {
+				client, server := tcpPair(t)
+				c := NewConn(wrap(client), nil)
+				defer c.Close()
+				go func() {
+					in := bufio.NewReaderSize(server, 16)
+					for line := ""; line != "\r\n"; line, _ = in.ReadString('\n') {
+					}
+					io.WriteString(server, "HTTP/1.1 413 Too Large\r\n\r\nfirst half, ")
+				}()
+				var resp Response
+				req := &Request{Method: "POST", Host: "x", Body: bytes.NewReader(make([]byte, 64<<20))}
+				if err := c.Do(context.Background(), req, &resp); err != nil {
+					t.Fatal(err)
+				}
+				server.SetLinger(0) // the server's process dies, say, before the second half
+				server.Close()
+				until(c, func() bool { return c.werr != nil })
+				if !isReset(c.werr.Err) {
+					t.Skipf("this system tells the write of %v", c.werr.Err)
+				}
+				var got bytes.Buffer
+				var err error
+				switch how {
+				case "Read":
+					_, err = got.ReadFrom(resp.Body)
+				case "WriteTo":
+					_, err = resp.Body.(io.WriterTo).WriteTo(&got)
+				default:
+					to, end := tcpPair(t)
+					go io.Copy(io.Discard, end)
+					_, err = resp.Body.(io.WriterTo).WriteTo(to)
+				}
+				if err == nil {
+					t.Errorf("%q is no whole body", got.String())
+				}
+			})
+		}
+	}
+}
+
+// A connection that is idle, or has ended, holds no exchange and no buffer.
+func TestHoldsNothing(t *testing.T) {
+	serve := func(nc net.Conn) {
+		in := bufio.NewReader(nc)
+		for {
+			r, err := http.ReadRequest(in)
+			if err != nil || r.URL.Path == "/end" {
+				nc.Close()
+				return
+			}
+			io.Copy(io.Discard, r.Body)
+			if r.URL.Path != "/silent" {
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+			}
+		}
+	}
+	for name, use := range map[string]func(t *testing.T, c *Conn){
+		"idle": func(t *testing.T, c *Conn) { fetch(c, get("/")) },
+		"idle, after one that was given up": func(t *testing.T, c *Conn) {
+			fetch(c, get("/"))
+			x, err := c.Send(context.Background(), get("/a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err := c.Send(context.Background(), get("/b"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			until(c, func() bool { return c.written == c.appended() })
+			x.Cancel()
+			fetchRest(context.Background(), y, nil)
+			if !c.State().Idle() {
+				t.Fatal(c.State())
+			}
+		},
+		"ended by the server": func(t *testing.T, c *Conn) { fetch(c, get("/end")) },
+		"ended by a context": func(t *testing.T, c *Conn) {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+			defer cancel()
+			c.Do(ctx, &Request{Method: "POST", Target: "/silent", Host: "x", Body: strings.NewReader(strings.Repeat("x", 1<<20))}, &Response{})
+		},
+		"closed with a body half read": func(t *testing.T, c *Conn) {
+			var resp Response
+			if err := c.Do(context.Background(), get("/"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Read(make([]byte, 1))
+			c.Close()
+		},
+		"closed during a read": func(t *testing.T, c *Conn) {
+			defer time.AfterFunc(5*time.Millisecond, func() { c.Close() }).Stop()
+			c.Do(context.Background(), get("/silent"), &Response{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := tcpPair(t)
+			go serve(server)
+			c := NewConn(client, &Config{Depth: 4})
+			defer c.Close()
+			use(t, c)
+			hangs(name, func() {
+				until(c, func() bool { return !c.writing }) // a write may have to return yet
+			})
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.reader != nil || c.writer != nil || c.upload != nil || c.br != nil || c.wbuf != nil || c.spare != nil {
+				t.Errorf("%v: reader %p, writer %p, upload %p, br %p, wbuf %p, spare %p",
+					c.life, c.reader, c.writer, c.upload, c.br, c.wbuf, c.spare)
+			}
+		})
+	}
+}
