@@ -340,9 +340,9 @@ func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
 	}
 }
 
-// wasReset reports whether a write has learned that the peer has reset the connection. A socket says that once, and
-// the read behind finds what looks like the stream's end: no body is whole for that (RFC 9112, section 8). mu
-// is held.
+// wasReset reports whether a write has learned that the peer has reset the connection. A socket says that
+// once, and the read behind finds what looks like the stream's end: no body is whole for that (RFC 9112,
+// section 8). mu is held.
 func (c *Conn) wasReset() bool { return c.werr != nil && isReset(c.werr.Err) }
 
 // readChunks fills p with the data of as many chunks as are at hand, and waits only for

@@ -228,6 +228,7 @@ func TestHeadLimitsAreExact(t *testing.T) {
 	}{
 		{name: "strict", wire: ok + "A: 1\r\nB: 22\r\nC: 3\r\n\r\n"},
 		{name: "folded", wire: ok + "A: 1\r\n 2\r\nB: 22\r\nC: 3\r\n x\r\n\r\n"},
+		{name: "folded at the end", wire: ok + "A: 1\r\nB: 22\r\nC: 3\r\n x\r\n\r\n"},
 		{name: "bare LF", wire: "HTTP/1.1 200 OK\nA: 1\nB: 22\nC: 3\n\n", lenient: BareLF},
 	} {
 		size := len(c.wire)

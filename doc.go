@@ -69,14 +69,15 @@
 // # Bodies
 //
 // A request's body is an [io.Reader], Request.Body, or comes piece by piece through
-// [Exchange.Write] and [Exchange.CloseWrite] when Request.Push is set. With a known
-// length it goes out with Content-Length, and must be exactly that long; otherwise it is
-// sent chunked, and may be followed by Request.Trailer. A body in memory that fits the
-// write buffer goes out with its head in one write; with Do so does a bytes.Reader or a
+// [Exchange.Write] and [Exchange.CloseWrite] when Request.Push is set. With a known length
+// it goes out with Content-Length, and must be exactly that long; otherwise it is sent
+// chunked, and may be followed by Request.Trailer. A body in memory that fits the write
+// buffer goes out with its head in one write; with Do so does a bytes.Reader or a
 // bytes.Buffer of up to 64 KiB, where the stream itself is a TCP or unix socket, Depth is 1
-// and the system is Linux. A longer one, and what the socket does not take at once, is written by a goroutine that lives as
-// long as the upload, so that the response can be read while it is still going on: both
-// bodies may stream at once. What a slow reader has given is not held back for more.
+// and the system is Linux. A longer one, and what the socket does not take at once, is
+// written by a goroutine that lives as long as the upload, so that the response can be read
+// while it is still going on: both bodies may stream at once. What a slow reader has given
+// is not held back for more.
 //
 // When a response ends before the request's body does (a 413, say), the upload is
 // finished if no more than MaxDrain bytes are known to be left, and is stopped elsewhere,

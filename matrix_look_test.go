@@ -156,8 +156,8 @@ func (m *cell) hearsDeaf() {
 	}
 }
 
-// sparesDeaf checks that c is answered if the connection lives, as it must if that is said, and else does not fail
-// by what was v's.
+// sparesDeaf checks that c is answered if the connection lives, as it must if that is said, and else does
+// not fail by what was v's.
 func (m *cell) sparesDeaf(must bool) {
 	c := m.party("c")
 	switch {

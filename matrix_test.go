@@ -253,8 +253,8 @@ func (m *cell) plays(p *phase) {
 	m.counts()
 }
 
-// awaits lets the time come at which the ender has acted, and checks that its victim does not end before. Shutdown
-// refuses those in line at once.
+// awaits lets the time come at which the ender has acted, and checks that its victim does not end before.
+// Shutdown refuses those in line at once.
 func (m *cell) awaits(w *outcome) {
 	v := m.party("v")
 	if w.who != nobody && m.ender != "Shutdown" {

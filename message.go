@@ -225,10 +225,10 @@ type Timing struct {
 // Reason returns the reason phrase, as a view: it lives until the Response is used again.
 func (r *Response) Reason() []byte { return r.reason }
 
-// AppendBody appends the whole of Body to dst, and returns the extended slice. A
-// body of more than max bytes fails with TooLarge, Offset then being max, and the first max
-// bytes of it are returned with that error, once the rest was closed as by Body.Close; max < 0 means no
-// limit. Other errors are those of Body's Read, with what came before them; Closed where r was given to no call.
+// AppendBody appends the whole of Body to dst, and returns the extended slice. A body of more than max
+// bytes fails with TooLarge, Offset then being max, and the first max bytes of it are returned with that
+// error, once the rest was closed as by Body.Close; max < 0 means no limit. Other errors are those of
+// Body's Read, with what came before them; Closed where r was given to no call.
 func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 	const least = 512  // as io.ReadAll: small bodies take one read
 	if r.Body == nil { // it was given to no call yet

@@ -500,3 +500,16 @@ func TestNegativeConfig(t *testing.T) {
 		t.Errorf("%+v, want %+v", none, want)
 	}
 }
+
+// Close ends reuse with a request whose body goes out with its head, too.
+func TestCloseWithSmallBody(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		k := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Close: true, Body: strings.NewReader("body")})
+		_, err := r.c.Send(context.Background(), get("/late"))
+		wantError(t, err, Closed, SentNothing)
+		r.serve("/a")
+		r.await(k)
+		r.got(k, "/a")
+		r.dead()
+	})
+}

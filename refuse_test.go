@@ -29,8 +29,8 @@ type halfRefusing struct{ io.ReadWriteCloser }
 func (halfRefusing) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (halfRefusing) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
-// Whatever ends an exchange ends it there as it does on a stream without deadlines, at the same time and with the
-// same error.
+// Whatever ends an exchange ends it there as it does on a stream without deadlines, at the same time and
+// with the same error.
 func TestDeadlinesRefused(t *testing.T) {
 	const limit = 100 * time.Millisecond
 	for name, end := range map[string]struct {

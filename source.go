@@ -2,9 +2,9 @@ package h1
 
 // source.go: bytes from the stream into br, with their deadlines.
 //
-// Rule: every read for an exchange passes beginRead and endRead, so that a cancel finds either
-// no read or the read of the exchange it means. (probe.go reads through TLS while there is none.) The read half holds mu but for the stream's
-// own Read: br is read, and so source, with mu held.
+// Rule: every read for an exchange passes beginRead and endRead, so that a cancel finds either no read or
+// the read of the exchange it means. (probe.go reads through TLS while there is none.) The read half holds
+// mu but for the stream's own Read: br is read, and so source, with mu held.
 
 import (
 	"errors"
@@ -127,9 +127,6 @@ func (c *Conn) limitsReads(e *exchange) bool {
 func (c *Conn) limitRead(e *exchange) {
 	if e.left || e.start < 0 && !e.inLine {
 		return // interrupt has ended the read, which another deadline would undo
-	}
-	if !c.limitsReads(e) {
-		return
 	}
 	until, why := c.readLimit(e)
 	e.recv.until, e.recv.why = until, why

@@ -73,7 +73,8 @@ func TestLookIsOldBehindAWrite(t *testing.T) {
 	}
 }
 
-// The look behind a body is a whole one: under TLS the server's session tickets may have come, which are no end.
+// The look behind a body is a whole one: under TLS the server's session tickets may have come, which are no
+// end.
 func TestTicketsBehindABody(t *testing.T) {
 	client, server := ends(t, "tcp")
 	cfg := testTLS().Clone()
@@ -202,8 +203,8 @@ func (s *truthful) PeekNow(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Nobody is admitted, and the stream is not asked, while who was taken back is in its read: that may have brought
-// what nobody asked for, and a look does not find it any more.
+// Nobody is admitted, and the stream is not asked, while who was taken back is in its read: that may have
+// brought what nobody asked for, and a look does not find it any more.
 func TestNobodyBesideWhoWasTakenBack(t *testing.T) {
 	for _, wire := range []string{"", answer("nobody asked for it")} {
 		synctest.Test(t, func(t *testing.T) {

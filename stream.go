@@ -26,9 +26,9 @@ type deadliner interface {
 // bothDeadliner sets both at once, for little more than the cost of one.
 type bothDeadliner interface{ SetDeadline(time.Time) error }
 
-// deadlines returns the stream's, nil where it has none. One that has the methods may refuse them, as the net.Conn
-// of an SSH client does: that is asked by setting none, before the first is set, or counted on. One with a socket
-// under it is taken at its word, but by Watch. mu is held.
+// deadlines returns the stream's, nil where it has none. One that has the methods may refuse them, as the
+// net.Conn of an SSH client does: that is asked by setting none, before the first is set, or counted on.
+// One with a socket under it is taken at its word, but by Watch. mu is held.
 func (c *Conn) deadlines() deadliner {
 	if c.dl != nil && !c.dlAsked {
 		c.dlAsked = true
@@ -316,7 +316,8 @@ func (c *Conn) borrow() {
 	}
 }
 
-// giveBack returns the buffers of a connection that is idle, or has ended, and forgets who has written. mu is held.
+// giveBack returns the buffers of a connection that is idle, or has ended, and forgets who has written. mu
+// is held.
 func (c *Conn) giveBack() {
 	ended := c.life.r == rShut
 	if ended && !c.writing && c.wbuf != nil {

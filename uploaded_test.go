@@ -391,7 +391,8 @@ func TestQuitInWrite(t *testing.T) {
 	}
 }
 
-// Nor where the bytes of it are in a write that is nobody's, be it over; CloseWrite does not call that a success.
+// Nor where the bytes of it are in a write that is nobody's, be it over; CloseWrite does not call that a
+// success.
 func TestQuitBesideAFlush(t *testing.T) {
 	for how := range quitters {
 		for _, over := range []bool{false, true} {

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Send writes a request's head, and its body if that is at hand, fits the write buffer and is sure
-// to find room in the stream's socket; any other body is written by a goroutine while Send returns. It waits for its
-// turn first, until ctx ends; ctx governs the exchange to the end of the response's body.
-// Where Depth is more than 1, a request without a body may stay in the buffer while the
-// caller goes on to send more: it goes out when somebody waits for a response, or a moment
-// later. Until a first response has shown that the connection persists, a second Send waits:
-// a lone goroutine reads that one before it sends several. Send does not read: who sends more
-// requests alone than the stream has room for, before it waits, may wait for ever.
+// Send writes a request's head, and its body if that is at hand, fits the write buffer and is sure to find
+// room in the stream's socket; any other body is written by a goroutine while Send returns. It waits for
+// its turn first, until ctx ends; ctx governs the exchange to the end of the response's body. Where Depth
+// is more than 1, a request without a body may stay in the buffer while the caller goes on to send more: it
+// goes out when somebody waits for a response, or a moment later. Until a first response has shown that the
+// connection persists, a second Send waits: a lone goroutine reads that one before it sends several. Send
+// does not read: who sends more requests alone than the stream has room for, before it waits, may wait for
+// ever.
 //
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.

@@ -106,8 +106,8 @@ func (a *ahead) run(size int) {
 
 var errReadCount = errors.New("h1http: the stream's Read returned an impossible count")
 
-// isTimeout reports whether the time of a read is up, by any stream's error. That of a peer who was not heard of
-// for too long calls itself a timeout as well, and is the stream's end.
+// isTimeout reports whether the time of a read is up, by any stream's error. That of a peer who was not
+// heard of for too long calls itself a timeout as well, and is the stream's end.
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
@@ -127,9 +127,9 @@ func (a *ahead) PeekNow(p []byte) (int, error) {
 	return 0, a.err
 }
 
-// catchUp lets the goroutine, which reads on as soon as what it has read is taken, come to what lies behind that
-// already: in TLS's buffer, or in the socket. There is no telling when it waits for more: for so long as this
-// takes, it does not. mu is held, but not all the time.
+// catchUp lets the goroutine, which reads on as soon as what it has read is taken, come to what lies behind
+// that already: in TLS's buffer, or in the socket. There is no telling when it waits for more: for so long
+// as this takes, it does not. mu is held, but not all the time.
 func (a *ahead) catchUp() {
 	const atMost, yields = 10 * time.Microsecond, 50
 	ends := func() bool { return len(a.data) > 0 || a.err != nil || a.closed }

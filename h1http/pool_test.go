@@ -267,7 +267,8 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// setBack makes t what time.Now would have returned if the wall clock had been ahead by d, and was set back since.
+// setBack makes t what time.Now would have returned if the wall clock had been ahead by d, and was set back
+// since.
 func setBack(t time.Time, d time.Duration) time.Time {
 	inside := (*struct {
 		wall uint64

@@ -180,8 +180,8 @@ func (l *link) switched(c *call, out *http.Response) error {
 	return nil
 }
 
-// answeredError is what ended a connection behind the head of its last response: not an [*h1.Error], which would
-// say that nothing was sent.
+// answeredError is what ended a connection behind the head of its last response: not an [*h1.Error], which
+// would say that nothing was sent.
 type answeredError struct{ err error }
 
 func (e *answeredError) Error() string        { return "h1http: answered, but not switched: " + e.err.Error() }

@@ -480,8 +480,8 @@ func TestGoodbyeCanceled(t *testing.T) {
 	}
 }
 
-// TestUnaskedBehindBlock: it lies right behind a response that ends where a read of the stream does: with a block of
-// what is read ahead, or with a record of TLS. What reads ahead may be late, but not each time.
+// TestUnaskedBehindBlock: it lies right behind a response that ends where a read of the stream does: with a
+// block of what is read ahead, or with a record of TLS. What reads ahead may be late, but not each time.
 func TestUnaskedBehindBlock(t *testing.T) {
 	certs := certificates()
 	for name, dial := range bothDials {
