@@ -126,7 +126,7 @@ func (s State) InFlight() int { return s.life.n }
 // then on, and closes it when the connection ends.
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
-// elsewhere, and where these return an error, they close rw. Where rw, or what its NetConn method returns, is a
+// elsewhere, and where these return an error and no socket is under rw, they close rw. Where rw, or what its NetConn method returns, is a
 // syscall.Conn on a Unix system, an idle connection is probed before it is written to. What a layer
 // like TLS has read ahead before the first request is not looked at, and is taken for its response. A
 // stream without a socket is probed where it has a method

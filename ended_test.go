@@ -102,6 +102,15 @@ func TestHoldsNothing(t *testing.T) {
 			}
 		},
 		"ended by the server": func(t *testing.T, c *Conn) { fetch(c, get("/end")) },
+		"ended while idle": func(t *testing.T, c *Conn) {
+			fetch(c, get("/"))
+			client := c.rw.(*net.TCPConn)
+			client.CloseWrite() // the server's answer to that is the end
+			until(c, func() bool { _, _, err := peek(c.sock); return err != nil })
+			if err := c.Do(context.Background(), get("/"), &Response{}); err == nil {
+				t.Error("it was answered")
+			}
+		},
 		"ended by a context": func(t *testing.T, c *Conn) {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 			defer cancel()
@@ -123,7 +132,11 @@ func TestHoldsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client, server := tcpPair(t)
 			go serve(server)
-			c := NewConn(client, &Config{Depth: 4})
+			depth := 4
+			if name == "ended while idle" {
+				depth = 1
+			}
+			c := NewConn(client, &Config{Depth: depth})
 			defer c.Close()
 			use(t, c)
 			hangs(name, func() {

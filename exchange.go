@@ -386,11 +386,14 @@ func (c *Conn) leave(e *exchange) {
 	}
 }
 
-// letGo ends e's hold on the read half of a connection that has ended. mu is held, by whoever owns the
-// reception.
+// letGo ends e's hold on the read half of a connection that has ended, and on the write that its read was to
+// begin with. mu is held, by whoever owns the reception.
 func (c *Conn) letGo(e *exchange) {
 	if c.reader == e {
 		c.reader = nil
+	}
+	if c.owing && !c.inWrite {
+		c.owing, c.writing = false, false
 	}
 }
 

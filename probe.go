@@ -50,7 +50,7 @@ func (c *Conn) lookAt(e *exchange) *Error {
 	first, n, err := c.peek()
 	if c.kind == layered && !c.asks && err == nil && (n > 0 || c.written > 0) {
 		first, n, err = c.probeThrough(n > 0)
-		if c.err != nil { // it ended meanwhile
+		if c.life.r == rShut { // it ended meanwhile
 			return c.refusal("send")
 		}
 	}

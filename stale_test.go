@@ -176,6 +176,52 @@ func TestLookIsOldBehindABody(t *testing.T) {
 	}
 }
 
+// hookedLayer is a stream over a socket, as TLS is, whose next Read does something first.
+type hookedLayer struct {
+	net.Conn
+	hook func()
+}
+
+func (l *hookedLayer) NetConn() net.Conn { return l.Conn }
+
+func (l *hookedLayer) Read(p []byte) (int, error) {
+	if hook := l.hook; hook != nil {
+		l.hook = nil
+		hook()
+	}
+	return l.Conn.Read(p)
+}
+
+// What the look behind a body has found counts, though Shutdown comes meanwhile, which lets the request end.
+func TestShutdownInTheLook(t *testing.T) {
+	client, server := tcpPair(t)
+	l := &hookedLayer{Conn: client}
+	c := NewConn(l, nil)
+	defer c.Close()
+	go func() {
+		in := bufio.NewReader(server)
+		if _, err := http.ReadRequest(in); err == nil {
+			io.WriteString(server, answer("/"))
+		}
+	}()
+	if got, err := fetch(c, get("/")); err != nil || got != "/" {
+		t.Fatal(got, err)
+	}
+	body := &slowText{strings.NewReader("body"), func() {
+		io.WriteString(server, strings.Repeat("x", peeked)+answer("nobody asked for it"))
+		until(c, func() bool { _, n, _ := peek(c.sock); return n > 0 })
+		l.hook = func() {
+			go c.Shutdown(context.Background())
+			until(c, func() bool { return c.err != nil })
+		}
+	}}
+	got, err := fetch(c, &Request{Method: "POST", Host: "x", Body: body})
+	if err == nil {
+		t.Fatalf("it was given %q", got)
+	}
+	wantError(t, err, Unsolicited, SentNothing)
+}
+
 // truthful tells what a Read would bring, and whether it was asked during one.
 type truthful struct {
 	*slow
