@@ -93,15 +93,19 @@ func (s *faultStream) breakWrites(n int, how string) {
 	}
 }
 
-// give gives the client b, and then the fault.
+// give gives the client b, and the fault along with it: no read comes between the two.
 func (s *faultStream) give(b string, how string) {
-	s.send([]byte(b))
-	switch how {
-	case faultEOF:
-		s.fail(io.EOF)
-	case faultReset:
-		s.fail(syscall.ECONNRESET)
-	}
+	s.change(func() {
+		if b != "" {
+			s.packets = append(s.packets, []byte(b))
+		}
+		switch how {
+		case faultEOF:
+			s.rerr = io.EOF
+		case faultReset:
+			s.rerr = syscall.ECONNRESET
+		}
+	})
 }
 
 // written returns all that the client has written.

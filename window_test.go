@@ -183,7 +183,9 @@ func TestTakenBackStillReads(t *testing.T) {
 		r.s.setWindow(wireWindow)
 		b.x.Cancel()
 		ctx, cancel := context.WithCancel(context.Background())
+		r.c.mu.Lock()
 		r.c.sock = deaf{ctx}
+		r.c.mu.Unlock()
 		go r.c.Watch(ctx)
 		time.Sleep(time.Second)
 		r.failed(b, Canceled, SentNothing)
