@@ -178,15 +178,16 @@ func (u *upload) next(hreq *http.Request) (*upload, error) {
 		return n, nil
 	}
 	u.close()
-	rc, err := io.ReadCloser(http.NoBody), error(nil)
-	switch {
-	case hreq.Body == http.NoBody:
-	case hreq.GetBody == nil:
+	if hreq.Body == http.NoBody {
+		n.rc, n.from = http.NoBody, http.NoBody
+		return n, nil
+	}
+	if hreq.GetBody == nil {
 		return nil, errNoRewind
-	default:
-		if rc, err = hreq.GetBody(); err != nil {
-			return nil, err
-		}
+	}
+	rc, err := hreq.GetBody()
+	if err != nil {
+		return nil, err
 	}
 	n.rc, n.from = rc, rc
 	return n, nil
