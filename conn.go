@@ -59,7 +59,7 @@ type Conn struct {
 	closing   bool      // rw's Close has not returned
 	parting   bool      // that Close lets TLS say goodbye
 	cutOff    bool      // the connection has ended, or is to end, in the midst of something
-	dlAsked   bool      // dl does not refuse
+	dlAsked   bool      // dl has shown that it does not refuse, or is not asked
 	stale     bool      // a write, or the caller's code, has run since gate has looked
 	counts    counts
 	spare     *block        // the other write buffer, of the two that a writer swaps
@@ -125,11 +125,11 @@ func (s State) InFlight() int { return s.life.n }
 // does no I/O and starts no goroutine. A nil cfg means the defaults. The Conn owns rw from
 // then on, and closes it when the connection ends.
 //
-// Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
-// elsewhere, and where these return an error and no socket is under rw, they close rw. Where rw, or what its NetConn method returns, is a
-// syscall.Conn on a Unix system, an idle connection is probed before it is written to. What a layer
-// like TLS has read ahead before the first request is not looked at, and is taken for its response. A
-// stream without a socket is probed where it has a method
+// Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them; elsewhere, and
+// where these return an error and no socket is under rw, they close rw. Where rw, or what its NetConn
+// method returns, is a syscall.Conn on a Unix system, an idle connection is probed before it is written to.
+// What a layer like TLS has read ahead before the first request is not looked at, and is taken for its
+// response. A stream without a socket is probed where it has a method
 //
 //	PeekNow(p []byte) (n int, err error)
 //

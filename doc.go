@@ -147,8 +147,8 @@
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
 //     interrupt a read or write. Without them, or where they return an error (as those of
-//     an SSH client's connections) and no socket is there, the stream is closed, from another goroutine, and its
-//     Read and Write must return then. So is what lies under TLS
+//     an SSH client's connections) and no socket is there, the stream is closed, from
+//     another goroutine, and its Read and Write must return then. So is what lies under TLS
 //     where that writes while it reads, since the server asks it to change its keys, and
 //     cannot: a tenth of a second after the read's time is over, or two after an idle
 //     connection was looked at.

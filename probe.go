@@ -324,7 +324,7 @@ func (c *Conn) parkWatch(w *watch) {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
-	if c.kind == wrapped && c.dl.SetReadDeadline(time.Time{}) != nil { // it could not be made to leave
+	if c.kind == wrapped && refuses(c.dl.SetReadDeadline(time.Time{})) { // it could not be made to leave
 		c.dl, c.spoiltW, w.parked = nil, false, false
 		return
 	}

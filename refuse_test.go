@@ -166,6 +166,19 @@ func TestDeadlinesIgnored(t *testing.T) {
 	})
 }
 
+// A stream that was closed refuses nothing: Watch hears of its end.
+func TestWatchClosedBelow(t *testing.T) {
+	client, _ := tcpPair(t)
+	c := NewConn(struct{ *net.TCPConn }{client}, nil)
+	defer c.Close()
+	client.Close()
+	hangs("Watch", func() {
+		if err := c.Watch(context.Background()); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
 func errText(err error) string {
 	var e *Error
 	if errors.As(err, &e) {

@@ -4,7 +4,7 @@ package h1
 // to a connection while it is at work.
 //
 // Rule: nothing but Read, Write and Close is needed of a stream; what each request would ask for
-// again (deadlines, a socket) is found once, in NewConn.
+// again is found once: a socket in NewConn, and whether deadlines are refused at their first use.
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/bits"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -32,11 +33,16 @@ type bothDeadliner interface{ SetDeadline(time.Time) error }
 func (c *Conn) deadlines() deadliner {
 	if c.dl != nil && !c.dlAsked {
 		c.dlAsked = true
-		if c.dl.SetReadDeadline(time.Time{}) != nil || c.dl.SetWriteDeadline(time.Time{}) != nil {
+		if refuses(c.dl.SetReadDeadline(time.Time{})) || refuses(c.dl.SetWriteDeadline(time.Time{})) {
 			c.dl = nil
 		}
 	}
 	return c.dl
+}
+
+// refuses reports whether an error says that a stream takes no deadlines, and not only that it is closed.
+func refuses(err error) bool {
+	return err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed)
 }
 
 // longAgo is a deadline that has passed: it ends a read or a write that is under way.
