@@ -124,6 +124,11 @@ func TestHoldsNothing(t *testing.T) {
 			resp.Body.Read(make([]byte, 1))
 			c.Close()
 		},
+		"ended by a body that panics": func(t *testing.T, c *Conn) {
+			defer func() { recover() }()
+			c.Send(context.Background(), &Request{Method: "POST", Host: "x",
+				Body: &slowText{strings.NewReader("body"), func() { panic("in Read") }}})
+		},
 		"closed during a read": func(t *testing.T, c *Conn) {
 			defer time.AfterFunc(5*time.Millisecond, func() { c.Close() }).Stop()
 			c.Do(context.Background(), get("/silent"), &Response{})

@@ -178,8 +178,11 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	}
 	c.probing = false
 	c.counts.read += int64(n)
-	if c.line.head != nil || c.ready != nil || c.watch != nil { // they came meanwhile
+	if c.line.head != nil || c.ready != nil { // they came meanwhile
 		c.changed()
+	}
+	if c.watch != nil { // as did who waits for the look, be it in the name of one in flight
+		c.watch.left.Broadcast()
 	}
 	copy(first[:], b.b[:n])
 	return first, n, err
@@ -324,8 +327,10 @@ func (c *Conn) parkWatch(w *watch) {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
-	if c.kind == wrapped && refuses(c.dl.SetReadDeadline(time.Time{})) { // it could not be made to leave
-		c.dl, c.spoiltW, w.parked = nil, false, false
+	if c.kind == wrapped && c.dl.SetReadDeadline(time.Time{}) != nil {
+		if w.parked = false; c.lookAt(nil) == nil { // it was not closed, and could not be made to leave
+			c.dl, c.spoiltW = nil, false
+		}
 		return
 	}
 	c.mu.Unlock()

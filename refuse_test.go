@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -166,17 +167,25 @@ func TestDeadlinesIgnored(t *testing.T) {
 	})
 }
 
-// A stream that was closed refuses nothing: Watch hears of its end.
+// A stream that was closed refuses nothing: Watch hears of its end, whatever it calls that.
 func TestWatchClosedBelow(t *testing.T) {
 	client, _ := tcpPair(t)
-	c := NewConn(struct{ *net.TCPConn }{client}, nil)
-	defer c.Close()
-	client.Close()
-	hangs("Watch", func() {
-		if err := c.Watch(context.Background()); !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
-		}
-	})
+	file, err := client.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]io.ReadWriteCloser{"TCP": struct{ *net.TCPConn }{client}, "file": file} {
+		t.Run(name, func(t *testing.T) {
+			c := NewConn(s, nil)
+			defer c.Close()
+			s.Close()
+			hangs("Watch", func() {
+				if err := c.Watch(context.Background()); err == nil || !strings.Contains(err.Error(), "closed") {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func errText(err error) string {

@@ -47,10 +47,12 @@ func (s *source) Read(p []byte) (int, error) {
 		n, err = 0, errReadCount
 	}
 	c.endRead(n)
-	if n > 0 && err != nil { // the bytes first
-		if !isTimeout(err) { // that may be over by the next read
-			c.rerr = err
+	if err != nil && !isTimeout(err) && (n > 0 || c.reader != nil && c.reader.err != nil) {
+		if _, own := err.(*Error); !own {
+			c.rerr = err // for the next read: this one's bytes come first, or who reads has another error
 		}
+	}
+	if n > 0 {
 		err = nil
 	}
 	if n == 0 && err == nil && c.reader != nil && passed(c.reader.recv.until) {

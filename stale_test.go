@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,6 +223,54 @@ func TestShutdownInTheLook(t *testing.T) {
 	wantError(t, err, Unsolicited, SentNothing)
 }
 
+// Who waits for a look hears of its end, also where it was in the name of one who is in flight then.
+func TestWaitForTheLook(t *testing.T) {
+	for name, call := range map[string]func(*Conn) error{
+		"TrySend": func(c *Conn) error { _, err := c.TrySend(context.Background(), get("/b")); return err },
+		"Detach":  func(c *Conn) error { _, err := c.Detach(); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, server := tcpPair(t)
+			l := &hookedLayer{Conn: client}
+			c := NewConn(l, nil)
+			defer c.Close()
+			mayAnswer := make(chan bool, 2)
+			mayAnswer <- true
+			go func() {
+				in := bufio.NewReader(server)
+				for {
+					r, err := http.ReadRequest(in)
+					if err != nil {
+						return
+					}
+					io.Copy(io.Discard, r.Body)
+					<-mayAnswer
+					io.WriteString(server, answer("/"))
+				}
+			}()
+			if got, err := fetch(c, get("/")); err != nil || got != "/" {
+				t.Fatal(got, err)
+			}
+			called := make(chan error, 1)
+			body := &slowText{strings.NewReader("body"), func() {
+				l.hook = func() {
+					go func() { called <- call(c) }()
+					until(c, func() bool { return c.watch != nil }) // it waits
+				}
+			}}
+			x, err := c.Send(context.Background(), &Request{Method: "POST", Host: "x", Body: body})
+			if err != nil {
+				t.Fatal(err)
+			}
+			hangs(name, func() { wantError(t, <-called, NotReady, SentNothing) })
+			mayAnswer <- true
+			if got, err := fetchRest(context.Background(), x, nil); err != nil || got != "/" {
+				t.Error(got, err)
+			}
+		})
+	}
+}
+
 // truthful tells what a Read would bring, and whether it was asked during one.
 type truthful struct {
 	*slow
@@ -257,15 +306,7 @@ func TestNobodyBesideWhoWasTakenBack(t *testing.T) {
 			s := &truthful{slow: &slow{tap: &tap{wireStream: newWireStream(false)}, reads: time.Millisecond}}
 			r := &rig{t, s.tap, NewConn(s, &Config{Depth: 4})}
 			defer r.c.Close()
-			for _, target := range []string{"/warm", "/a"} { // the second is answered before its write is over
-				k := r.begin(context.Background(), get(target))
-				r.serve(target)
-				r.await(k)
-				r.got(k, target)
-				r.s.setWindow(len(r.s.out) + 3)
-			}
-			b := r.begin(context.Background(), get("/b"))
-			r.await(b)
+			b := r.readsAhead()
 			left := func() { // the bytes, if any, were read, and Read has not returned
 				b.x.Cancel()
 				_, err := r.c.TrySend(context.Background(), get("/c"))
@@ -298,4 +339,44 @@ func TestNobodyBesideWhoWasTakenBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The end that a read finds whose request was taken back is the connection's, though nobody hears of it.
+func TestEndForOneTakenBack(t *testing.T) {
+	for _, end := range []error{io.EOF, syscall.ECONNRESET} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &slow{tap: &tap{wireStream: newWireStream(false)}, reads: 10 * time.Millisecond}
+			r := &rig{t, s.tap, NewConn(s, &Config{Depth: 4})}
+			defer r.c.Close()
+			b := r.readsAhead()
+			b.x.Cancel()
+			r.s.setWindow(wireWindow)
+			time.Sleep(time.Millisecond)
+			r.s.fail(end) // before the read's deadline has ended it
+			time.Sleep(time.Second)
+			r.failed(b, Canceled, SentNothing)
+			if err, ok := r.c.Err().(*Error); !ok || err.Kind != Closed {
+				t.Errorf("%v: Err is %v", end, err)
+			}
+			k := r.begin(context.Background(), posting("/k"))
+			r.await(k)
+			r.failed(k, Closed, SentNothing)
+		})
+	}
+}
+
+// readsAhead has a request wait for its response of which no byte is out, since the one in front was answered
+// before its write was over.
+func (r *rig) readsAhead() *call {
+	r.Helper()
+	for _, target := range []string{"/warm", "/a"} {
+		k := r.begin(context.Background(), get(target))
+		r.serve(target)
+		r.await(k)
+		r.got(k, target)
+		r.s.setWindow(len(r.s.out) + 3)
+	}
+	b := r.begin(context.Background(), get("/b"))
+	r.await(b)
+	return b
 }
