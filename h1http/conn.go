@@ -118,8 +118,8 @@ func (c *Conn) take(ctx context.Context) error {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-c.closed:
-		return c.link.h.Err()
+	case <-c.closed: // for what befell another, which is told in words
+		return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: errors.New(c.link.h.Err().Error())}
 	}
 	c.mu.Lock()
 	c.inFlight++

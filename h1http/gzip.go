@@ -80,9 +80,7 @@ func (nothing) ReadByte() (byte, error)  { return 0, io.EOF }
 // Close closes the body.
 func (g *gunzip) Close() error {
 	g.mu.Lock()
-	if g.err == nil || g.err == io.EOF {
-		g.err = errReadAfterClose
-	}
+	g.err = errReadAfterClose
 	if !g.busy {
 		g.giveBack()
 	}

@@ -333,6 +333,28 @@ func TestConnClose(t *testing.T) {
 	}
 }
 
+// What ended the connection was another request's: who comes to a closed one hears of it in words.
+func TestConnEndedForAnother(t *testing.T) {
+	url, tr := stuck(t)
+	c, err := tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := c.RoundTrip(newRequest(t, "GET", url, nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	c.Close()
+	for range 20 { // by one way or the other
+		var e *h1.Error
+		_, err := c.RoundTrip(newRequest(t, "POST", url, nil))
+		if !errors.As(err, &e) || e.Kind != h1.Closed || !e.Unprocessed() || e.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 func TestConnDepth(t *testing.T) {
 	r := newRig(t, false, echo)
 	nc, _ := r.dial(context.Background(), "tcp", r.Listener.Addr().String())

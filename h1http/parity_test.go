@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -301,6 +302,87 @@ func TestAnswersToConnect(t *testing.T) {
 		_, err := rt.RoundTrip(newRequest(t, "GET", "https://x.example/", nil))
 		if want := `[chunked] map[] "body" <nil> map[A:[]]`; err == nil || err.Error() != want {
 			t.Errorf("\n got %v\nwant %s", err, want)
+		}
+	})
+}
+
+// The head of a response is net/http's, whoever it is for.
+func TestHeads(t *testing.T) {
+	for _, test := range []struct{ method, connection, answer string }{
+		{"GET", "close", "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"},
+		{"GET", "close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"},
+		{"GET", "close", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"},
+		{"GET", "close", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"},
+		{"GET", "close", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"},
+		{"GET", "close", "HTTP/1.1 204 No Content\r\n\r\n"},
+		{"HEAD", "close", "HTTP/1.1 200 OK\r\n\r\n"},
+		{"GET", "close", "HTTP/1.1 304 Not Modified\r\n\r\n"},
+		{"CONNECT", "", "HTTP/1.1 200 OK\r\nConnection: close\r\nPragma: no-cache\r\n\r\n"},
+		{"CONNECT", "", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"CONNECT", "", "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"},
+		{"GET", "Upgrade", "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\nPragma: no-cache\r\n\r\n"},
+	} {
+		url := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			readRequest(br)
+			io.WriteString(nc, test.answer)
+			br.ReadByte()
+		})
+		var heads []string
+		withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+			req := newRequest(t, test.method, url, nil)
+			if test.connection != "" {
+				req.Header.Set("Connection", test.connection)
+				req.Header.Set("Upgrade", "x")
+			}
+			resp, err := rt.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			heads = append(heads, fmt.Sprint(resp.Proto, resp.Status, resp.ContentLength, resp.Close, resp.TransferEncoding, resp.Trailer, resp.Header))
+		})
+		if heads[0] != heads[1] {
+			t.Errorf("%s, %q\n got %s\nwant %s", test.method, test.answer, heads[1], heads[0])
+		}
+	}
+}
+
+// A proxy's answer to CONNECT, as its hook sees it, is that of a tunnel, or like any other.
+func TestHeadsOfProxy(t *testing.T) {
+	for _, answer := range []string{
+		"HTTP/1.0 407 Auth\r\nContent-Length: 0\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n",
+	} {
+		u, _ := url.Parse(rawServer(t, answers(answer)))
+		var heads []string
+		withBoth(t, func(th *http.Transport, us *Transport) {
+			th.Proxy, us.Proxy = http.ProxyURL(u), http.ProxyURL(u)
+			hook := func(_ context.Context, _ *url.URL, _ *http.Request, r *http.Response) error {
+				return fmt.Errorf("%s %s %d %v %v", r.Proto, r.Status, r.ContentLength, r.Close, r.Header)
+			}
+			th.OnProxyConnectResponse, us.OnProxyConnectResponse = hook, hook
+		}, func(t *testing.T, rt anyTransport) {
+			_, err := rt.RoundTrip(newRequest(t, "GET", "https://x.example/", nil))
+			heads = append(heads, fmt.Sprint(err))
+		})
+		if heads[0] != heads[1] {
+			t.Errorf("%q\n got %s\nwant %s", answer, heads[1], heads[0])
+		}
+	}
+}
+
+// badClose is a body whose Close fails.
+type badClose struct{ io.Reader }
+
+var errBadClose = errors.New("Close fails")
+
+func (badClose) Close() error { return errBadClose }
+
+// A request fails by its body's Close, also where the body turns out to be empty.
+func TestEmptyBodyCloseFails(t *testing.T) {
+	withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+		url := rawServer(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+		if _, err := rt.RoundTrip(newRequest(t, "DELETE", url, badClose{strings.NewReader("")})); !errors.Is(err, errBadClose) {
+			t.Errorf("error %v", err)
 		}
 	})
 }

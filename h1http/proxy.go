@@ -185,13 +185,8 @@ func (t *Transport) connectTo(ctx context.Context, w *way, nc net.Conn, connect 
 	if err := h.Do(ctx, &req, &in); err != nil {
 		return nc, err
 	}
-	out := &http.Response{
-		Status: statusLine(in.Status, in.Reason()), StatusCode: in.Status,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: in.Minor,
-		Header: fields(&in.Header), ContentLength: in.ContentLength, Close: in.Close,
-		Body: in.Body, Request: connect,
-	}
-	fixFraming(&one, out)
+	out := &http.Response{Body: in.Body}
+	convert(out, &in, connect)
 	if t.OnProxyConnectResponse != nil {
 		if err := t.OnProxyConnectResponse(ctx, w.proxy, connect, out); err != nil {
 			return nc, err

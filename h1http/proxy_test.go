@@ -97,6 +97,11 @@ func TestProxyPlain(t *testing.T) {
 		if want := "proxied http://b.example:81/z for b.example:81 from " + from; b != want {
 			t.Errorf("got %q: the proxy's connection serves any host", b)
 		}
+		star := newRequest(t, "OPTIONS", "http://b.example:81", nil)
+		star.URL.Path = "*"
+		if got, want := do(t, tr, star), "proxied http://b.example:81 for b.example:81 from "+from; got != want {
+			t.Errorf("got %q", got)
+		}
 		if got := p.auth.Load(); got != "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==" {
 			t.Errorf("authorization %q", got)
 		}

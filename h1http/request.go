@@ -77,8 +77,12 @@ type manner struct {
 
 // newCall prepares one attempt. It takes charge of up.
 func newCall(ctx context.Context, hreq *http.Request, up *upload, m *manner) (*call, error) {
+	up, err := up.sniff(hreq)
+	if err != nil {
+		return nil, err
+	}
 	c := calls.Get().(*call)
-	c.hreq, c.ctx, c.up = hreq, ctx, up.sniff(hreq)
+	c.hreq, c.ctx, c.up = hreq, ctx, up
 	c.gzip, c.expects, c.maxInfo = false, false, m.maxHead
 	c.stop, c.tr, c.into = nil, nil, nil
 	if hooks := httptrace.ContextClientTrace(ctx); hooks != nil {
@@ -304,7 +308,10 @@ func target(hreq *http.Request, host string, proxied bool) (string, error) {
 	t := u.RequestURI()
 	switch {
 	case proxied && u.Scheme != "" && u.Opaque == "" && hreq.Method != "CONNECT":
-		t = u.Scheme + "://" + host + rooted(t, u)
+		if t = rooted(t, u); t == "*" { // in absolute form that is no path at all: RFC 9112, 3.2.4
+			t = ""
+		}
+		t = u.Scheme + "://" + host + t
 	case hreq.Method == "CONNECT" && u.Path == "":
 		if t = host; u.Opaque != "" {
 			t = u.Opaque

@@ -45,15 +45,8 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 	in := &c.resp
 	r := &response{}
 	out := &r.Response
-	out.Status = statusLine(in.Status, in.Reason())
-	out.StatusCode = in.Status
-	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, in.Minor
-	if in.Minor != 1 {
-		out.Proto = "HTTP/1." + strconv.Itoa(in.Minor)
-	}
-	out.Header = fields(&in.Header)
-	out.ContentLength, out.Close = in.ContentLength, in.Close
-	out.Request, out.TLS = c.hreq, l.tlsState()
+	convert(out, in, c.hreq)
+	out.TLS = l.tlsState()
 	if in.Status == 101 || c.hreq.Method == "CONNECT" && in.Status/100 == 2 {
 		if err := l.switched(c, out); err != nil { // it was closed meanwhile
 			return nil, err
@@ -61,7 +54,6 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 		return out, nil
 	}
 	c.into.close()
-	fixFraming(c, out)
 	if c.hreq.Method == "HEAD" || in.Status == 204 || in.Status == 304 || in.ContentLength == 0 {
 		out.Body = http.NoBody
 		l.over(c)
@@ -78,6 +70,40 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 		out.Uncompressed = true
 	}
 	return out, nil
+}
+
+// convert makes net/http's head of the engine's.
+func convert(out *http.Response, in *h1.Response, hreq *http.Request) {
+	out.Status = statusLine(in.Status, in.Reason())
+	out.StatusCode = in.Status
+	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, in.Minor
+	if in.Minor != 1 {
+		out.Proto = "HTTP/1." + strconv.Itoa(in.Minor)
+	}
+	out.Header = fields(&in.Header)
+	out.ContentLength, out.Request = in.ContentLength, hreq
+	out.Close = in.Close && saysClose(out)
+	fixFraming(out)
+	switch {
+	case hreq.Method == "CONNECT" && in.Status/100 == 2:
+		out.ContentLength, out.Close = -1, true
+	case in.Status == 101:
+		out.ContentLength = 0
+	}
+}
+
+// saysClose reports whether a head says that the connection ends behind its message; the engine's Close is also
+// that of the request.
+func saysClose(out *http.Response) bool {
+	h := out.Header
+	te := h["Transfer-Encoding"]
+	switch {
+	case out.ProtoMinor == 0 && !hasToken(h["Connection"], "keep-alive"), hasToken(h["Connection"], "close"):
+		return true
+	case len(te) == 0: // the body's end is the connection's
+		return out.ContentLength < 0 && out.Request.Method != "HEAD" && out.StatusCode != 304
+	}
+	return out.ProtoMinor == 0 || len(h["Content-Length"]) > 0 || !foldEqual(trim(te[len(te)-1]), "chunked")
 }
 
 // fields copies a field section. Its values lie in one string.
@@ -110,7 +136,7 @@ func fields(h *h1.Header) http.Header {
 }
 
 // fixFraming takes what net/http takes out of a Header and puts it into fields of Response.
-func fixFraming(c *call, out *http.Response) {
+func fixFraming(out *http.Response) {
 	h := out.Header
 	if te := h["Transfer-Encoding"]; len(te) > 0 {
 		delete(h, "Transfer-Encoding")
@@ -123,7 +149,10 @@ func fixFraming(c *call, out *http.Response) {
 	if cl := h["Content-Length"]; len(cl) > 1 {
 		h["Content-Length"] = cl[:1] // the engine has seen that they agree
 	}
-	if (out.StatusCode == 204 || out.StatusCode == 304) && c.hreq.Method != "HEAD" {
+	switch head := out.Request.Method == "HEAD"; {
+	case head && out.StatusCode == 204:
+		out.ContentLength = declared(h)
+	case !head && (out.StatusCode == 204 || out.StatusCode == 304):
 		out.ContentLength = 0
 	}
 	if out.ProtoMinor > 0 && hasToken(h["Connection"], "close") {
@@ -137,6 +166,14 @@ func fixFraming(c *call, out *http.Response) {
 			h["Cache-Control"] = []string{"no-cache"}
 		}
 	}
+}
+
+// declared returns the length that Content-Length says, -1 where there is none.
+func declared(h http.Header) int64 {
+	if n, err := strconv.ParseUint(h.Get("Content-Length"), 10, 63); err == nil {
+		return int64(n)
+	}
+	return -1
 }
 
 // announced takes the Trailer field out of h and returns the keys it promises.
@@ -176,7 +213,7 @@ func (l *link) switched(c *call, out *http.Response) error {
 		}
 		return err
 	}
-	out.Body, out.ContentLength, out.Close = newTunnel(l, c, parts.Stream()), -1, true
+	out.Body = newTunnel(l, c, parts.Stream())
 	return nil
 }
 
@@ -278,10 +315,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 func (b *body) Close() error {
 	b.mu.Lock()
 	c, busy := b.call, b.busy
-	b.call = nil
-	if c != nil || b.err == io.EOF {
-		b.err = errReadAfterClose
-	}
+	b.call, b.err = nil, errReadAfterClose
 	b.mu.Unlock()
 	if c == nil {
 		return nil

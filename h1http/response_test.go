@@ -103,6 +103,8 @@ func TestConversion(t *testing.T) {
 		{"204", "GET", "HTTP/1.1 204 No Content\r\n\r\n"},
 		{"304", "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"},
 		{"304 to HEAD", "HEAD", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"},
+		{"204 to HEAD", "HEAD", "HTTP/1.1 204 No Content\r\n\r\n"},
+		{"204 to HEAD with length", "HEAD", "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n"},
 		{"204 chunked", "GET", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"1.2", "GET", "HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"},
 		{"304 chunked", "GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"},
@@ -323,6 +325,9 @@ func TestBodyEnds(t *testing.T) {
 			t.Errorf("%v, then %v", err, again)
 		}
 		resp.Body.Close()
+		if _, err := resp.Body.Read(make([]byte, 1)); err != errReadAfterClose {
+			t.Errorf("after Close: %v", err)
+		}
 	})
 	t.Run("read after close", func(t *testing.T) {
 		resp, _ := tr.RoundTrip(newRequest(t, "GET", url, nil))

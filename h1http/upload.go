@@ -252,11 +252,11 @@ func (c *call) sameText(r *strings.Reader) io.Reader {
 const sniffTime = 200 * time.Millisecond
 
 // sniff finds out whether the body of a GET, say, of unknown length is empty: many servers
-// do not expect even an empty one there. It returns nil if it is.
-func (u *upload) sniff(hreq *http.Request) *upload {
+// do not expect even an empty one there. It returns nil if it is, and the error of its Close.
+func (u *upload) sniff(hreq *http.Request) (*upload, error) {
 	if u == nil || u.size >= 0 || u.began || isChunked(hreq.TransferEncoding) ||
 		!slices.Contains([]string{"", "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH"}, hreq.Method) {
-		return u
+		return u, nil
 	}
 	s := &sniffed{src: u.from, got: make(chan struct{})}
 	u.mu.Lock()
@@ -274,15 +274,14 @@ func (u *upload) sniff(hreq *http.Request) *upload {
 	select {
 	case <-s.got:
 		if s.n == 0 && s.err == io.EOF {
-			u.close()
-			return nil
+			return nil, u.close()
 		}
 		u.mu.Lock()
 		u.began = false // what was read is in s
 		u.mu.Unlock()
 	case <-timer.C:
 	}
-	return u
+	return u, nil
 }
 
 // sniffed is a body of which one byte may have been read.
