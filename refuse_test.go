@@ -6,11 +6,14 @@ package h1
 // net.Conn of an SSH client: they are as streams without.
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -165,6 +168,59 @@ func TestDeadlinesIgnored(t *testing.T) {
 		r.failed(k, Closed, SentNothing)
 		r.dead()
 	})
+}
+
+// wordy wraps the errors of a stream's reads.
+type wordy struct{ net.Conn }
+
+func (w wordy) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		err = fmt.Errorf("my stream: %w", err)
+	}
+	return n, err
+}
+
+// That a deadline has passed may be told in an error that wraps the one who knows.
+func TestDeadlinesWrapped(t *testing.T) {
+	client, server := tcpPair(t)
+	c := NewConn(wordy{client}, &Config{Depth: 4})
+	defer c.Close()
+	go func() {
+		in := bufio.NewReader(server)
+		for {
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			if r.URL.Path == "/slow" {
+				time.Sleep(50 * time.Millisecond)
+			}
+			io.WriteString(server, answer(r.URL.Path))
+		}
+	}()
+	if got, err := fetch(c, get("/a")); err != nil || got != "/a" {
+		t.Fatal(got, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	x, err := c.Send(ctx, get("/slow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := c.Send(context.Background(), get("/b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fetchRest(context.Background(), x, nil)
+	wantError(t, err, Timeout, SentAll)
+	if got, err := fetchRest(context.Background(), y, nil); err != nil || got != "/b" {
+		t.Error(got, err)
+	}
+	slow := get("/slow")
+	slow.Deadline = time.Now().Add(10 * time.Millisecond)
+	_, err = fetch(c, slow)
+	wantError(t, err, Timeout, SentAll)
 }
 
 // A stream that was closed refuses nothing: Watch hears of its end, whatever it calls that.
