@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"runtime"
 	"time"
 
 	"example.com/h1"
@@ -17,6 +18,7 @@ type way struct {
 	cfg      h1.Config
 	cancel   bool          // a context that can be canceled
 	deadline time.Duration // from the start to Request.Deadline, which is another each time; 0: none
+	procs    int           // GOMAXPROCS; 0: as it is
 }
 
 func h1Client(name string, use way) client {
@@ -30,6 +32,10 @@ func h1Client(name string, use way) client {
 			var cancel func()
 			ctx, cancel = context.WithCancel(ctx)
 			e.atEnd(cancel)
+		}
+		if use.procs > 0 {
+			before := runtime.GOMAXPROCS(use.procs)
+			e.atEnd(func() { runtime.GOMAXPROCS(before) })
 		}
 		return func() exchange { return e.do(ctx, conn, w, use.deadline) }
 	}}

@@ -197,10 +197,11 @@ would be taken for the response. On a socket that is no system call more: it tak
 read that finds nothing. Under TLS (row 2) it is a system call and a Read with a deadline that
 has passed, for what the layer has read ahead. fasthttp does not look. On a shared connection
 (rows 3 and 4) each request is a goroutine's, which waits and is woken, where the floor is one
-goroutine that writes a batch and reads it; in row 5 the floor neither parses nor matches. In row
-7 h1 checks what it writes, and fasthttp does not. Reads and writes that the scheduler is not told of
-would cost less, but mostly since the runtime's monitor then sleeps, and nothing interrupts a caller
-who computes (TestOthersRunAfterDo).
+goroutine that writes a batch and reads it. To wake one has the runtime wake an idle processor as well,
+which then finds little to do: with GOMAXPROCS=1 it does not, and the difference in CPU is what that costs.
+In row 5 the floor neither parses nor matches. In row 7 h1 checks what it writes, and fasthttp does not.
+Reads and writes that the scheduler is not told of would cost less, but mostly since the runtime's monitor
+then sleeps, and nothing interrupts a caller who computes (TestOthersRunAfterDo).
 
 `
 

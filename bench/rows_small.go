@@ -55,8 +55,9 @@ func onOne(number string, n int, most float64) row {
 		number: number, name: fmt.Sprint("depth", n),
 		work:  fmt.Sprintf("%d goroutines on one connection, depth %d; the floor %d at a time", n, n, n),
 		shows: perRequest, batch: n,
-		contestants: append([]contestant{floorBatch(hello, n)}, together(hello, n, h1Do, pipelineClient)...),
-		targets:     []target{{what: wall, most: most, of: "PipelineClient"}},
+		contestants: append([]contestant{floorBatch(hello, n)},
+			together(hello, n, h1Do, h1Client("h1, GOMAXPROCS=1", way{procs: 1}), pipelineClient)...),
+		targets: []target{{what: wall, most: most, of: "PipelineClient"}},
 	}
 }
 
