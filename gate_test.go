@@ -30,19 +30,11 @@ func TestDeadlinePastALook(t *testing.T) {
 	c := NewConn(secure(t, client, server), &Config{Depth: 4})
 	defer c.Close()
 	answers := make(chan bool, 1)
-	go func() {
-		in := bufio.NewReader(server)
-		for {
-			req, err := http.ReadRequest(in)
-			if err != nil {
-				return
-			}
-			if req.URL.Path == "/two" {
-				<-answers
-			}
-			io.WriteString(server, answer(req.URL.Path))
+	go answerAll(server, func(path string) {
+		if path == "/two" {
+			<-answers
 		}
-	}()
+	})
 	background := context.Background()
 	var resp Response
 	whole := func(err error) {
@@ -77,6 +69,20 @@ func TestDeadlinePastALook(t *testing.T) {
 	post := posting("/post")
 	post.Deadline = time.Now().Add(10 * time.Second)
 	whole(c.Do(background, post, &resp))
+}
+
+// answerAll is a server that answers each request with its path, once before has returned.
+func answerAll(nc net.Conn, before func(path string)) {
+	in := bufio.NewReader(nc)
+	for {
+		r, err := http.ReadRequest(in)
+		if err != nil {
+			return
+		}
+		io.Copy(io.Discard, r.Body)
+		before(r.URL.Path)
+		io.WriteString(nc, answer(r.URL.Path))
+	}
 }
 
 // until waits for what becomes true of a connection.

@@ -6,14 +6,12 @@ package h1
 // net.Conn of an SSH client: they are as streams without.
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -186,19 +184,11 @@ func TestDeadlinesWrapped(t *testing.T) {
 	client, server := tcpPair(t)
 	c := NewConn(wordy{client}, &Config{Depth: 4})
 	defer c.Close()
-	go func() {
-		in := bufio.NewReader(server)
-		for {
-			r, err := http.ReadRequest(in)
-			if err != nil {
-				return
-			}
-			if r.URL.Path == "/slow" {
-				time.Sleep(50 * time.Millisecond)
-			}
-			io.WriteString(server, answer(r.URL.Path))
+	go answerAll(server, func(path string) {
+		if path == "/slow" {
+			time.Sleep(50 * time.Millisecond)
 		}
-	}()
+	})
 	if got, err := fetch(c, get("/a")); err != nil || got != "/a" {
 		t.Fatal(got, err)
 	}

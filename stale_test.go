@@ -236,18 +236,7 @@ func TestWaitForTheLook(t *testing.T) {
 			defer c.Close()
 			mayAnswer := make(chan bool, 2)
 			mayAnswer <- true
-			go func() {
-				in := bufio.NewReader(server)
-				for {
-					r, err := http.ReadRequest(in)
-					if err != nil {
-						return
-					}
-					io.Copy(io.Discard, r.Body)
-					<-mayAnswer
-					io.WriteString(server, answer("/"))
-				}
-			}()
+			go answerAll(server, func(string) { <-mayAnswer })
 			if got, err := fetch(c, get("/")); err != nil || got != "/" {
 				t.Fatal(got, err)
 			}
