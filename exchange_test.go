@@ -269,6 +269,34 @@ func TestTrySendWritesForOthers(t *testing.T) {
 	})
 }
 
+// Where the stream may take nothing before the response in front was read, TrySend does not write: nobody
+// would read that.
+func TestTrySendDoesNotWait(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.s.setWindow(len(r.s.out)) // the server writes the response to /a, and reads on behind that
+		r.serve("/a")
+		done := make(chan error, 1)
+		go func() {
+			if _, err := r.c.Send(context.Background(), get("/b")); err != nil {
+				t.Error(err)
+			}
+			_, err := r.c.TrySend(context.Background(), posting("/k"))
+			done <- err
+		}()
+		time.Sleep(time.Hour)
+		select {
+		case err := <-done:
+			wantError(t, err, NotReady, SentNothing)
+		default:
+			t.Errorf("TrySend waits; %v", r.c.State())
+		}
+		r.await(a)
+		r.got(a, "/a")
+	})
+}
+
 // The context that Wait was given has no say once the response is there whole, be the memory of
 // its exchange another's by then.
 func TestWaitContextOfThePast(t *testing.T) {

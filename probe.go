@@ -327,10 +327,9 @@ func (c *Conn) parkWatch(w *watch) {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
-	if c.kind == wrapped && c.dl.SetReadDeadline(time.Time{}) != nil {
-		if w.parked = false; c.lookAt(nil) == nil { // it was not closed, and could not be made to leave
-			c.dl, c.spoiltW = nil, false
-		}
+	if c.kind != direct && c.dl.SetReadDeadline(time.Time{}) != nil { // it could not be made to leave
+		c.dl, c.spoiltW, w.parked = nil, false, false
+		c.lookAt(nil) // or was closed
 		return
 	}
 	c.mu.Unlock()

@@ -70,7 +70,7 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 		return c.refusal("send")
 	}
 	behind := e.q.body != bodyNone && c.pending() && !c.writing // those are to be written first
-	if !wait && !(behind && c.cutsWrites()) {
+	if !wait && !(behind && c.cutsWrites() && (c.fits() || c.noneOut())) {
 		return errNotReady("send")
 	}
 	e.inLine = true
@@ -110,6 +110,13 @@ func (c *Conn) atHead(e *exchange) bool { return c.line.head == e && c.admits(&e
 // is held.
 func (c *Conn) outOfLine(e *exchange) bool {
 	return e.err != nil || passed(e.by) || c.atHead(e)
+}
+
+// noneOut reports whether no writer has taken a byte of any request in flight: the server waits for one, and
+// for nobody to read. mu is held.
+func (c *Conn) noneOut() bool {
+	oldest := c.queue.head
+	return oldest != nil && oldest.start >= c.taken
 }
 
 // abandoned reports whether all that is in flight are responses that nobody wants or reads.

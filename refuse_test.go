@@ -15,6 +15,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -213,6 +214,53 @@ func TestDeadlinesWrapped(t *testing.T) {
 	wantError(t, err, Timeout, SentAll)
 }
 
+// So may that by which a canceled request's read was ended, be it in the stream's own words: the connection
+// is well, and the response behind it another's.
+func TestCancelEndsReadInOtherWords(t *testing.T) {
+	for name, words := range map[string]func(error) error{
+		"wrapped": func(err error) error { return fmt.Errorf("tunnel: %w", err) },
+		"own":     func(error) error { return errors.New("time is up") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &tap{wireStream: newWireStream(false)}
+				r := &rig{t, s, NewConn(otherWords{s, words}, &Config{Depth: 4})}
+				defer r.c.Close()
+				r.warm()
+				a, b := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/b"))
+				r.await(a)
+				r.await(b)
+				a.x.Cancel()
+				synctest.Wait()
+				r.failed(a, Canceled, SentAll)
+				r.serve("/a", "/b")
+				r.got(b, "/b")
+				k := r.readsAhead()
+				k.x.Cancel()
+				r.s.setWindow(wireWindow)
+				time.Sleep(time.Second)
+				r.failed(k, Canceled, SentNothing)
+				r.took()
+				r.next("/c")
+			})
+		})
+	}
+}
+
+// otherWords is a stream that says its reads' errors in other words.
+type otherWords struct {
+	*tap
+	words func(error) error
+}
+
+func (o otherWords) Read(p []byte) (int, error) {
+	n, err := o.tap.Read(p)
+	if err != nil && err != io.EOF {
+		err = o.words(err)
+	}
+	return n, err
+}
+
 // A stream that was closed refuses nothing: Watch hears of its end, whatever it calls that.
 func TestWatchClosedBelow(t *testing.T) {
 	client, _ := tcpPair(t)
@@ -285,3 +333,26 @@ func TestWatchDeadlinesRefused(t *testing.T) {
 		}
 	})
 }
+
+// So it is under TLS that shakes hands by its first write, which reads.
+func TestWatchDeadlinesRefusedBelow(t *testing.T) {
+	client, server := ends(t, "tcp")
+	go answerAll(tls.Server(server, testTLS()), func(string) {})
+	c := NewConn(tls.Client(mulish{client.(*net.TCPConn)}, &tls.Config{InsecureSkipVerify: true}), nil)
+	defer c.Close()
+	go c.Watch(context.Background())
+	until(c, func() bool { return c.watch != nil })
+	time.Sleep(10 * time.Millisecond) // it waits, be it for the socket
+	hangs("Do", func() {
+		if got, err := fetch(c, get("/a")); err != nil || got != "/a" {
+			t.Error(got, err)
+		}
+	})
+}
+
+// mulish is a socket that refuses deadlines.
+type mulish struct{ *net.TCPConn }
+
+func (mulish) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
+func (mulish) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
+func (mulish) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }

@@ -47,10 +47,8 @@ func (s *source) Read(p []byte) (int, error) {
 		n, err = 0, errReadCount
 	}
 	c.endRead(n)
-	if err != nil && !isTimeout(err) && (n > 0 || c.reader != nil && c.reader.err != nil) {
-		if _, own := err.(*Error); !own {
-			c.rerr = err // for the next read: this one's bytes come first, or who reads has another error
-		}
+	if err != nil && c.lasts(err, n) {
+		c.rerr = err
 	}
 	if n > 0 {
 		err = nil
@@ -59,6 +57,22 @@ func (s *source) Read(p []byte) (int, error) {
 		err = os.ErrDeadlineExceeded // it does not look at its deadline
 	}
 	return n, err
+}
+
+// lasts reports whether the error of a read that has brought n bytes is kept for the next: those come first, or
+// who reads does not hear of it, for it has another. mu is held.
+func (c *Conn) lasts(err error, n int) bool {
+	if isTimeout(err) { // that may be over by then
+		return false
+	}
+	if r := c.reader; n == 0 && (r == nil || r.err == nil) {
+		return false
+	}
+	if _, own := err.(*Error); own {
+		return false
+	}
+	// Behind a deadline, which has ended r's read, it may be a stream's own word for that.
+	return n > 0 || !passed(c.readBy) || err == io.EOF || isReset(err)
 }
 
 var errReadCount = errors.New("the stream's Read returned an impossible count")
