@@ -317,10 +317,16 @@ func TestHeads(t *testing.T) {
 		{"GET", "close", "HTTP/1.1 204 No Content\r\n\r\n"},
 		{"HEAD", "close", "HTTP/1.1 200 OK\r\n\r\n"},
 		{"GET", "close", "HTTP/1.1 304 Not Modified\r\n\r\n"},
+		{"HEAD", "", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"HEAD", "", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"HEAD", "", "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\nContent-Length: 7\r\n\r\n"},
+		{"GET", "", "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"CONNECT", "", "HTTP/1.1 200 OK\r\nConnection: close\r\nPragma: no-cache\r\n\r\n"},
 		{"CONNECT", "", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"CONNECT", "", "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"},
 		{"GET", "Upgrade", "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\nPragma: no-cache\r\n\r\n"},
+		{"GET", "Upgrade", "HTTP/1.1 101 Switching\r\nConnection: Upgrade, close\r\nUpgrade: x\r\n\r\n"},
+		{"GET", "Upgrade", "HTTP/1.0 101 Switching\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"},
 	} {
 		url := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
 			readRequest(br)
@@ -383,6 +389,45 @@ func TestEmptyBodyCloseFails(t *testing.T) {
 		url := rawServer(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 		if _, err := rt.RoundTrip(newRequest(t, "DELETE", url, badClose{strings.NewReader("")})); !errors.Is(err, errBadClose) {
 			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// A tunnel that was closed gives nothing more, though something is buffered.
+func TestTunnelReadAfterClose(t *testing.T) {
+	withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+		resp, err := rt.RoundTrip(newRequest(t, "CONNECT", rawServer(t, answers("HTTP/1.1 200 OK\r\n\r\n0123456789")), nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		p := make([]byte, 4)
+		if n, err := resp.Body.Read(p); n != 0 || err == nil {
+			t.Errorf("%q, %v", p[:n], err)
+		}
+	})
+}
+
+// A request that turns out not to be one, on a connection that it has got, was not written.
+func TestTraceOfRefused(t *testing.T) {
+	withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+		url := rawServer(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+		control := newRequest(t, "GET", url, nil)
+		control.URL.RawQuery = "a\x01"
+		for _, req := range []*http.Request{control, newRequest(t, "DELETE", url, badClose{strings.NewReader("")})} {
+			wrote := make(chan error, 2)
+			ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+				WroteRequest: func(i httptrace.WroteRequestInfo) { wrote <- i.Err },
+			})
+			if _, err := rt.RoundTrip(req.WithContext(ctx)); err == nil {
+				t.Fatal("no error")
+			}
+			if len(wrote) != 1 {
+				t.Fatalf("told %d times", len(wrote))
+			}
+			if err := <-wrote; err == nil {
+				t.Error("it was written")
+			}
 		}
 	})
 }

@@ -102,6 +102,10 @@ func TestProxyPlain(t *testing.T) {
 		if got, want := do(t, tr, star), "proxied http://b.example:81 for b.example:81 from "+from; got != want {
 			t.Errorf("got %q", got)
 		}
+		star.Method = "DELETE"
+		if _, err := tr.RoundTrip(star); err == nil {
+			t.Error("DELETE * was sent to a proxy, as DELETE of /")
+		}
 		if got := p.auth.Load(); got != "Basic YWxhZGRpbjpvcGVuIHNlc2FtZQ==" {
 			t.Errorf("authorization %q", got)
 		}

@@ -77,18 +77,19 @@ type manner struct {
 
 // newCall prepares one attempt. It takes charge of up.
 func newCall(ctx context.Context, hreq *http.Request, up *upload, m *manner) (*call, error) {
-	up, err := up.sniff(hreq)
-	if err != nil {
-		return nil, err
-	}
 	c := calls.Get().(*call)
-	c.hreq, c.ctx, c.up = hreq, ctx, up
+	c.hreq, c.ctx = hreq, ctx
 	c.gzip, c.expects, c.maxInfo = false, false, m.maxHead
 	c.stop, c.tr, c.into = nil, nil, nil
 	if hooks := httptrace.ContextClientTrace(ctx); hooks != nil {
 		c.tr = &tracer{hooks: hooks, call: c}
 	}
-	if err := c.fill(m); err != nil {
+	var err error
+	if c.up, err = up.sniff(hreq); err == nil {
+		err = c.fill(m)
+	}
+	if err != nil {
+		c.tr.wroteRequest(err)
 		return nil, err
 	}
 	return c, nil
@@ -308,7 +309,10 @@ func target(hreq *http.Request, host string, proxied bool) (string, error) {
 	t := u.RequestURI()
 	switch {
 	case proxied && u.Scheme != "" && u.Opaque == "" && hreq.Method != "CONNECT":
-		if t = rooted(t, u); t == "*" { // in absolute form that is no path at all: RFC 9112, 3.2.4
+		switch t = rooted(t, u); {
+		case t == "*" && hreq.Method != "OPTIONS":
+			return "", errors.New("h1http: * is the target of OPTIONS alone")
+		case t == "*": // in absolute form that is no path at all: RFC 9112, 3.2.4
 			t = ""
 		}
 		t = u.Scheme + "://" + host + t

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,7 +83,7 @@ func convert(out *http.Response, in *h1.Response, hreq *http.Request) {
 	}
 	out.Header = fields(&in.Header)
 	out.ContentLength, out.Request = in.ContentLength, hreq
-	out.Close = in.Close && saysClose(out)
+	out.Close = (in.Close || in.Status == 101) && saysClose(out)
 	fixFraming(out)
 	switch {
 	case hreq.Method == "CONNECT" && in.Status/100 == 2:
@@ -138,21 +139,24 @@ func fields(h *h1.Header) http.Header {
 // fixFraming takes what net/http takes out of a Header and puts it into fields of Response.
 func fixFraming(out *http.Response) {
 	h := out.Header
+	head, empty := out.Request.Method == "HEAD", out.StatusCode == 204 || out.StatusCode == 304
 	if te := h["Transfer-Encoding"]; len(te) > 0 {
 		delete(h, "Transfer-Encoding")
 		if out.ProtoMinor > 0 && foldEqual(trim(te[len(te)-1]), "chunked") {
 			out.TransferEncoding = []string{"chunked"}
-			out.ContentLength = -1
-			delete(h, "Content-Length")
+			if !head && !empty {
+				out.ContentLength = -1
+				delete(h, "Content-Length")
+			}
 		}
 	}
-	if cl := h["Content-Length"]; len(cl) > 1 {
-		h["Content-Length"] = cl[:1] // the engine has seen that they agree
+	if cl := h["Content-Length"]; len(cl) > 1 && len(slices.Compact(slices.Clone(cl))) == 1 {
+		h["Content-Length"] = cl[:1]
 	}
-	switch head := out.Request.Method == "HEAD"; {
-	case head && out.StatusCode == 204:
+	switch {
+	case head && (empty || out.TransferEncoding != nil): // what the engine does not ask for there
 		out.ContentLength = declared(h)
-	case !head && (out.StatusCode == 204 || out.StatusCode == 304):
+	case empty && !head:
 		out.ContentLength = 0
 	}
 	if out.ProtoMinor > 0 && hasToken(h["Connection"], "close") {
@@ -168,12 +172,17 @@ func fixFraming(out *http.Response) {
 	}
 }
 
-// declared returns the length that Content-Length says, -1 where there is none.
+// declared returns the length that Content-Length says, -1 where it says none, or several.
 func declared(h http.Header) int64 {
-	if n, err := strconv.ParseUint(h.Get("Content-Length"), 10, 63); err == nil {
-		return int64(n)
+	cl := h["Content-Length"]
+	if len(cl) != 1 {
+		return -1
 	}
-	return -1
+	n, err := strconv.ParseUint(cl[0], 10, 63)
+	if err != nil {
+		return -1
+	}
+	return int64(n)
 }
 
 // announced takes the Trailer field out of h and returns the keys it promises.

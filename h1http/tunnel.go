@@ -69,6 +69,9 @@ func (t *tunnel) why(err error) error {
 }
 
 func (t *tunnel) Read(p []byte) (int, error) {
+	if t.shut.Load() { // something may be buffered
+		return 0, t.why(net.ErrClosed)
+	}
 	n, err := t.ReadWriteCloser.Read(p)
 	return n, t.why(err)
 }
