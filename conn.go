@@ -472,6 +472,9 @@ func (c *Conn) Close() error {
 		return nil
 	}
 	c.life.switched = false // a switched stream that nobody detached is closed with the rest
+	if c.err == errSwitched {
+		c.err = errByCaller
+	}
 	c.fail(nil, errByCaller)
 	c.goes()
 	c.unlock()

@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // switchKinds are the ways of a body to the stream.
@@ -75,6 +76,25 @@ func TestSwitchBehindBody(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A switched stream that was closed before anybody has detached it was given to nobody.
+func TestCloseOfSwitched(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		k := r.begin(context.Background(), &Request{Method: "CONNECT", Target: "h:1"})
+		r.raw("HTTP/1.1 200 OK\r\n\r\n")
+		r.await(k)
+		synctest.Wait()
+		if !r.c.State().Switched() {
+			t.Fatal(r.c.State())
+		}
+		r.c.Close()
+		if r.c.Err() != errByCaller {
+			t.Error(r.c.Err())
+		}
+		_, err := r.c.Detach()
+		wantError(t, err, Closed, SentNothing)
+	})
 }
 
 // switched makes the request, and speaks to the server without HTTP.
