@@ -269,32 +269,45 @@ func TestTrySendWritesForOthers(t *testing.T) {
 	})
 }
 
-// Where the stream may take nothing before the response in front was read, TrySend does not write: nobody
-// would read that.
+// Where the stream may take nothing before a response was read, TrySend does not write what others have
+// left: nobody would read that.
 func TestTrySendDoesNotWait(t *testing.T) {
-	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.warm()
-		a := r.begin(context.Background(), get("/a"))
-		r.s.setWindow(len(r.s.out)) // the server writes the response to /a, and reads on behind that
-		r.serve("/a")
-		done := make(chan error, 1)
-		go func() {
-			if _, err := r.c.Send(context.Background(), get("/b")); err != nil {
-				t.Error(err)
-			}
-			_, err := r.c.TrySend(context.Background(), posting("/k"))
-			done <- err
-		}()
-		time.Sleep(time.Hour)
-		select {
-		case err := <-done:
-			wantError(t, err, NotReady, SentNothing)
-		default:
-			t.Errorf("TrySend waits; %v", r.c.State())
-		}
-		r.await(a)
-		r.got(a, "/a")
-	})
+	for name, before := range map[string][]*Request{
+		"one head behind one in a write": {get("/b")},
+		"two heads":                      {get("/a"), get("/b")},
+		"one with a body":                {{Method: "PUT", Target: "/a", Host: "x", Body: strings.NewReader(strings.Repeat("x", 1000))}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+				r.warm()
+				if len(before) == 1 && before[0].Body == nil {
+					r.s.setWindow(3)
+					r.begin(context.Background(), get("/a"))
+				}
+				r.c.mu.Lock()
+				r.c.flushing = true // the goroutine that would write them comes late
+				r.c.mu.Unlock()
+				for _, req := range before {
+					if _, err := r.c.Send(context.Background(), req); err != nil {
+						t.Fatal(err)
+					}
+				}
+				r.s.setWindow(len(r.s.out) + 3)
+				done := make(chan error, 1)
+				go func() {
+					_, err := r.c.TrySend(context.Background(), posting("/k"))
+					done <- err
+				}()
+				synctest.Wait()
+				select {
+				case err := <-done:
+					wantError(t, err, NotReady, SentNothing)
+				default:
+					t.Errorf("TrySend waits; %v", r.c.State())
+				}
+			})
+		})
+	}
 }
 
 // The context that Wait was given has no say once the response is there whole, be the memory of

@@ -208,13 +208,13 @@ func (c *Conn) awaitLook() {
 
 // look reads for probeThrough. mu is not held.
 func (c *Conn) look(p []byte, bytes bool) (n int, err error) {
-	if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
+	if n, err = c.rw.Read(p); err != nil && saysTimeout(err) {
 		err = nil
 	}
 	for round := 0; bytes && n == 0 && err == nil && round < mostRounds; round++ {
 		by := time.Now().Add(nearDeadline)
 		c.dl.SetReadDeadline(by)
-		if n, err = c.rw.Read(p); err != nil && isTimeout(err) {
+		if n, err = c.rw.Read(p); err != nil && saysTimeout(err) {
 			_, got, _ := peek(c.sock)
 			if bytes = got > 0; !bytes || passed(by) {
 				err = nil
@@ -320,6 +320,19 @@ func (c *Conn) Watch(ctx context.Context) error {
 	return fromContext(ctx, "watch")
 }
 
+// mayPark reports whether Watch, which is to wait for the socket, could be made to leave that by a deadline. A
+// stream that refuses one counts as one without; not a layer, for without no look goes through it. mu is held.
+func (c *Conn) mayPark() bool {
+	err := c.dl.SetReadDeadline(time.Time{})
+	if c.kind == layered {
+		return !refuses(err)
+	}
+	if err != nil && c.lookAt(nil) == nil { // else it was closed
+		c.dl, c.spoiltW = nil, false
+	}
+	return err == nil
+}
+
 // parkWatch waits for the idle socket to become readable, and looks why it did. mu is
 // held, but not while it waits.
 func (c *Conn) parkWatch(w *watch) {
@@ -327,9 +340,11 @@ func (c *Conn) parkWatch(w *watch) {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
-	if c.kind != direct && c.dl.SetReadDeadline(time.Time{}) != nil { // it could not be made to leave
-		c.dl, c.spoiltW, w.parked = nil, false, false
-		c.lookAt(nil) // or was closed
+	if c.kind != direct && !c.mayPark() {
+		w.parked = false
+		if c.kind == layered {
+			w.left.Wait()
+		}
 		return
 	}
 	c.mu.Unlock()

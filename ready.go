@@ -70,7 +70,7 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 		return c.refusal("send")
 	}
 	behind := e.q.body != bodyNone && c.pending() && !c.writing // those are to be written first
-	if !wait && !(behind && c.cutsWrites() && (c.fits() || c.noneOut())) {
+	if !wait && !(behind && c.cutsWrites() && (c.fits() || c.oneHead())) {
 		return errNotReady("send")
 	}
 	e.inLine = true
@@ -112,11 +112,11 @@ func (c *Conn) outOfLine(e *exchange) bool {
 	return e.err != nil || passed(e.by) || c.atHead(e)
 }
 
-// noneOut reports whether no writer has taken a byte of any request in flight: the server waits for one, and
-// for nobody to read. mu is held.
-func (c *Conn) noneOut() bool {
-	oldest := c.queue.head
-	return oldest != nil && oldest.start >= c.taken
+// oneHead reports whether all that is in flight is a head of no unusual length, of which no writer has taken a
+// byte: the server waits for that, and for nobody to read. mu is held.
+func (c *Conn) oneHead() bool {
+	e := c.queue.head
+	return e != nil && e.next == nil && e.start == c.taken && e.q.body == bodyNone && len(c.wbuf.b) <= c.cfg.WriteBuffer
 }
 
 // abandoned reports whether all that is in flight are responses that nobody wants or reads.

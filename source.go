@@ -68,11 +68,8 @@ func (c *Conn) lasts(err error, n int) bool {
 	if r := c.reader; n == 0 && (r == nil || r.err == nil) {
 		return false
 	}
-	if _, own := err.(*Error); own {
-		return false
-	}
-	// Behind a deadline, which has ended r's read, it may be a stream's own word for that.
-	return n > 0 || !passed(c.readBy) || err == io.EOF || isReset(err)
+	_, own := err.(*Error)
+	return !own
 }
 
 var errReadCount = errors.New("the stream's Read returned an impossible count")

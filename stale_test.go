@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -332,7 +333,8 @@ func TestNobodyBesideWhoWasTakenBack(t *testing.T) {
 
 // The end that a read finds whose request was taken back is the connection's, though nobody hears of it.
 func TestEndForOneTakenBack(t *testing.T) {
-	for _, end := range []error{io.EOF, syscall.ECONNRESET} {
+	for _, end := range []error{io.EOF, fmt.Errorf("tunnel: %w", io.EOF), io.ErrUnexpectedEOF, io.ErrClosedPipe,
+		net.ErrClosed, syscall.ECONNRESET, syscall.ETIMEDOUT, &net.OpError{Op: "remote error", Err: errors.New("tls: internal error")}} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &slow{tap: &tap{wireStream: newWireStream(false)}, reads: 10 * time.Millisecond}
 			r := &rig{t, s.tap, NewConn(s, &Config{Depth: 4})}
