@@ -286,11 +286,12 @@ func TestErrorSaysWhat(t *testing.T) {
 // A stream's error is a stream's, be it of this package: a stream may be made of another connection.
 func TestForeignErrorOfStream(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		foreign := r.foreign()
-		err := NewConn(deadStream{foreign}, nil).Do(context.Background(), &Request{Method: "POST", Host: "x"}, &Response{})
-		e, ok := err.(*Error)
-		if !ok || e.Kind != IO || e.Sent != SentAll || e.Unprocessed() || e.Retryable("POST") || !errors.Is(err, foreign) {
-			t.Errorf("%#v", err)
+		for _, foreign := range []error{r.foreign(), fromDeadline("read body", whyStall)} {
+			err := NewConn(deadStream{foreign}, nil).Do(context.Background(), &Request{Method: "POST", Host: "x"}, &Response{})
+			e, ok := err.(*Error)
+			if !ok || e.Kind != IO || e.Sent != SentAll || e.Unprocessed() || e.Retryable("POST") || !errors.Is(err, foreign) {
+				t.Errorf("%#v", err)
+			}
 		}
 	})
 }

@@ -289,7 +289,8 @@ func (w *watch) kick(c *Conn) {
 // to become readable, and it holds no buffer. (A canceled exchange is in flight until somebody has
 // read its response for nobody: with the next request.) It costs the goroutine that calls it, and a
 // request's start the time to wake that goroutine. One Watch at a time waits on the socket;
-// others wait for the first to notice.
+// others wait for the first to notice. Where the stream refuses deadlines, with which Watch is woken, it
+// notices what a request or a Probe finds.
 func (c *Conn) Watch(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.unlock()
@@ -324,13 +325,16 @@ func (c *Conn) Watch(ctx context.Context) error {
 // stream that refuses one counts as one without; not a layer, for without no look goes through it. mu is held.
 func (c *Conn) mayPark() bool {
 	err := c.dl.SetReadDeadline(time.Time{})
-	if c.kind == layered {
-		return !refuses(err)
-	}
-	if err != nil && c.lookAt(nil) == nil { // else it was closed
+	switch {
+	case c.kind == layered && refuses(err):
+		_, _, end := c.peek() // a socket that was closed is waited for, which tells that
+		return end != nil
+	case c.kind == layered || err == nil:
+		return true
+	case c.lookAt(nil) == nil: // else it was closed
 		c.dl, c.spoiltW = nil, false
 	}
-	return err == nil
+	return false
 }
 
 // parkWatch waits for the idle socket to become readable, and looks why it did. mu is

@@ -291,6 +291,52 @@ func TestWatchClosedBelow(t *testing.T) {
 	}
 }
 
+// So it does under a layer, and where the end came while it was away from the socket.
+func TestWatchClosedBelowMeanwhile(t *testing.T) {
+	client, server := tcpPair(t)
+	go answerAll(server, func(string) {})
+	file, err := client.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewConn(&hookedLayer{Conn: fileConn{file, client}}, nil)
+	defer c.Close()
+	if got, err := fetch(c, get("/a")); err != nil || got != "/a" {
+		t.Fatal(got, err)
+	}
+	watched := make(chan error, 1)
+	go func() { watched <- c.Watch(context.Background()) }()
+	until(c, func() bool { return c.watch != nil && c.watch.parked })
+	body := failingText{strings.NewReader("body"), func() { file.Close() }}
+	_, err = c.Send(context.Background(), &Request{Method: "POST", Host: "x", Body: body})
+	wantError(t, err, BodyFailed, SentNothing)
+	hangs("Watch", func() {
+		if err := <-watched; err == nil || !strings.Contains(err.Error(), "closed") {
+			t.Error(err)
+		}
+	})
+}
+
+// fileConn is a socket as a file.
+type fileConn struct {
+	*os.File
+	as net.Conn
+}
+
+func (f fileConn) LocalAddr() net.Addr  { return f.as.LocalAddr() }
+func (f fileConn) RemoteAddr() net.Addr { return f.as.RemoteAddr() }
+
+// failingText knows its length, and fails once something was done.
+type failingText struct {
+	*strings.Reader
+	meanwhile func()
+}
+
+func (f failingText) Read([]byte) (int, error) {
+	f.meanwhile()
+	return 0, errors.New("no text")
+}
+
 func errText(err error) string {
 	var e *Error
 	if errors.As(err, &e) {

@@ -88,6 +88,9 @@ type streamError struct{ error }
 
 func (e *streamError) Unwrap() error { return e.error }
 
+// Timeout is false: that another connection's time is up is no deadline of this one's.
+func (e *streamError) Timeout() bool { return false }
+
 // beginRead marks a read as under way and sets its deadline. mu is held.
 func (c *Conn) beginRead() error {
 	for c.watched() {
