@@ -38,6 +38,7 @@ type exchange struct {
 	seen   bool      // a byte of its response was read
 	final  bool      // the final head was read
 	once   bool      // Do: its response is read right after it was sent
+	tries  bool      // TrySend: its caller does not wait
 	start  int64     // position of its first byte in the stream; -1: not admitted
 	end    int64     // position after its last byte; -1: not known yet
 	readAt int64     // bytes that had been read when it was appended, or taken: none of them answers it
@@ -120,7 +121,7 @@ func (e *exchange) release() {
 	e.c, e.req, e.ctx, e.stop = nil, nil, nil, nil
 	e.cond.L, e.wake.L = nil, nil // they hold c
 	e.wait.ctx = nil
-	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once = false, false, false, false, false, false, false
+	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once, e.tries = false, false, false, false, false, false, false, false
 	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}
 	e.recv.forget()
 	if e.q.body != bodyNone {

@@ -70,7 +70,7 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 		return c.refusal("send")
 	}
 	behind := e.q.body != bodyNone && c.pending() && !c.writing // those are to be written first
-	if !wait && !(behind && c.cutsWrites() && (c.fits() || c.oneHead())) {
+	if !wait && !(behind && c.cutsWrites()) {
 		return errNotReady("send")
 	}
 	e.inLine = true

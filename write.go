@@ -47,6 +47,7 @@ func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, err
 	c.mu.Lock()
 	defer c.unlock()
 	e := c.newExchange(ctx, req, &q)
+	e.tries = !wait
 	if err := c.start(e, wait); err != nil {
 		return Exchange{}, err
 	}
@@ -392,9 +393,10 @@ const alwaysFits = 16 << 10
 // leaves reports whether e's caller is not to write what is pending, since there are requests
 // behind e's that the server may take only once its response to e was: who is to read that
 // may not wait for them; or since e is over, and they are nothing to its caller, or out, and its response
-// is due in time. mu is held.
+// is due in time; or since its caller does not wait, and may be who is to read. mu is held.
 func (c *Conn) leaves(e *exchange) bool {
-	return e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && c.written >= e.end)
+	return e.tries && e.start < 0 && !c.fits() && !c.oneHead() ||
+		e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && c.written >= e.end)
 }
 
 // fits reports whether the stream surely takes all that is in flight, be it that the server reads
