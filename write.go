@@ -30,9 +30,9 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, true)
 }
 
-// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To send a
-// body it may write what those have left in the buffer, if the stream is sure to take that. It does not read the responses that nobody
-// wants any more: a request that may not stand behind those is NotReady until Send, Do or another's
+// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To send a body it may
+// write what those have left in the buffer, if the stream is sure to take that. It does not read the responses
+// that nobody wants any more: a request that may not stand behind those is NotReady until Send, Do or another's
 // Wait has read them.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, false)
