@@ -146,12 +146,13 @@
 // goroutine: the program then ends. More is used where the stream has it:
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
-//     interrupt a read or write. Without them, or where they return an error (as those of
-//     an SSH client's connections) and no socket is there, the stream is closed, from
-//     another goroutine, and its Read and Write must return then. So is what lies under TLS
-//     where that writes while it reads, since the server asks it to change its keys, and
-//     cannot: a tenth of a second after the read's time is over, or two after an idle
-//     connection was looked at.
+//     interrupt a read or write, which then returns an error that has Timeout, as
+//     os.ErrDeadlineExceeded has, or wraps one. Without them, or where they return an error
+//     (as those of an SSH client's connections) and no socket is there, the stream is
+//     closed, from another goroutine, and its Read and Write must return then. So is what
+//     lies under TLS where that writes while it reads, since the server asks it to change
+//     its keys, and cannot: a tenth of a second after the read's time is over, or two after
+//     an idle connection was looked at.
 //   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.

@@ -173,8 +173,9 @@ func TestDeadlinesIgnored(t *testing.T) {
 // wordy wraps the errors of a stream's reads.
 type wordy struct{ net.Conn }
 
-func (w wordy) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
+func (w wordy) Read(p []byte) (int, error) { return inWords(w.Conn.Read(p)) }
+
+func inWords(n int, err error) (int, error) {
 	if err != nil {
 		err = fmt.Errorf("my stream: %w", err)
 	}
@@ -244,13 +245,7 @@ func TestCancelEndsReadWrapped(t *testing.T) {
 // wrapsErrors is the same for a stream of the rig's.
 type wrapsErrors struct{ *tap }
 
-func (w wrapsErrors) Read(p []byte) (int, error) {
-	n, err := w.tap.Read(p)
-	if err != nil {
-		err = fmt.Errorf("my stream: %w", err)
-	}
-	return n, err
-}
+func (w wrapsErrors) Read(p []byte) (int, error) { return inWords(w.tap.Read(p)) }
 
 // crypto/tls takes such an error of its socket's for the end of all reading: a look finds that, and nothing is
 // sent.

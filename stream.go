@@ -94,15 +94,12 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 // isTimeout reports whether an error of a stream is that of a deadline. That of a peer who was
 // not heard of for too long calls itself a timeout as well, and is the stream's end.
 func isTimeout(err error) bool {
-	if _, ok := err.(timeouter); ok {
-		return saysTimeout(err)
-	}
 	var t timeouter
 	return errors.As(err, &t) && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
 }
 
-// saysTimeout is isTimeout where the error says so itself. One that only wraps it crypto/tls takes for the end of
-// all reading.
+// saysTimeout is isTimeout where the error says so itself, and allocates nothing. One that only wraps it
+// crypto/tls takes for the end of all reading.
 func saysTimeout(err error) bool {
 	t, ok := err.(timeouter)
 	return ok && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
