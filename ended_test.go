@@ -156,3 +156,40 @@ func TestHoldsNothing(t *testing.T) {
 		})
 	}
 }
+
+// What is left to write of a request that is over may find no room: TrySend leaves it to another.
+func TestTrySendLeavesTheRest(t *testing.T) {
+	client, server := tcpPair(t)
+	server.SetReadBuffer(1 << 16)
+	client.SetWriteBuffer(1 << 16)
+	c := NewConn(client, &Config{Depth: 4, WriteBuffer: 16 << 20})
+	defer c.Close()
+	go func() {
+		b := make([]byte, 1000)
+		for _, path := range []string{"/warm", "/x"} { // and reads no more
+			server.Read(b)
+			io.WriteString(server, answer(path))
+		}
+	}()
+	if got, err := fetch(c, get("/warm")); err != nil || got != "/warm" {
+		t.Fatal(got, err)
+	}
+	x, err := c.Send(context.Background(), &Request{Method: "PUT", Target: "/x", Host: "x",
+		Body: strings.NewReader(strings.Repeat("x", 12<<20)), Deadline: time.Now().Add(200 * time.Millisecond)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := fetchRest(context.Background(), x, nil); err != nil || got != "/x" {
+		t.Fatal(got, err)
+	}
+	go c.Send(context.Background(), posting("/inline"))
+	until(c, func() bool { return c.line.head != nil })
+	c.mu.Lock()
+	c.flushing = true // the goroutine that would write the rest comes late
+	c.mu.Unlock()
+	until(c, func() bool { return !c.writing })
+	hangs("TrySend", func() {
+		_, err := c.TrySend(context.Background(), posting("/k"))
+		wantError(t, err, NotReady, SentNothing)
+	})
+}

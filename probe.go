@@ -327,8 +327,10 @@ func (c *Conn) mayPark() bool {
 	err := c.dl.SetReadDeadline(time.Time{})
 	switch {
 	case c.kind == layered && refuses(err):
-		_, _, end := c.peek() // a socket that was closed is waited for, which tells that
-		return end != nil
+		if _, _, end := c.peek(); end != nil { // or it was closed; a socket says so once
+			c.cutOff = true
+			c.fail(nil, unfit(nil, 0, end))
+		}
 	case c.kind == layered || err == nil:
 		return true
 	case c.lookAt(nil) == nil: // else it was closed
@@ -346,7 +348,7 @@ func (c *Conn) parkWatch(w *watch) {
 	}
 	if c.kind != direct && !c.mayPark() {
 		w.parked = false
-		if c.kind == layered {
+		if c.kind == layered && c.life.r != rShut {
 			w.left.Wait()
 		}
 		return

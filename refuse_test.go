@@ -312,6 +312,35 @@ func TestWatchClosedBelowMeanwhile(t *testing.T) {
 	})
 }
 
+// A reset is told as one, though a socket says so once.
+func TestWatchResetBelowMeanwhile(t *testing.T) {
+	client, server := tcpPair(t)
+	tc := tls.Client(mulish{client}, &tls.Config{InsecureSkipVerify: true})
+	cfg := testTLS().Clone()
+	cfg.SessionTicketsDisabled = true // nothing lies in the socket
+	go tls.Server(server, cfg).Handshake()
+	if err := tc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	c := NewConn(tc, nil)
+	defer c.Close()
+	watched := make(chan error, 1)
+	go func() { watched <- c.Watch(context.Background()) }()
+	until(c, func() bool { return c.watch != nil && !c.watch.parked })
+	body := failingText{strings.NewReader("body"), func() {
+		server.SetLinger(0)
+		server.Close()
+		time.Sleep(10 * time.Millisecond) // it comes
+	}}
+	_, err := c.Send(context.Background(), &Request{Method: "POST", Host: "x", Body: body})
+	wantError(t, err, BodyFailed, SentNothing)
+	hangs("Watch", func() {
+		if err := <-watched; !errors.Is(err, syscall.ECONNRESET) {
+			t.Error(err)
+		}
+	})
+}
+
 // fileConn is a socket as a file.
 type fileConn struct {
 	*os.File

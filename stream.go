@@ -45,6 +45,20 @@ func refuses(err error) bool {
 	return err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed)
 }
 
+// alwaysFits is how much a socket and its peer take between them while the peer reads nothing:
+// by default any does.
+const alwaysFits = 16 << 10
+
+// fits reports whether the stream surely takes all that is in flight, or left of what was, be it that the server
+// reads none of it; where it does not after all, a deadline has to help. mu is held.
+func (c *Conn) fits() bool {
+	from := c.written
+	if oldest := c.queue.head; oldest != nil {
+		from = min(from, oldest.start)
+	}
+	return c.kind != opaque && c.kind != sealed && c.deadlines() != nil && c.appended()-from <= alwaysFits
+}
+
 // longAgo is a deadline that has passed: it ends a read or a write that is under way.
 var longAgo = time.Unix(1, 0)
 

@@ -386,10 +386,6 @@ func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 	c.changed()
 }
 
-// alwaysFits is how much a socket and its peer take between them while the peer reads nothing:
-// by default any does.
-const alwaysFits = 16 << 10
-
 // leaves reports whether e's caller is not to write what is pending, since there are requests
 // behind e's that the server may take only once its response to e was: who is to read that
 // may not wait for them; or since e is over, and they are nothing to its caller, or out, and its response
@@ -397,13 +393,6 @@ const alwaysFits = 16 << 10
 func (c *Conn) leaves(e *exchange) bool {
 	return e.tries && e.start < 0 && !c.fits() && !c.oneHead() ||
 		e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && c.written >= e.end)
-}
-
-// fits reports whether the stream surely takes all that is in flight, be it that the server reads
-// none of it; where it does not after all, a deadline has to help. mu is held.
-func (c *Conn) fits() bool {
-	oldest := c.queue.head
-	return c.kind != opaque && c.kind != sealed && c.deadlines() != nil && (oldest == nil || c.appended()-oldest.start <= alwaysFits)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
