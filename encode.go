@@ -560,7 +560,7 @@ func appendConnection(dst []byte, r *Request) []byte {
 	lead := "Connection: "
 	for i := range need {
 		o := &need[i]
-		if o.is && !(h.has(knownConnection) && h.hasToken("connection", o.option)) {
+		if o.is && !h.hasOption(o.option) {
 			dst = append(dst, lead...)
 			dst = append(dst, o.option...)
 			lead = ", "

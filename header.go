@@ -304,15 +304,18 @@ func nextElement(list []byte) (element, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
-// hasToken reports whether any field of that name lists the token, in any case.
-func (h *Header) hasToken(name, token string) bool {
+// hasOption reports whether a Connection field lists the option, in any case.
+func (h *Header) hasOption(option string) bool {
+	if !h.has(knownConnection) {
+		return false
+	}
 	for i := range h.fields {
 		k, v := h.At(i)
-		if !equalFold(k, name) {
+		if lookup(k) != knownConnection {
 			continue
 		}
 		for e, rest, ok := nextElement(v); ok; e, rest, ok = nextElement(rest) {
-			if equalFold(e, token) {
+			if equalFold(e, option) {
 				return true
 			}
 		}

@@ -220,12 +220,12 @@ func persists(minor int, h *Header) bool {
 	return optionsKeep(minor, h)
 }
 
-// optionsKeep is persists where there are connection options.
+// optionsKeep is persists where there are connection options: apart, so that persists is inlined.
 func optionsKeep(minor int, h *Header) bool {
-	if h.hasToken("connection", "close") {
+	if h.hasOption("close") {
 		return false
 	}
-	return minor >= 1 || h.hasToken("connection", "keep-alive")
+	return minor >= 1 || h.hasOption("keep-alive")
 }
 
 // hints reads the parameters timeout (in seconds) and max of Keep-Alive fields; 0 where

@@ -284,27 +284,27 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 // finalHead moves the state by a final head, and settles what it means for the requests
 // behind it and for a body still to be sent. mu is held.
 func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
-	said := resp.Header.has(knownConnection) && resp.Header.hasToken("connection", "close")
-	keeps := persists(resp.Minor, &resp.Header)
-	fr := x.recv.fr
 	if err := c.soundHead(x); err != nil {
 		return err
 	}
+	fr := x.recv.fr
 	if fr.kind == framingSwitch {
 		return c.switchOver(x)
 	}
 	c.counts.responses++
 	x.final = true
+	keeps := persists(resp.Minor, &resp.Header)
 	flush := x.up.hold && c.expectOver(x, keeps && fr.kind != framingClose)
 	if resp.Header.has(knownKeepAlive) {
 		c.keep[0], c.keep[1] = hints(&resp.Header)
 	}
-	resp.Close = !keeps || fr.kind == framingClose || fr.ambiguous || c.life.n == 1 && !c.life.reuse
-	switch {
-	case keeps && fr.kind != framingClose && !fr.ambiguous:
+	goesOn := keeps && fr.kind != framingClose && !fr.ambiguous
+	resp.Close = !goesOn || c.life.n == 1 && !c.life.reuse
+	if goesOn {
 		c.must(evFinal)
 		c.spoken = c.spoken || resp.Minor >= 1
-	default:
+	} else {
+		said := resp.Header.hasOption("close")
 		c.lastHead(x, whyLast(said, keeps, fr), said)
 	}
 	switch fr.kind {
