@@ -347,7 +347,6 @@ var knownLengths = [32]uint32{
 	'E' & 31: 1 << len("Expect"),
 	'H' & 31: 1 << len("Host"),
 	'K' & 31: 1 << len("Keep-Alive"),
-	'P' & 31: 1 << len("Proxy-Connection"),
 	'T' & 31: 1<<len("TE") | 1<<len("Trailer") | 1<<len("Transfer-Encoding"),
 	'U' & 31: 1 << len("Upgrade"),
 }

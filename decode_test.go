@@ -582,7 +582,7 @@ func TestMayBeKnown(t *testing.T) {
 	for _, name := range trailerForbids {
 		all |= lookup(name)
 	}
-	if all != knownProxyConnection<<1-1 {
+	if all != knownTE<<1-1 {
 		t.Errorf("trailerForbids holds %b of the fields known", all)
 	}
 }

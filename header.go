@@ -50,7 +50,6 @@ const (
 	knownUpgrade
 	knownTrailer
 	knownTE
-	knownProxyConnection
 )
 
 // Add appends a field. Spaces and tabs around value are not part of a value
@@ -213,10 +212,6 @@ func lookup[S string | []byte](name S) known {
 	case 14:
 		if equalFold(name, "content-length") {
 			return knownContentLength
-		}
-	case 16:
-		if equalFold(name, "proxy-connection") {
-			return knownProxyConnection
 		}
 	case 17:
 		if equalFold(name, "transfer-encoding") {
