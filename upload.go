@@ -363,7 +363,9 @@ func (c *Conn) readPieces(e *exchange, more int64) error {
 		case e.up.left < n:
 			p = p[:e.up.left+more]
 		}
-		c.kick()
+		if c.pending() && !c.writing { // while pump waits for more
+			c.runLater()
+		}
 		err := c.outside(&c.upload, e, read)
 		if c.given(e) {
 			return errStop
@@ -542,15 +544,6 @@ func (c *Conn) writeVec(e *exchange) error {
 		want -= int(n)
 	}
 	return nil
-}
-
-// kick has what waits in wbuf written while pump waits for more of the body: a goroutine
-// does it, after it has let pump run once, so that a body at hand goes out in large pieces
-// and a slow one at once. No clock is needed. mu is held.
-func (c *Conn) kick() {
-	if c.pending() && !c.writing {
-		c.runLater()
-	}
 }
 
 // finishBody appends the body's end and sees it out. mu is held, but not while it writes.

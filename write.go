@@ -149,8 +149,9 @@ func (c *Conn) sendOut(e *exchange) {
 	switch {
 	case c.mayOwe(e):
 		c.owing, c.writing = true, true
-	case c.cfg.Depth > 1 && (e.once || len(c.wbuf.b) < c.cfg.WriteBuffer):
-		c.flushSoon(e)
+	case c.cfg.Depth > 1 && e.once: // receive is about to write it
+	case c.cfg.Depth > 1 && len(c.wbuf.b) < c.cfg.WriteBuffer:
+		c.runLater()
 	default:
 		c.writeOut(e)
 	}
@@ -170,15 +171,9 @@ func (c *Conn) writeOut(e *exchange) {
 	go e.pump()
 }
 
-// flushSoon sees to it that what was appended is written should nobody come first: by a
-// goroutine that the scheduler runs when this one waits, or a few microseconds later on
-// another core, which is time enough to send some more. mu is held.
-func (c *Conn) flushSoon(e *exchange) {
-	if !e.once {
-		c.runLater()
-	}
-}
-
+// runLater has what was appended written should nobody come first: by a goroutine that the
+// scheduler runs when this one waits, or a few microseconds later on another core, which is time
+// enough to send some more. mu is held.
 func (c *Conn) runLater() {
 	if c.flushing {
 		return
@@ -190,6 +185,8 @@ func (c *Conn) runLater() {
 	go c.soon()
 }
 
+// runSoon is that goroutine. It lets a body's pump run once, so that a body at hand goes out in
+// large pieces, and a slow one at once: no clock is needed.
 func (c *Conn) runSoon() {
 	c.mu.Lock()
 	if c.upload != nil {
