@@ -31,14 +31,7 @@ type exchange struct {
 	pump   func()    // writes the body; made once
 	refs   int8      // who still uses the memory: the response's side, pump, a flush in its name
 	err    *Error    // how it failed
-	inLine bool      // waiting to be admitted
-	waited bool      // somebody waits, or has waited, for the response
-	inUse  bool      // somebody is in a call on the response's body
-	left   bool      // abandoned: its response is read for nobody
-	seen   bool      // a byte of its response was read
-	final  bool      // the final head was read
-	once   bool      // Do: its response is read right after it was sent
-	tries  bool      // TrySend: its caller does not wait
+	marks
 	start  int64     // position of its first byte in the stream; -1: not admitted
 	end    int64     // position after its last byte; -1: not known yet
 	readAt int64     // bytes that had been read when it was appended, or taken: none of them answers it
@@ -53,6 +46,18 @@ type exchange struct {
 
 	// Of the write half: see upload.go.
 	up uploading
+}
+
+// marks are what is so or not so of an exchange. All are false when its memory is used again.
+type marks struct {
+	inLine bool // waiting to be admitted
+	waited bool // somebody waits, or has waited, for the response
+	inUse  bool // somebody is in a call on the response's body
+	left   bool // abandoned: its response is read for nobody
+	seen   bool // a byte of its response was read
+	final  bool // the final head was read
+	once   bool // Do: its response is read right after it was sent
+	tries  bool // TrySend: its caller does not wait
 }
 
 // waiting is the context that Wait was given, where that is another than Send's.
@@ -121,7 +126,7 @@ func (e *exchange) release() {
 	e.c, e.req, e.ctx, e.stop = nil, nil, nil, nil
 	e.cond.L, e.wake.L = nil, nil // they hold c
 	e.wait.ctx = nil
-	e.inLine, e.waited, e.inUse, e.left, e.seen, e.final, e.once, e.tries = false, false, false, false, false, false, false, false
+	e.marks = marks{}
 	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}
 	e.recv.forget()
 	if e.q.body != bodyNone {
