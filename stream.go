@@ -270,6 +270,13 @@ func (b *block) goBack() {
 // is reports whether b is there, and as large as a block of that size, a power of two, is lent.
 func (b *block) is(size int) bool { return b != nil && cap(b.b) == size }
 
+// needBlock sees to it that there is a block to append to. mu is held.
+func (c *Conn) needBlock() {
+	if c.wbuf == nil {
+		c.wbuf = getBlock(c.cfg.WriteBuffer)
+	}
+}
+
 // keepBlock keeps a written block for the next flush, or gives it back. mu is held.
 func (c *Conn) keepBlock(out *block) {
 	if cap(out.b) > c.cfg.WriteBuffer {
@@ -336,13 +343,15 @@ func (c *Conn) borrow() {
 	if c.wbuf != nil { // there may be bytes in it, and it may have grown
 		return
 	}
-	c.wbuf, c.br.out = c.br.out, nil
-	if other := c.wbuf; !other.is(c.cfg.WriteBuffer) {
-		if other != nil { // of another Config
-			other.put(cap(other.b))
+	out := c.br.out
+	c.br.out = nil
+	if !out.is(c.cfg.WriteBuffer) {
+		if out != nil { // of another Config
+			out.goBack()
 		}
-		c.wbuf = getBlock(c.cfg.WriteBuffer)
+		out = getBlock(c.cfg.WriteBuffer)
 	}
+	c.wbuf = out
 }
 
 // giveBack returns the buffers of a connection that is idle, or has ended, and forgets who has written. mu

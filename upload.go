@@ -296,9 +296,7 @@ func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
 		c.must(evStop)
 		return false
 	}
-	if c.wbuf == nil {
-		c.wbuf = getBlock(c.cfg.WriteBuffer)
-	}
+	c.needBlock()
 	c.wbuf.b = append(c.wbuf.b, "0\r\n\r\n"...)
 	c.endBody(e)
 	return !c.writing
@@ -478,9 +476,7 @@ func (c *Conn) part(e *exchange, p []byte) error {
 	if e.up.left >= 0 {
 		e.up.left -= int64(len(p))
 	}
-	if c.wbuf == nil {
-		c.wbuf = getBlock(c.cfg.WriteBuffer)
-	}
+	c.needBlock()
 	chunked := e.q.body == bodyChunked
 	fits := len(c.wbuf.b)+len(p)+sizeLine+2 <= c.cfg.WriteBuffer
 	if chunked {
@@ -561,9 +557,7 @@ func (c *Conn) finishBody(e *exchange) error {
 		}
 		trailer = &e.req.Trailer
 	}
-	if c.wbuf == nil {
-		c.wbuf = getBlock(c.cfg.WriteBuffer)
-	}
+	c.needBlock()
 	if trailer != nil {
 		c.wbuf.b = append(c.wbuf.b, "0\r\n"...)
 		c.wbuf.b = appendTrailer(c.wbuf.b, trailer, c.cfg.TitleCase)

@@ -336,8 +336,8 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 	for c.pending() && c.mayWrite() && e.err == before && !(own && c.leaves(e)) && (!c.stale || c.stillGood()) {
 		out := c.wbuf
 		c.take(len(out.b))
-		if c.wbuf, c.spare = c.spare, nil; c.wbuf == nil && c.life.n > 1 {
-			c.wbuf = getBlock(c.cfg.WriteBuffer)
+		if c.wbuf, c.spare = c.spare, nil; c.life.n > 1 {
+			c.needBlock()
 		}
 		at := c.written
 		err := c.write(e, out.b)
