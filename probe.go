@@ -55,11 +55,17 @@ func (c *Conn) lookAt(e *exchange) *Error {
 		}
 	}
 	why := unfit(first[:], n, err)
+	c.endUnfit(e, why)
+	return why
+}
+
+// endUnfit ends the connection of which a look, for e, has found out why it is of no more use: nil
+// if it has not. mu is held.
+func (c *Conn) endUnfit(e *exchange, why *Error) {
 	if why != nil {
 		c.cutOff = true
 		c.fail(e, why)
 	}
-	return why
 }
 
 // canLook reports whether the stream can be looked at.
@@ -80,10 +86,7 @@ func (c *Conn) stillGood() bool {
 	if n > 0 && c.kind == layered && !c.asks {
 		why = errIdleSpoke
 	}
-	if why != nil {
-		c.cutOff = true
-		c.fail(e, why)
-	}
+	c.endUnfit(e, why)
 	return why == nil
 }
 
@@ -327,10 +330,8 @@ func (c *Conn) mayPark() bool {
 	err := c.dl.SetReadDeadline(time.Time{})
 	switch {
 	case c.kind == layered && refuses(err):
-		if _, _, end := c.peek(); end != nil { // or it was closed; a socket says so once
-			c.cutOff = true
-			c.fail(nil, unfit(nil, 0, end))
-		}
+		_, _, end := c.peek() // or it was closed; a socket says so once
+		c.endUnfit(nil, unfit(nil, 0, end))
 	case c.kind == layered || err == nil:
 		return true
 	case c.lookAt(nil) == nil: // else it was closed
