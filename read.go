@@ -64,11 +64,7 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 		c.writeOut(e)
 	}
 	for e.err == nil && (!c.turn(e) || c.untaken(e)) {
-		if passed(e.by) {
-			c.cancel(e, fromDeadline(e.op(), whyDeadline))
-			break
-		}
-		c.park(e, e.by)
+		c.parkOrCancel(e)
 	}
 	if e.err != nil {
 		return e.err
@@ -402,11 +398,7 @@ func (c *Conn) cutBehind(e *exchange) {
 // held, but not while it waits.
 func (c *Conn) switchOver(x *exchange) *Error {
 	for x.err == nil && c.writing && (x.end >= 0 || x.up.left == 0) {
-		if passed(x.by) {
-			c.cancel(x, fromDeadline(x.op(), whyDeadline))
-			break
-		}
-		c.park(x, x.by)
+		c.parkOrCancel(x)
 	}
 	if x.err != nil {
 		return x.err

@@ -154,6 +154,15 @@ func (c *Conn) park(e *exchange, until time.Time) {
 	e.wakeAt = time.Time{}
 }
 
+// parkOrCancel parks e, or cancels it if its Deadline has passed. mu is held.
+func (c *Conn) parkOrCancel(e *exchange) {
+	if passed(e.by) {
+		c.cancel(e, fromDeadline(e.op(), whyDeadline))
+	} else {
+		c.park(e, e.by)
+	}
+}
+
 // lookOut sees to the deadlines of those whose callers may not come back, in the name of one
 // who is about to wait for them, until a time of its own if it has one. mu is held.
 func (c *Conn) lookOut(until time.Time) {
@@ -254,7 +263,7 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 	return time.Time{}
 }
 
-// ring wakes whoever's deadline has passed, and closes the stream under a read or a write that is
+// ring wakes those whose deadline has passed, and closes the stream under a read or a write that is
 // over its time, where deadlines do not end it.
 func (c *Conn) ring() {
 	c.mu.Lock()
@@ -283,18 +292,7 @@ func (c *Conn) ring() {
 	}
 	switch r, w := c.reader, c.writer; {
 	case r != nil && c.inRead && passed(c.readEnd(r)):
-		why := r.err // interrupt has set that time
-		switch {
-		case why != nil:
-		case c.splices:
-			why = fromDeadline(r.op(), whyDeadline)
-		default:
-			why = c.overdue(r, r.op())
-		}
-		if r.recv.why == whyDrain { // the patience of the body's Close, and nobody's Timeout
-			why = errUnread.with(why.forOthers())
-		}
-		c.fail(r, why)
+		c.readLate(r)
 	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
 		c.writeLate(w)
 	case c.probing && passed(c.lookBy) && c.dwells:
@@ -308,6 +306,22 @@ func (c *Conn) ring() {
 		c.alarm = nil // an idle connection has none, but where it was stopped and the next request may need it
 	}
 	c.unlock()
+}
+
+// readLate ends a read in e's name that is over its time, where no deadline has. mu is held.
+func (c *Conn) readLate(e *exchange) {
+	why := e.err // interrupt has set that time
+	switch {
+	case why != nil:
+	case c.splices:
+		why = fromDeadline(e.op(), whyDeadline)
+	default:
+		why = c.overdue(e, e.op())
+	}
+	if e.recv.why == whyDrain { // the patience of the body's Close, and nobody's Timeout
+		why = errUnread.with(why.forOthers())
+	}
+	c.fail(e, why)
 }
 
 // writeLate ends a write in e's name that is over its time, where no deadline has. mu is held.
