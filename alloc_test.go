@@ -468,7 +468,7 @@ func TestAllocBuffersOfTwoSizes(t *testing.T) {
 	defer long.c.Close()
 	long.req.Header.Add("X", strings.Repeat("x", 100<<10))
 	long.do(context.Background())
-	r := getReader(long.c.cfg.ReadBuffer, long.c)
+	r := getReadBuffer(long.c.cfg.ReadBuffer, long.c)
 	if r.out != nil && cap(r.out.b) > 8<<10 {
 		t.Errorf("a buffer of %d bytes is kept", cap(r.out.b))
 	}

@@ -38,29 +38,29 @@ type Conn struct {
 	life      life
 	err       *Error // why no further request is taken
 	reader    *exchange
-	br        *reader   // owned by the read half
-	queue     fifo      // admitted, in the order of their bytes
-	line      fifo      // waiting to be admitted
-	wbuf      *block    // bytes appended and not yet taken by a writer; nil: none
-	taken     int64     // position in the stream of wbuf's first byte
-	written   int64     // bytes that rw has taken
-	upload    *exchange // whose body is being written: valid only in wBody
-	writer    *exchange // in whose name a write runs
-	watch     *watch    // nil: nobody watches
-	werr      *Error    // how the write half failed
-	timed     bool      // a request has had a Deadline
-	clocked   bool      // HeadTimeout, StallTimeout or Timing is set
-	asks      bool      // rw is a peeker
-	spoiltW   bool      // the write deadline on rw is not zero
-	splices   bool      // reader's read is one in which the kernel writes as well, to another socket
-	dwells    bool      // probing, and was so when lookBy had passed
-	soonRings bool      // the alarm is set for lookBy, or for earlier
-	flushing  bool      // soon runs, or is about to
-	closing   bool      // rw's Close has not returned
-	parting   bool      // that Close lets TLS say goodbye
-	cutOff    bool      // the connection has ended, or is to end, in the midst of something
-	dlAsked   bool      // dl has shown that it does not refuse, or is not asked
-	stale     bool      // a write, or the caller's code, has run since gate has looked
+	br        *readBuffer // owned by the read half
+	queue     fifo        // admitted, in the order of their bytes
+	line      fifo        // waiting to be admitted
+	wbuf      *block      // bytes appended and not yet taken by a writer; nil: none
+	taken     int64       // position in the stream of wbuf's first byte
+	written   int64       // bytes that rw has taken
+	upload    *exchange   // whose body is being written: valid only in wBody
+	writer    *exchange   // in whose name a write runs
+	watch     *watch      // nil: nobody watches
+	werr      *Error      // how the write half failed
+	timed     bool        // a request has had a Deadline
+	clocked   bool        // HeadTimeout, StallTimeout or Timing is set
+	peeks     bool        // rw is a peeker
+	spoiltW   bool        // the write deadline on rw is not zero
+	splices   bool        // reader's read is one in which the kernel writes as well, to another socket
+	dwells    bool        // probing, and was so when lookBy had passed
+	soonRings bool        // the alarm is set for lookBy, or for earlier
+	flushing  bool        // soon runs, or is about to
+	closing   bool        // rw's Close has not returned
+	parting   bool        // that Close lets TLS say goodbye
+	cutOff    bool        // the connection has ended, or is to end, in the midst of something
+	dlAsked   bool        // dl has shown that it does not refuse, or is not asked
+	stale     bool        // a write, or the caller's code, has run since gate has looked
 	counts    counts
 	spare     *block        // the other write buffer, of the two that a writer swaps
 	keep      [2]int32      // the last Keep-Alive field: timeout in seconds, max
@@ -146,7 +146,7 @@ func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c.sock, c.kind = socketOf(rw)
 	c.dl, _ = rw.(deadliner)
 	c.dlAsked = c.kind != opaque && c.kind != sealed
-	if _, c.asks = rw.(peeker); c.asks {
+	if _, c.peeks = rw.(peeker); c.peeks {
 		c.sock = nil
 	}
 	return c
@@ -286,7 +286,7 @@ func (c *Conn) changed() {
 			c.stopAlarm() // whose deadline it was set for has ended before
 		}
 		if c.watch != nil {
-			c.watch.left.Broadcast()
+			c.watch.cond.Broadcast()
 		}
 	}
 }
@@ -311,7 +311,7 @@ func (c *Conn) forNobody() {
 // failStuck ends the connection in the midst of a request that nobody wants, or wanted when its
 // write was cut. mu is held.
 func (c *Conn) failStuck() {
-	if x := c.unwritten(); x != nil && x.left {
+	if x := c.unwritten(); x != nil && x.abandoned {
 		c.fail(x, x.err)
 	} else {
 		c.fail(nil, errStuck)
@@ -545,7 +545,7 @@ func (c *Conn) Detach() (Parts, error) {
 	if c.watch != nil {
 		c.watch.kick(c)
 		for c.watch.parked {
-			c.watch.left.Wait()
+			c.watch.cond.Wait()
 		}
 	}
 	p := Parts{IO: c.rw}

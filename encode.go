@@ -38,7 +38,7 @@ func (k bodyKind) String() string {
 // asked is what the engine needs to know of a request besides its bytes.
 type asked struct {
 	head, connect, upgrade, expect, close, idempotent bool
-	push, again                                       bool // Request's Push and Idempotent
+	push, mayRepeat                                   bool // Request's Push and Idempotent
 	body                                              bodyKind
 	length                                            int64 // of a bodyLength
 }
@@ -57,7 +57,7 @@ func (r *Request) check(q *asked) *Error {
 	q.connect = r.Method == "CONNECT"
 	q.idempotent = r.Idempotent || isIdempotent(r.Method)
 	q.close = r.Close
-	q.push, q.again = r.Push, r.Idempotent
+	q.push, q.mayRepeat = r.Push, r.Idempotent
 	if err := r.checkTarget(q); err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func TestAppendHead(t *testing.T) {
 			t.Errorf("%s:\ngot  %q\nwant %q", c.name, got, want)
 		}
 		wanted := c.q
-		wanted.push, wanted.again = c.r.Push, c.r.Idempotent
+		wanted.push, wanted.mayRepeat = c.r.Push, c.r.Idempotent
 		if q != wanted {
 			t.Errorf("%s: asked\ngot  %+v\nwant %+v", c.name, q, wanted)
 		}

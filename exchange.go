@@ -50,14 +50,14 @@ type exchange struct {
 
 // marks are what is so or not so of an exchange. All are false when its memory is used again.
 type marks struct {
-	inLine bool // waiting to be admitted
-	waited bool // somebody waits, or has waited, for the response
-	inUse  bool // somebody is in a call on the response's body
-	left   bool // abandoned: its response is read for nobody
-	seen   bool // a byte of its response was read
-	final  bool // the final head was read
-	once   bool // Do: its response is read right after it was sent
-	tries  bool // TrySend: its caller does not wait
+	inLine    bool // waiting to be admitted
+	waited    bool // somebody waits, or has waited, for the response
+	inUse     bool // somebody is in a call on the response's body
+	abandoned bool // its response is read for nobody
+	seen      bool // a byte of its response was read
+	final     bool // the final head was read
+	once      bool // Do: its response is read right after it was sent
+	tries     bool // TrySend: its caller does not wait
 }
 
 // waiting is the context that Wait was given, where that is another than Send's.
@@ -160,7 +160,7 @@ func (e *exchange) forsake() {
 func (e *exchange) fail(err *Error) {
 	if e.err == nil {
 		own := *err
-		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.q.again
+		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.q.mayRepeat
 		e.err = &own
 	}
 	if e.stop != nil && !e.outlives() {
@@ -173,7 +173,7 @@ func (e *exchange) fail(err *Error) {
 // outlives reports whether somebody is in CloseWrite's write still, though the response was given up and is
 // read for others: whatever would have ended the exchange is to end that. mu is held.
 func (e *exchange) outlives() bool {
-	return e.left && e.up.busy && e.c.inWrite && e.c.writer == e
+	return e.abandoned && e.up.busy && e.c.inWrite && e.c.writer == e
 }
 
 // sentSoFar says how much of the request the stream has taken. mu is held.
@@ -261,7 +261,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	case c.reader == e && c.inRead && c.deadlines() == nil: // only Close ends its read
 		c.fail(e, err)
 	default:
-		e.left = true
+		e.abandoned = true
 		e.fail(err)
 		c.interrupt(e)
 	}
@@ -348,7 +348,7 @@ func (c *Conn) interrupt(e *exchange) {
 // dueAlone reports whether e's is the next response that anybody wants, and the last.
 func (c *Conn) dueAlone(e *exchange) bool {
 	for x := c.queue.head; x != nil; x = x.next {
-		if x != e && !x.left {
+		if x != e && !x.abandoned {
 			return false
 		}
 	}
@@ -359,7 +359,7 @@ func (c *Conn) dueAlone(e *exchange) bool {
 // others as cancel does. mu is held.
 func (c *Conn) giveUp(e *exchange, err *Error) *Error {
 	if e.err == nil {
-		e.left = true
+		e.abandoned = true
 		e.fail(err)
 		if c.writer == e && c.inWrite && !c.cutsWrites() && c.taken > e.end && !passed(e.by) {
 			c.writesOn(e) // its Deadline, when that comes, would end it for those behind, too
@@ -452,7 +452,7 @@ func (c *Conn) drop(e *exchange) {
 func (c *Conn) dropLeft() {
 	for x := c.queue.head; x != nil; {
 		next := x.next
-		if x.left {
+		if x.abandoned {
 			c.takeBack(x)
 		}
 		x = next

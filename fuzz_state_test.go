@@ -336,7 +336,7 @@ func (r *stateRun) spared(k *stateCall) bool {
 		for x := f; x != nil; x = x.next {
 			if x.req == k.req {
 				e = x
-			} else if !x.left && !x.inLine {
+			} else if !x.abandoned && !x.inLine {
 				others = true
 			}
 		}

@@ -48,7 +48,7 @@ func (c *Conn) gate(e *exchange) *Error {
 func (c *Conn) lookAt(e *exchange) *Error {
 	c.stale = false
 	first, n, err := c.peek()
-	if c.kind == layered && !c.asks && err == nil && (n > 0 || c.written > 0) {
+	if c.kind == layered && !c.peeks && err == nil && (n > 0 || c.written > 0) {
 		first, n, err = c.probeThrough(n > 0)
 		if c.life.r == rShut { // it ended meanwhile
 			return c.refusal("send")
@@ -69,7 +69,7 @@ func (c *Conn) endUnfit(e *exchange, why *Error) {
 }
 
 // canLook reports whether the stream can be looked at.
-func (c *Conn) canLook() bool { return c.sock != nil || c.asks }
+func (c *Conn) canLook() bool { return c.sock != nil || c.peeks }
 
 // stillGood is gate's second look, where the first is old (stale): right before the first byte of a request
 // goes out that has nobody in front of it, and was appended behind another's write, which may take long. Under
@@ -83,7 +83,7 @@ func (c *Conn) stillGood() bool {
 	c.stale = false
 	first, n, err := c.peek()
 	why := unfit(first[:], n, err)
-	if n > 0 && c.kind == layered && !c.asks {
+	if n > 0 && c.kind == layered && !c.peeks {
 		why = errIdleSpoke
 	}
 	c.endUnfit(e, why)
@@ -107,7 +107,7 @@ type peeker interface {
 
 // peek looks, without waiting, at what a read would return. mu is held.
 func (c *Conn) peek() (first [peeked]byte, n int, err error) {
-	if !c.asks {
+	if !c.peeks {
 		return peek(c.sock)
 	}
 	b := getBlock(peeked)
@@ -185,7 +185,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		c.changed()
 	}
 	if c.watch != nil { // as did who waits for the look, be it in the name of one in flight
-		c.watch.left.Broadcast()
+		c.watch.cond.Broadcast()
 	}
 	copy(first[:], b.b[:n])
 	return first, n, err
@@ -205,7 +205,7 @@ func (c *Conn) limitLook() {
 // awaitLook waits for a look under way to end, as it does soon. mu is held, but not while it waits.
 func (c *Conn) awaitLook() {
 	for c.probing {
-		c.watchers().left.Wait()
+		c.watchers().cond.Wait()
 	}
 }
 
@@ -259,7 +259,7 @@ func (h *haste) learn(found bool) {
 
 // watch is where Watch waits, and who waits for the end of a look.
 type watch struct {
-	left   sync.Cond // L is Conn.mu; wakes at idle times, when parked becomes false, at the end
+	cond   sync.Cond // L is Conn.mu; wakes at idle times, when parked becomes false, at the end
 	parked bool      // Watch holds the socket's right to read
 	kicked bool      // it was told to leave
 }
@@ -268,7 +268,7 @@ type watch struct {
 func (c *Conn) watchers() *watch {
 	if c.watch == nil {
 		c.watch = &watch{}
-		c.watch.left.L = &c.mu
+		c.watch.cond.L = &c.mu
 	}
 	return c.watch
 }
@@ -279,7 +279,7 @@ func (c *Conn) watched() bool { return c.watch != nil && c.watch.parked }
 
 // kick makes Watch leave the socket's right to read. mu is held.
 func (w *watch) kick(c *Conn) {
-	w.left.Broadcast()
+	w.cond.Broadcast()
 	if w.parked && !w.kicked && c.dl != nil {
 		w.kicked = true
 		c.setReadBy(longAgo)
@@ -313,7 +313,7 @@ func (c *Conn) Watch(ctx context.Context) error {
 			return c.reason()
 		case c.sock == nil || c.dl == nil || w.parked || c.probing || c.reader != nil || !c.life.idle():
 			c.lookOut(time.Time{})
-			w.left.Wait()
+			w.cond.Wait()
 		case c.kind == layered && c.counts.read != looked: // it may hold what came behind a response
 			looked = c.counts.read
 			c.gate(nil)
@@ -350,7 +350,7 @@ func (c *Conn) parkWatch(w *watch) {
 	if c.kind != direct && !c.mayPark() {
 		w.parked = false
 		if c.kind == layered && c.life.r != rShut {
-			w.left.Wait()
+			w.cond.Wait()
 		}
 		return
 	}
@@ -358,7 +358,7 @@ func (c *Conn) parkWatch(w *watch) {
 	broken, err := awaitReadable(c.sock)
 	c.mu.Lock()
 	w.parked = false
-	w.left.Broadcast()
+	w.cond.Broadcast()
 	if !w.kicked && err != nil && isTimeout(err) { // a deadline that was there before
 		c.setReadBy(time.Time{})
 	}

@@ -127,7 +127,7 @@ func (c *Conn) socketError(err error) error {
 
 // runTurn is called with the right to read the socket: first at once, then whenever the
 // socket has become readable. It returns false to wait for that.
-func (r *reader) runTurn(fd uintptr) bool {
+func (r *readBuffer) runTurn(fd uintptr) bool {
 	c, t := r.from.c, &r.turn
 	if !t.wrote {
 		if t.runPeek(fd); t.n > 0 || t.err != nil {

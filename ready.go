@@ -71,7 +71,7 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	}
 	behind := e.q.body != bodyNone && c.pending() && !c.writing // those are to be written first
 	if !wait && !(behind && c.cutsWrites()) {
-		return errNotReady("send")
+		return notReady("send")
 	}
 	e.inLine = true
 	c.line.push(e)
@@ -95,7 +95,7 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 	case e.err == nil && passed(e.by):
 		e.fail(fromDeadline("send", whyDeadline))
 	case e.err == nil && !isTurn:
-		e.fail(errNotReady("send"))
+		e.fail(notReady("send"))
 	}
 	if e.err != nil {
 		c.changed() // whose turn it is then
@@ -138,7 +138,7 @@ func (c *Conn) clearWay(e *exchange) {
 	c.handOn()
 }
 
-func errNotReady(op string) *Error {
+func notReady(op string) *Error {
 	return &Error{Kind: NotReady, Op: op, Offset: -1, Err: errors.New("a request would have to wait")}
 }
 
@@ -326,7 +326,7 @@ func (c *Conn) readLate(e *exchange) {
 
 // writeLate ends a write in e's name that is over its time, where no deadline has. mu is held.
 func (c *Conn) writeLate(e *exchange) {
-	over := e.recv.done || e.left
+	over := e.recv.done || e.abandoned
 	switch x := c.stalled(e); {
 	case e.up.quits != nil:
 		c.notOver(e)
@@ -350,7 +350,7 @@ func (c *Conn) turn(e *exchange) bool { return c.reader == nil && c.nextReader()
 // nextReader returns the first exchange in the queue whose response somebody wants.
 func (c *Conn) nextReader() *exchange {
 	e := c.queue.head
-	for e != nil && e.left {
+	for e != nil && e.abandoned {
 		e = e.next
 	}
 	return e
@@ -359,7 +359,7 @@ func (c *Conn) nextReader() *exchange {
 // handOn gives the right to read to the next in order. mu is held.
 func (c *Conn) handOn() {
 	c.reader = nil
-	if e := c.queue.head; e != nil && (e.waited || e.left) {
+	if e := c.queue.head; e != nil && (e.waited || e.abandoned) {
 		c.wakeNext()
 	}
 }
@@ -439,5 +439,5 @@ func (r Ready) Err() error {
 	case c.line.head == nil && c.admits(&plain) == admitted:
 		return nil
 	}
-	return errNotReady("ready")
+	return notReady("ready")
 }

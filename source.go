@@ -94,7 +94,7 @@ func (e *streamError) Timeout() bool { return false }
 // beginRead marks a read as under way and sets its deadline. mu is held.
 func (c *Conn) beginRead() error {
 	for c.watched() {
-		c.watch.left.Wait()
+		c.watch.cond.Wait()
 	}
 	e := c.reader // looked at after the wait, in which it may have been canceled
 	if e == nil || c.gone {
@@ -141,7 +141,7 @@ func (c *Conn) limitsReads(e *exchange) bool {
 
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
-	if e.left || e.start < 0 && !e.inLine {
+	if e.abandoned || e.start < 0 && !e.inLine {
 		return // interrupt has ended the read, which another deadline would undo
 	}
 	until, why := c.readLimit(e)
@@ -296,7 +296,7 @@ func (c *Conn) shrink() {
 // resize moves what is buffered into a buffer of another size.
 func (c *Conn) resize(size int) {
 	old := c.br
-	c.br = getReader(size, c)
+	c.br = getReadBuffer(size, c)
 	b, _ := old.Peek(old.Buffered())
 	c.fill(b)
 	old.put()

@@ -237,8 +237,8 @@ type block struct{ b []byte }
 const classes = 19 // 256 KiB
 
 var (
-	blocks  [classes]sync.Pool
-	readers [classes]sync.Pool
+	blocks      [classes]sync.Pool
+	readBuffers [classes]sync.Pool
 )
 
 func class(size int) int { return bits.Len(uint(max(size, 16) - 1)) }
@@ -293,10 +293,10 @@ func (c *Conn) keepBlock(out *block) {
 	}
 }
 
-// A reader is a read buffer on loan, and with it, for the price of one loan, exchanges, a
+// A readBuffer is a read buffer on loan, and with it, for the price of one loan, exchanges, a
 // turn of the socket, and while it waits for the next borrower the write buffer that the last
 // one gave back.
-type reader struct {
+type readBuffer struct {
 	*bufio.Reader
 	from  source
 	turn  turn
@@ -309,14 +309,14 @@ type reader struct {
 // stood in line once is not kept for good.
 const mostKept = 16
 
-func getReader(size int, c *Conn) *reader {
-	var r *reader
+func getReadBuffer(size int, c *Conn) *readBuffer {
+	var r *readBuffer
 	k := class(size)
 	if k < classes {
-		r, _ = readers[k].Get().(*reader)
+		r, _ = readBuffers[k].Get().(*readBuffer)
 	}
 	if r == nil {
-		r = &reader{}
+		r = &readBuffer{}
 		r.Reader = bufio.NewReaderSize(&r.from, 1<<k)
 	}
 	r.from.c = c
@@ -325,20 +325,20 @@ func getReader(size int, c *Conn) *reader {
 
 // put gives a reader back, without the bytes it holds: they are of this connection. An error
 // is never left in it: see source.Read.
-func (r *reader) put() {
+func (r *readBuffer) put() {
 	if n := r.Buffered(); n > 0 {
 		r.Discard(n)
 	}
 	r.from.c = nil
 	if k := class(r.Size()); k < classes {
-		readers[k].Put(r)
+		readBuffers[k].Put(r)
 	}
 }
 
 // borrow sees to it that there are buffers to read and to write with. mu is held.
 func (c *Conn) borrow() {
 	if c.br == nil {
-		c.br = getReader(c.cfg.ReadBuffer, c)
+		c.br = getReadBuffer(c.cfg.ReadBuffer, c)
 	}
 	if c.wbuf != nil { // there may be bytes in it, and it may have grown
 		return

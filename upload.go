@@ -222,8 +222,8 @@ func (c *Conn) tookHead() {
 	}
 }
 
-// given reports whether e's body is not to be written on. mu is held.
-func (c *Conn) given(e *exchange) bool {
+// givenUp reports whether e's body is not to be written on. mu is held.
+func (c *Conn) givenUp(e *exchange) bool {
 	return c.upload != e || e.err != nil || !c.mayWrite()
 }
 
@@ -245,7 +245,7 @@ func (e *exchange) runPump() {
 		if err == nil {
 			err = c.finishBody(e)
 		}
-		if err != nil && !c.given(e) {
+		if err != nil && !c.givenUp(e) {
 			bad, ok := err.(*Error)
 			if !ok {
 				bad = bodyFailed(err)
@@ -258,7 +258,7 @@ func (e *exchange) runPump() {
 // awaitGo waits until the body may be sent, and reports whether it may. mu is held.
 func (c *Conn) awaitGo(e *exchange) bool {
 	if e.up.hold {
-		for until := e.up.holdBy; e.up.hold && !c.given(e); {
+		for until := e.up.holdBy; e.up.hold && !c.givenUp(e); {
 			if passed(until) {
 				e.up.hold = false
 				break
@@ -269,7 +269,7 @@ func (c *Conn) awaitGo(e *exchange) bool {
 		}
 		e.pushAt = time.Time{}
 	}
-	return !c.given(e)
+	return !c.givenUp(e)
 }
 
 // mayGoOn releases a body that waited for 100 (Continue). mu is held.
@@ -283,7 +283,7 @@ func (e *exchange) mayGoOn() {
 // of known length nothing can, and the connection is not used again (RFC 9110, 10.1.1).
 // It reports whether there is something to flush. mu is held.
 func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
-	if !e.up.hold || c.given(e) {
+	if !e.up.hold || c.givenUp(e) {
 		return false
 	}
 	e.up.hold, e.up.skip = false, true
@@ -352,7 +352,7 @@ func (c *Conn) readPieces(e *exchange, more int64) error {
 		n, err = readSome(e.up.body, p)
 		return err
 	}
-	for !c.given(e) && (e.up.left != 0 || e.q.body == bodyChunked) {
+	for !c.givenUp(e) && (e.up.left != 0 || e.q.body == bodyChunked) {
 		p = buf.b[:cap(buf.b)]
 		switch n := int64(len(p)); {
 		case e.up.left < 0 || e.up.left > n:
@@ -365,7 +365,7 @@ func (c *Conn) readPieces(e *exchange, more int64) error {
 			c.runLater()
 		}
 		err := c.outside(&c.upload, e, read)
-		if c.given(e) {
+		if c.givenUp(e) {
 			return errStop
 		}
 		if n > 0 {
@@ -398,14 +398,14 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 	if e.up.left <= byHand {
 		return nil
 	}
-	for c.writing && !c.given(e) { // the head is in another's write
+	for c.writing && !c.givenUp(e) { // the head is in another's write
 		e.wake.Wait()
 	}
-	if c.given(e) {
+	if c.givenUp(e) {
 		return errStop
 	}
 	c.flushAll(e, true)
-	for e.up.left > byHand && !c.given(e) {
+	for e.up.left > byHand && !c.givenUp(e) {
 		n := min(e.up.left-byHand, sendFilePiece)
 		if limit != nil {
 			n = min(n, max(limit.N, 0))
@@ -467,10 +467,10 @@ func (c *Conn) piece(e *exchange, p []byte) error {
 // where the stream can do that. mu is held, but not while it writes.
 func (c *Conn) part(e *exchange, p []byte) error {
 	const sizeLine = 18 // sixteen digits and CRLF
-	for c.writing && !c.given(e) && (c.wbuf == nil || len(c.wbuf.b)+len(p)+sizeLine+2 > c.cfg.WriteBuffer) {
+	for c.writing && !c.givenUp(e) && (c.wbuf == nil || len(c.wbuf.b)+len(p)+sizeLine+2 > c.cfg.WriteBuffer) {
 		e.wake.Wait()
 	}
-	if c.given(e) {
+	if c.givenUp(e) {
 		return errStop
 	}
 	if e.up.left >= 0 {
@@ -544,7 +544,7 @@ func (c *Conn) writeVec(e *exchange) error {
 
 // finishBody appends the body's end and sees it out. mu is held, but not while it writes.
 func (c *Conn) finishBody(e *exchange) error {
-	if c.given(e) {
+	if c.givenUp(e) {
 		return errStop
 	}
 	if e.q.body == bodyLength && e.up.left > 0 {

@@ -78,7 +78,7 @@ func TestCancelWhileWatchLeaves(t *testing.T) {
 		a := r.begin(context.Background(), get("/a"))
 		b := r.begin(context.Background(), get("/b"))
 		w := &watch{parked: true} // one that takes its time
-		w.left.L = &r.c.mu
+		w.cond.L = &r.c.mu
 		r.c.mu.Lock()
 		r.c.watch = w
 		r.c.mu.Unlock()
@@ -86,7 +86,7 @@ func TestCancelWhileWatchLeaves(t *testing.T) {
 		a.x.Cancel()
 		r.c.mu.Lock()
 		w.parked = false
-		w.left.Broadcast()
+		w.cond.Broadcast()
 		r.c.mu.Unlock()
 		r.failed(a, Canceled, SentAll)
 		r.await(b)

@@ -333,7 +333,7 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
-	for c.pending() && c.mayWrite() && e.err == before && !(own && c.leaves(e)) && (!c.stale || c.stillGood()) {
+	for c.pending() && c.mayWrite() && e.err == before && !(own && c.mayNotWrite(e)) && (!c.stale || c.stillGood()) {
 		out := c.wbuf
 		c.take(len(out.b))
 		if c.wbuf, c.spare = c.spare, nil; c.life.n > 1 {
@@ -383,11 +383,15 @@ func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 	c.changed()
 }
 
-// leaves reports whether e's caller is not to write what is pending, since there are requests
-// behind e's that the server may take only once its response to e was: who is to read that
-// may not wait for them; or since e is over, and they are nothing to its caller, or out, and its response
-// is due in time; or since its caller does not wait, and may be who is to read. mu is held.
-func (c *Conn) leaves(e *exchange) bool {
+// mayNotWrite reports whether e's caller is to leave what is pending to another:
+//
+//   - requests behind e's, where the server may take them only once its response to e was read,
+//     and e's caller is who reads it;
+//   - the same, where e is over, or is out and its response is due by HeadTimeout;
+//   - all of it, where the caller does not wait (TrySend), and may itself be who is to read.
+//
+// mu is held.
+func (c *Conn) mayNotWrite(e *exchange) bool {
 	return e.tries && e.start < 0 && !c.fits() && !c.oneHead() ||
 		e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && c.written >= e.end)
 }
@@ -419,7 +423,7 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	case e.up.why == whyStall && passed(e.up.until):
 		return false // be it others' bytes
 	}
-	over := c.upload != e && (e.recv.done || e.left && passed(e.up.until)) // not by a timeout of the stream's own
+	over := c.upload != e && (e.recv.done || e.abandoned && passed(e.up.until)) // not by a timeout of the stream's own
 	return (over || c.othersWrite(e)) && (e.err != nil || passed(e.by))
 }
 
@@ -474,7 +478,7 @@ var errClosedUnder = errors.New("the connection has ended")
 // beginWrite marks a write as under way and sets its deadline. mu is held.
 func (c *Conn) beginWrite(e *exchange) bool {
 	for c.shakes() && c.watched() {
-		c.watch.left.Wait()
+		c.watch.cond.Wait()
 	}
 	if c.gone || c.life.r == rShut {
 		return false
@@ -516,7 +520,7 @@ func (c *Conn) limitWrite(e *exchange) {
 		c.wakeBy(until)
 	case !until.IsZero():
 		c.spoiltW = true
-		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.alone(e) {
+		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.onlyRequest(e) {
 			c.readBy = until // the response is due by then as well
 			e.recv.until, e.recv.why = until, why
 			both.SetDeadline(until)
@@ -552,9 +556,9 @@ func (c *Conn) shakes() bool {
 // cut reports whether the write under way, or the last one, was.
 func (u *uploading) cut() bool { return u.until.Equal(longAgo) }
 
-// alone reports whether e is the only request, and nobody waits for the stream to be read.
+// onlyRequest reports whether e is the only request, and nobody waits for the stream to be read.
 // mu is held.
-func (c *Conn) alone(e *exchange) bool {
+func (c *Conn) onlyRequest(e *exchange) bool {
 	return c.queue.head == e && e.next == nil && !c.inRead && c.watch == nil
 }
 
