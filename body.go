@@ -198,8 +198,8 @@ const spliceLeast = 64 << 10
 // more for a tenth of a second; WriteTo itself returns when w's write does, which is the caller's to end.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
-	buf := getBlock(32 << 10)
-	defer buf.put(32 << 10)
+	buf := getBlock(pumpBuffer)
+	defer buf.put(pumpBuffer)
 	for {
 		if n, err := b.splice(w); err != nil || n > 0 {
 			total += n
@@ -247,7 +247,8 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	}
 	e := b.e
 	r := &e.recv
-	if c.br.Buffered() > 0 || c.rerr != nil || (r.fr.kind != framingLength || r.remain < spliceLeast) && r.fr.kind != framingClose {
+	apt := r.fr.kind == framingClose || r.fr.kind == framingLength && r.remain >= spliceLeast
+	if !apt || c.br.Buffered() > 0 || c.rerr != nil {
 		return 0, b.leave(e, false, nil)
 	}
 	c.splices = true
@@ -314,8 +315,8 @@ func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool
 	return 0, true, nil
 }
 
-// maxEmptyReads limits the reads, one after the other, that bring neither bytes nor an error.
-// It is what bufio allows where a head is read.
+// maxEmptyReads limits the reads, one after the other, that bring neither bytes nor an error, of a
+// stream or of a caller's body. It is what bufio allows where a head is read.
 const maxEmptyReads = 100
 
 // readData reads once from the stream, or from what is buffered of it.

@@ -166,6 +166,9 @@ func (r *Request) checkHost(q *asked) *Error {
 	return nil
 }
 
+// A lener is a body that says how much is left of it, as bytes.Reader does.
+type lener interface{ Len() int }
+
 // checkBody decides how the body is framed, by the caller's word alone.
 func (r *Request) checkBody(q *asked) *Error {
 	has := r.Body != nil || r.Push
@@ -185,7 +188,7 @@ func (r *Request) checkBody(q *asked) *Error {
 		q.body, q.length = bodyLength, r.ContentLength
 	default:
 		q.body = bodyChunked
-		if l, ok := r.Body.(interface{ Len() int }); ok && r.ContentLength == 0 && r.Trailer.Len() == 0 {
+		if l, ok := r.Body.(lener); ok && r.ContentLength == 0 && r.Trailer.Len() == 0 {
 			switch n := l.Len(); {
 			case n > 0:
 				q.body, q.length = bodyLength, int64(n)
@@ -205,7 +208,7 @@ func (r *Request) checkBody(q *asked) *Error {
 
 // checkLength refuses a body that says of itself that it is not as long as declared.
 func (r *Request) checkLength(q *asked) *Error {
-	if b, ok := r.Body.(interface{ Len() int }); ok && int64(b.Len()) != q.length {
+	if b, ok := r.Body.(lener); ok && int64(b.Len()) != q.length {
 		return badRequest("ContentLength is %d, but Body holds %d bytes", q.length, b.Len())
 	}
 	return nil

@@ -271,7 +271,8 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	if x.err != nil {
 		return x.err
 	}
-	if x.inUse = true; err != nil {
+	x.inUse = true
+	if err != nil {
 		return c.giveUp(x, &Error{Kind: Canceled, Op: "informational", Offset: -1, Err: err})
 	}
 	return nil

@@ -183,7 +183,7 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 		if by.Before(e.recv.lateBy) {
 			by = e.recv.lateBy
 		}
-		limit(by, "HeadTimeout")
+		limit(by, whyHead)
 	}
 	if t := c.cfg.StallTimeout; t > 0 && c.sendsNoMore(e) {
 		if reader.recv.comeBy.IsZero() {
@@ -228,6 +228,7 @@ func (c *Conn) overdue(e *exchange, op string) *Error {
 // Whose deadline it was, in an Error's text.
 const (
 	whyDeadline = "Request.Deadline"
+	whyHead     = "HeadTimeout"
 	whyStall    = "StallTimeout"
 	whyGrace    = "after a failed write"
 	whyDrain    = "while a response was drained"
@@ -235,15 +236,15 @@ const (
 
 // readError says what a failed read means for e; nil: it is to be tried again. mu is held.
 func (c *Conn) readError(e *exchange, op string, err error) *Error {
-	if e := c.reader; e != nil && e.err != nil {
-		return e.err
+	owner := e // of the read: of the response it is e
+	if c.reader != nil {
+		owner = c.reader
+		if owner.err != nil {
+			return owner.err
+		}
 	}
 	if own, ok := err.(*Error); ok {
 		return own
-	}
-	owner := e
-	if c.reader != nil {
-		owner = c.reader
 	}
 	bad := &Error{Kind: IO, Op: op, Offset: -1, Err: err}
 	switch {

@@ -45,8 +45,8 @@ func (c *Conn) fewLeft(e *exchange) bool {
 	return e.up.left == 0 || e.up.left > 0 && e.up.left <= c.cfg.MaxDrain-(c.appended()-c.written)
 }
 
-// pumpBuffer is how much of a body is read at once: a few times what a socket takes in one
-// write on a fresh connection, and what io.Copy uses.
+// pumpBuffer is how much of a body is read at once, a request's or by WriteTo a response's: a few
+// times what a socket takes in one write on a fresh connection, and what io.Copy uses.
 const pumpBuffer = 32 << 10
 
 var crlf = []byte("\r\n")
@@ -87,10 +87,11 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	return e.ifUnsent()
 }
 
-// fitsNow reports whether the body is in memory and fits the buffer beside its head.
+// fitsNow reports whether the body, which says how long it is and so is taken to be at hand, fits
+// the buffer beside its head.
 func (c *Conn) fitsNow(e *exchange) bool {
-	_, inMemory := e.req.Body.(interface{ Len() int })
-	return inMemory && !e.q.expect && e.q.body == bodyLength &&
+	_, atHand := e.req.Body.(lener)
+	return atHand && !e.q.expect && e.q.body == bodyLength &&
 		e.q.length <= int64(cap(c.wbuf.b)-len(c.wbuf.b))
 }
 
@@ -101,7 +102,7 @@ func (c *Conn) fitsSocket(e *exchange) bool {
 		return false
 	}
 	// Pump refuses one whose length has changed while the request waited for its turn.
-	return int64(e.req.Body.(interface{ Len() int }).Len()) == e.q.length
+	return int64(e.req.Body.(lener).Len()) == e.q.length
 }
 
 // inMemory reports whether a body's bytes can be had without a copy.
@@ -167,14 +168,10 @@ func readWhole(body io.Reader, p []byte) error {
 	return nil
 }
 
-// emptyReads is how often in a row a body may be read for nothing: as often as package bufio
-// asks a Reader.
-const emptyReads = 100
-
 // readSome reads a body until it gives something, be it an error, and takes from it only
 // what a Reader may return.
 func readSome(body io.Reader, p []byte) (int, error) {
-	for range emptyReads {
+	for range maxEmptyReads {
 		n, err := body.Read(p)
 		if n < 0 || n > len(p) {
 			return 0, errCount
@@ -342,8 +339,9 @@ func (t *taker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readPieces reads the body and writes it piece by piece. It may read more bytes than are due.
-func (c *Conn) readPieces(e *exchange, more int64) error {
+// readPieces reads the body and writes it piece by piece. Along with the last byte due it asks for
+// extra ones. mu is held, but not while the body is read or the stream written.
+func (c *Conn) readPieces(e *exchange, extra int64) error {
 	buf := getBlock(pumpBuffer)
 	defer buf.put(pumpBuffer)
 	var p []byte
@@ -354,12 +352,12 @@ func (c *Conn) readPieces(e *exchange, more int64) error {
 	}
 	for !c.givenUp(e) && (e.up.left != 0 || e.q.body == bodyChunked) {
 		p = buf.b[:cap(buf.b)]
-		switch n := int64(len(p)); {
-		case e.up.left < 0 || e.up.left > n:
-		case e.up.left == n && more > 0: // which is asked for along with the last
-			p = p[:n/2]
-		case e.up.left < n:
-			p = p[:e.up.left+more]
+		switch room := int64(len(p)); {
+		case e.up.left < 0 || e.up.left > room:
+		case e.up.left == room && extra > 0: // the next read has room for them
+			p = p[:room/2]
+		case e.up.left < room:
+			p = p[:e.up.left+extra]
 		}
 		if c.pending() && !c.writing { // while pump waits for more
 			c.runLater()
