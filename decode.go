@@ -103,7 +103,6 @@ func (d *headDecoder) tooLong() *Error {
 // refuse makes the error for byte at of the line that begins at line. It quotes what the
 // line holds up to that byte and nothing behind it, which may be there or not.
 func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) *Error {
-	const quoted = 32 // what badPeer shows
 	d.line = line
 	return badPeer(k, at, why, b[max(line, at+1-quoted):at+1])
 }
@@ -167,8 +166,6 @@ func (d *headDecoder) statusStart(b []byte) *Error {
 	}
 	return nil
 }
-
-func isDigit(c byte) bool { return c-'0' <= 9 }
 
 // fields parses field lines into h, as far as the empty line that ends them.
 //
@@ -268,7 +265,7 @@ func whyNoName(c byte, n int) string {
 	switch {
 	case c == ':':
 		return "empty field name"
-	case c == ' ' || c == '\t':
+	case isBlank(c):
 		if n == 0 {
 			return "white space before a field line"
 		}

@@ -9,6 +9,7 @@ package h1
 // Not here: the body's bytes (chunked.go), when they may be written (keepalive.go).
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 )
@@ -146,6 +147,13 @@ func notTarget(t string) int {
 	for ; i < len(t) && octets[t[i]]&targetChar != 0; i++ {
 	}
 	return i
+}
+
+// eight returns the first eight bytes of s as a number, the first in its lowest bits.
+func eight(s string) uint64 {
+	s = s[:8]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // checkHost sees to it that there is a Host to write and that it is one. A Host in
@@ -312,11 +320,8 @@ func checkConnection(q *asked, value []byte) *Error {
 // checkTE: "A client MUST NOT send the chunked transfer coding name in TE" RFC 9112, 7.4.
 func checkTE(value []byte) *Error {
 	for e, rest, ok := nextElement(value); ok; e, rest, ok = nextElement(rest) {
-		i := 0
-		for i < len(e) && e[i] != ';' { // its weight or a parameter
-			i++
-		}
-		if equalFold(trimOWS(e[:i]), "chunked") {
+		coding, _, _ := bytes.Cut(e, []byte(";")) // its weight or a parameter
+		if equalFold(trimOWS(coding), "chunked") {
 			return badRequest("TE lists %.64q", e)
 		}
 	}
@@ -364,7 +369,7 @@ var hostOctets = func() (t [256]bool) {
 	return t
 }()
 
-// hostEnd returns the length of the host at the begin of s, the brackets of an IP
+// hostEnd returns the length of the host at the beginning of s, the brackets of an IP
 // literal included; 0 where there is none.
 //
 //	host = IP-literal / IPv4address / reg-name                RFC 3986, 3.2.2
@@ -385,13 +390,6 @@ func hostEnd[S string | []byte](s S) int {
 	return i + 1
 }
 
-// eight returns the first eight bytes of s as a number, the first in its lowest bits.
-func eight(s string) uint64 {
-	s = s[:8]
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-}
-
 // isHost reports whether s is what a Host field may say, and not empty.
 //
 //	Host = uri-host [ ":" port ] ; port = *DIGIT              RFC 9110, 7.2
@@ -407,7 +405,7 @@ func isHost[S string | []byte](s S) bool {
 		return false
 	}
 	for i++; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
+		if !isDigit(s[i]) {
 			return false
 		}
 	}
@@ -442,7 +440,7 @@ func isSchemeOctet(c byte, first bool) bool {
 	if l := lower(c); 'a' <= l && l <= 'z' {
 		return true
 	}
-	return !first && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.')
+	return !first && (isDigit(c) || c == '+' || c == '-' || c == '.')
 }
 
 // appendHead appends request line, Host, fields and the empty line. r has passed check,

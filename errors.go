@@ -171,10 +171,13 @@ func (e *Error) with(cause error) *Error {
 	return &own
 }
 
+// quoted is how much of a peer's bytes an error's text shows: enough to recognise the place, short
+// enough for a log line.
+const quoted = 32
+
 // badPeer makes the error for bytes at offset off that the peer should not have sent,
 // quoting some of them.
 func badPeer(k Kind, off int, why string, bytes []byte) *Error {
-	const quoted = 32 // enough to recognise the place, short enough for a log line
 	if len(bytes) > quoted {
 		bytes = bytes[:quoted]
 	}

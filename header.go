@@ -234,6 +234,10 @@ func equalFold[A, B string | []byte](a A, b B) bool {
 	return true
 }
 
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+func isDigit(c byte) bool { return c-'0' <= 9 }
+
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c | 0x20
@@ -245,10 +249,10 @@ func lower(c byte) byte {
 //
 //	OWS = *( SP / HTAB )                                     RFC 9110, 5.6.3
 func trimOWS[S string | []byte](s S) S {
-	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+	for len(s) > 0 && isBlank(s[0]) {
 		s = s[1:]
 	}
-	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+	for len(s) > 0 && isBlank(s[len(s)-1]) {
 		s = s[:len(s)-1]
 	}
 	return s

@@ -196,10 +196,11 @@ func (l *life) settle() {
 
 // String prints a state as scripts and goldens have it: "wIdle rHead reuse n=1".
 func (l life) String() string {
-	s := fmt.Sprintf("%v %v noreuse n=%d", l.w, l.r, l.n)
+	reuse := "noreuse"
 	if l.reuse {
-		s = fmt.Sprintf("%v %v reuse n=%d", l.w, l.r, l.n)
+		reuse = "reuse"
 	}
+	s := fmt.Sprintf("%v %v %s n=%d", l.w, l.r, reuse, l.n)
 	if l.switched {
 		s += " switched"
 	}
@@ -254,7 +255,7 @@ func parameter(e []byte, name string) (n int32, ok bool) {
 		return 0, false
 	}
 	for _, c := range e[len(name)+1:] {
-		if c < '0' || c > '9' {
+		if !isDigit(c) {
 			return 0, false
 		}
 		if n = n*10 + int32(c-'0'); n > limit {

@@ -29,8 +29,6 @@ func (d *headDecoder) mendable(b []byte, err *Error, h *Header) bool {
 	return false
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' }
-
 // startMending takes the section again from its start.
 func (d *headDecoder) startMending() {
 	d.mending = true

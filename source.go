@@ -236,7 +236,7 @@ const (
 
 // readError says what a failed read means for e; nil: it is to be tried again. mu is held.
 func (c *Conn) readError(e *exchange, op string, err error) *Error {
-	owner := e // of the read: of the response it is e
+	owner := e // is in the read; what it reads is a response to e
 	if c.reader != nil {
 		owner = c.reader
 		if owner.err != nil {

@@ -464,8 +464,9 @@ func (c *Conn) piece(e *exchange, p []byte) error {
 // part sends at most largest bytes: into wbuf where they fit, else at once, in one writev
 // where the stream can do that. mu is held, but not while it writes.
 func (c *Conn) part(e *exchange, p []byte) error {
-	const sizeLine = 18 // sixteen digits and CRLF
-	for c.writing && !c.givenUp(e) && (c.wbuf == nil || len(c.wbuf.b)+len(p)+sizeLine+2 > c.cfg.WriteBuffer) {
+	const around = 16 + 2 + 2 // a size's digits and CRLF, and the CRLF behind the data
+	need := len(p) + around
+	for c.writing && !c.givenUp(e) && (c.wbuf == nil || len(c.wbuf.b)+need > c.cfg.WriteBuffer) {
 		e.wake.Wait()
 	}
 	if c.givenUp(e) {
@@ -476,12 +477,12 @@ func (c *Conn) part(e *exchange, p []byte) error {
 	}
 	c.needBlock()
 	chunked := e.q.body == bodyChunked
-	fits := len(c.wbuf.b)+len(p)+sizeLine+2 <= c.cfg.WriteBuffer
+	fits := len(c.wbuf.b)+need <= c.cfg.WriteBuffer
 	if chunked {
 		c.wbuf.b = appendChunkSize(c.wbuf.b, int64(len(p)))
 	}
 	if !fits {
-		return c.writePiece(e, p, chunked)
+		return c.writePiece(e, p)
 	}
 	c.wbuf.b = append(c.wbuf.b, p...)
 	if chunked {
@@ -492,19 +493,19 @@ func (c *Conn) part(e *exchange, p []byte) error {
 
 // writePiece writes what waits in wbuf, p, and the end of its chunk. mu is held, but not
 // while it writes; nobody else is writing.
-func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
+func (c *Conn) writePiece(e *exchange, p []byte) error {
 	front := c.wbuf
 	c.wbuf = nil
-	v := &e.up.vec
-	v[0], v[1], v[2] = front.b, p, nil
-	if chunked {
-		v[2] = crlf
+	e.up.vec = [3][]byte{front.b, p}
+	if e.q.body == bodyChunked {
+		e.up.vec[2] = crlf
 	}
-	c.take(len(v[0]) + len(v[1]) + len(v[2]))
+	n := len(front.b) + len(p) + len(e.up.vec[2])
+	c.take(n)
 	c.writing = true
-	err := c.writeVec(e)
+	err := c.writeVec(e, n)
 	c.writing = false
-	v[0], v[1], v[2] = nil, nil, nil
+	e.up.vec = [3][]byte{}
 	c.keepBlock(front)
 	if err != nil {
 		c.writeFailed(e, err)
@@ -513,8 +514,8 @@ func (c *Conn) writePiece(e *exchange, p []byte, chunked bool) error {
 	return nil
 }
 
-// writeVec writes e.up.vec. mu is held, but not while it writes.
-func (c *Conn) writeVec(e *exchange) error {
+// writeVec writes e.up.vec, of want bytes in all. mu is held, but not while it writes.
+func (c *Conn) writeVec(e *exchange, want int) error {
 	if c.kind != direct {
 		for _, p := range e.up.vec {
 			if err := c.write(e, p); err != nil {
@@ -524,7 +525,6 @@ func (c *Conn) writeVec(e *exchange) error {
 		return nil
 	}
 	e.up.bufs = e.up.vec[:]
-	want := len(e.up.vec[0]) + len(e.up.vec[1]) + len(e.up.vec[2])
 	for want > 0 {
 		if !c.beginWrite(e) {
 			return errClosedUnder
