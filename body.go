@@ -140,7 +140,7 @@ func (b *body) sent() Sent {
 const drainTime = 50 * time.Millisecond
 
 // errTheirs ends what Close reads where that is for others.
-var errTheirs = &Error{Kind: Canceled, Op: "read body", Offset: -1, Err: errors.New("the body was closed")}
+var errTheirs = newError(Canceled, "read body", errors.New("the body was closed"))
 
 // Close gives up what was not read. It may be called again, and while another goroutine
 // reads: that read then fails with Canceled.

@@ -222,15 +222,15 @@ var (
 	errIdle408    = closedFor("the server sent 408 (Request Timeout) to the idle connection")
 	errIdleSpoke  = closedFor("the server has sent something to the idle connection, or closed it")
 	errDeaf       = closedFor("the server asked TLS for an answer, and does not read it")
-	errUnasked    = &Error{Kind: Unsolicited, Op: "idle", Offset: -1,
-		Err: errors.New("the server sent bytes that nobody asked for")}
+	errUnasked    = newError(Unsolicited, "idle", errors.New("the server sent bytes that nobody asked for"))
 )
 
 // errDeserted ends a connection whose caller did not come back from its own code.
-var errDeserted = &Error{Kind: Canceled, Op: "call back", Offset: -1, Err: errors.New("the caller's function or Body did not return")}
+var errDeserted = newError(Canceled, "call back",
+	errors.New("the caller's function or Body did not return"))
 
 func closedFor(why string) *Error {
-	return &Error{Kind: Closed, Op: "connection", Offset: -1, Err: errors.New(why)}
+	return newError(Closed, "connection", errors.New(why))
 }
 
 // must moves the state by an event that the code around it has made legal.
@@ -341,7 +341,7 @@ func (c *Conn) fail(e *exchange, err *Error) {
 
 // neighbour is the error of an exchange whose connection ended for what befell another.
 func neighbour(err *Error) *Error {
-	n := &Error{Kind: Closed, Op: "connection", Offset: -1, Err: err.forOthers()}
+	n := newError(Closed, "connection", err.forOthers())
 	if err.Kind == Incomplete || err.Kind == IO {
 		n.Kind = err.Kind
 	}
@@ -350,7 +350,7 @@ func neighbour(err *Error) *Error {
 
 // refusal is the error of a request that the connection does not take any more.
 func (c *Conn) refusal(op string) *Error {
-	return &Error{Kind: Closed, Op: op, Offset: -1, Err: c.err.forOthers()}
+	return newError(Closed, op, c.err.forOthers())
 }
 
 // unlock releases mu, and closes the stream if it was the last move that ended it.
@@ -538,7 +538,7 @@ func (c *Conn) Detach() (Parts, error) {
 	case c.gone:
 		return Parts{}, c.refusal("detach")
 	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil):
-		return Parts{}, &Error{Kind: NotReady, Op: "detach", Offset: -1, Err: errors.New("exchanges are in flight")}
+		return Parts{}, newError(NotReady, "detach", errors.New("exchanges are in flight"))
 	}
 	c.gone, c.err = true, errDetached
 	c.stopAlarm()

@@ -164,6 +164,11 @@ func isIdempotent(method string) bool {
 	return false
 }
 
+// newError makes an error that is not about a byte of the peer's.
+func newError(k Kind, op string, cause error) *Error {
+	return &Error{Kind: k, Op: op, Offset: -1, Err: cause}
+}
+
 // with returns e for another cause.
 func (e *Error) with(cause error) *Error {
 	own := *e
@@ -190,12 +195,12 @@ func badPeer(k Kind, off int, why string, bytes []byte) *Error {
 
 // badRequest makes the error for a request that may not be written.
 func badRequest(format string, args ...any) *Error {
-	return &Error{Kind: BadRequest, Op: "check request", Offset: -1, Err: fmt.Errorf(format, args...)}
+	return newError(BadRequest, "check request", fmt.Errorf(format, args...))
 }
 
 // fromContext makes the error for a context that has ended.
 func fromContext(ctx context.Context, op string) *Error {
-	e := &Error{Kind: Canceled, Op: op, Offset: -1, Err: ctx.Err()}
+	e := newError(Canceled, op, ctx.Err())
 	if cause := context.Cause(ctx); !errors.Is(cause, ctx.Err()) {
 		e.Err = fmt.Errorf("%w: %w", ctx.Err(), cause)
 	}
@@ -207,5 +212,5 @@ func fromContext(ctx context.Context, op string) *Error {
 
 // fromDeadline makes the error for Request.Deadline, or a Config timeout named why.
 func fromDeadline(op, why string) *Error {
-	return &Error{Kind: Timeout, Op: op, Offset: -1, Err: fmt.Errorf("%s: %w", why, os.ErrDeadlineExceeded)}
+	return newError(Timeout, op, fmt.Errorf("%s: %w", why, os.ErrDeadlineExceeded))
 }

@@ -586,7 +586,7 @@ func (x Exchange) Cancel() {
 	if !ok {
 		return
 	}
-	x.c.cancel(e, &Error{Kind: Canceled, Op: e.op(), Offset: -1, Err: errors.New("Cancel was called")})
+	x.c.cancel(e, newError(Canceled, e.op(), errors.New("Cancel was called")))
 	x.c.unlock()
 }
 

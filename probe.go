@@ -134,7 +134,7 @@ func unfit(first []byte, n int, err error) *Error {
 	case err == io.EOF:
 		return errIdleEnd
 	case err != nil:
-		return &Error{Kind: IO, Op: "idle", Offset: -1, Err: err}
+		return newError(IO, "idle", err)
 	}
 	return nil
 }

@@ -193,7 +193,8 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	}
 }
 
-var tooMuch = &Error{Kind: Closed, Op: "drain", Offset: -1, Err: errors.New("a response nobody reads is longer than MaxDrain")}
+var tooMuch = newError(Closed, "drain",
+	errors.New("a response nobody reads is longer than MaxDrain"))
 
 // readHead reads x's response up to the end of its final head, passing each 1xx to info. mu
 // is held, but not while the stream is read or info runs.
@@ -260,7 +261,8 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 		x.mayGoOn()
 	}
 	if x.recv.infos > c.cfg.MaxInformational {
-		return &Error{Kind: TooLarge, Op: "read head", Offset: -1, Err: errors.New("more informational responses than MaxInformational")}
+		return newError(TooLarge, "read head",
+			errors.New("more informational responses than MaxInformational"))
 	}
 	if info == nil {
 		return nil
@@ -273,7 +275,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	}
 	x.inUse = true
 	if err != nil {
-		return c.giveUp(x, &Error{Kind: Canceled, Op: "informational", Offset: -1, Err: err})
+		return c.giveUp(x, newError(Canceled, "informational", err))
 	}
 	return nil
 }
@@ -410,8 +412,8 @@ func (c *Conn) switchOver(x *exchange) *Error {
 		c.endWhole(x)
 	}
 	if x.end < 0 || c.written < x.end || c.life.step(evSwitch) != nil {
-		return &Error{Kind: NotSwitched, Op: "read head", Offset: -1,
-			Err: errors.New("the server switched protocols before the request was over")}
+		return newError(NotSwitched, "read head",
+			errors.New("the server switched protocols before the request was over"))
 	}
 	return nil
 }

@@ -139,7 +139,7 @@ func (c *Conn) clearWay(e *exchange) {
 }
 
 func notReady(op string) *Error {
-	return &Error{Kind: NotReady, Op: op, Offset: -1, Err: errors.New("a request would have to wait")}
+	return newError(NotReady, op, errors.New("a request would have to wait"))
 }
 
 // passed reports whether a deadline is set and has passed.
@@ -376,7 +376,7 @@ func (c *Conn) wakeNext() {
 // Ready is that of no connection, which takes no requests: Closed.
 type Ready struct{ c *Conn }
 
-var errNoConn = &Error{Kind: Closed, Op: "ready", Offset: -1, Err: errors.New("no connection's Ready")}
+var errNoConn = newError(Closed, "ready", errors.New("no connection's Ready"))
 
 // Ready returns the future of the next admission of a request that is idempotent and has
 // no body.

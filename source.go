@@ -246,7 +246,7 @@ func (c *Conn) readError(e *exchange, op string, err error) *Error {
 	if own, ok := err.(*Error); ok {
 		return own
 	}
-	bad := &Error{Kind: IO, Op: op, Offset: -1, Err: err}
+	bad := newError(IO, op, err)
 	switch {
 	case isTimeout(err) && passed(owner.recv.until):
 		bad = c.overdue(owner, op)

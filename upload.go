@@ -184,7 +184,7 @@ func readSome(body io.Reader, p []byte) (int, error) {
 }
 
 func bodyFailed(err error) *Error {
-	return &Error{Kind: BodyFailed, Op: "write body", Offset: -1, Err: err}
+	return newError(BodyFailed, "write body", err)
 }
 
 var (
@@ -675,7 +675,7 @@ func (c *Conn) pushFailed(e *exchange, err error) error {
 	case ok:
 		c.fail(e, bad)
 	case err == errLong:
-		c.fail(e, &Error{Kind: BadRequest, Op: "write body", Offset: -1, Err: err})
+		c.fail(e, newError(BadRequest, "write body", err))
 	default:
 		c.fail(e, bodyFailed(err))
 	}

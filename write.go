@@ -636,7 +636,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	if stuck == nil {
 		stuck = e
 	}
-	werr := &Error{Kind: IO, Op: stuck.writeOp(), Offset: -1, Err: err}
+	werr := newError(IO, stuck.writeOp(), err)
 	if isTimeout(err) {
 		if c.moot() {
 			return
