@@ -236,11 +236,16 @@ func closedFor(why string) *Error {
 // must moves the state by an event that the code around it has made legal.
 func (c *Conn) must(ev event) { c.life.must(ev) }
 
-// noReuse says why no request comes after those in flight. mu is held.
-func (c *Conn) noReuse(why *Error) {
+// because notes why no further request is taken: the first reason stays. mu is held.
+func (c *Conn) because(why *Error) {
 	if c.err == nil {
 		c.err = why
 	}
+}
+
+// noReuse says why no request comes after those in flight. mu is held.
+func (c *Conn) noReuse(why *Error) {
+	c.because(why)
 	c.must(evNoReuse)
 	if c.life.w == wShut { // J1: the rest of it saved nothing any more
 		c.dropUpload()
@@ -321,9 +326,7 @@ func (c *Conn) failStuck() {
 // fail ends the connection at once. err is what e, if any, fails with; the others in
 // flight and in line fail for the same reason, each by how far it had come. mu is held.
 func (c *Conn) fail(e *exchange, err *Error) {
-	if c.err == nil {
-		c.err = err
-	}
+	c.because(err)
 	if e != nil {
 		e.fail(err) // here, for it may be in line, or its response over before its body
 	}

@@ -247,7 +247,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		}
 		e.fail(err)
 		switch {
-		case c.reader == e && c.inRead && c.deadlines() == nil: // only Close ends its read
+		case c.readsOn(e):
 			c.fail(nil, err)
 		case c.reader == e || c.othersWrite(e):
 			c.interrupt(e)
@@ -258,7 +258,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.fail(err)
 	case e.end < 0 || e.start >= c.taken || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
 		c.fail(e, err)
-	case c.reader == e && c.inRead && c.deadlines() == nil: // only Close ends its read
+	case c.readsOn(e):
 		c.fail(e, err)
 	default:
 		e.abandoned = true
@@ -266,6 +266,11 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		c.interrupt(e)
 	}
 	c.changed()
+}
+
+// readsOn reports whether e is in a read that nothing but Close ends. mu is held.
+func (c *Conn) readsOn(e *exchange) bool {
+	return c.reader == e && c.inRead && c.deadlines() == nil
 }
 
 // quit lets go of the body that is written on though its response has ended. What is not with the caller any
@@ -464,8 +469,8 @@ func (c *Conn) dropLeft() {
 // is on e's own goroutine, which can be told. mu is held.
 func (c *Conn) mayUnread(e *exchange) bool {
 	switch {
-	case c.reader == e && c.inRead && c.deadlines() == nil:
-		return false // only Close ends its read, be that of a response in front
+	case c.readsOn(e):
+		return false // even if what it reads is a response in front
 	case c.queue.head != e:
 		return true
 	}

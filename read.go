@@ -354,9 +354,7 @@ func whyLast(said, keeps bool, fr framing) *Error {
 // option MUST cease sending requests on that connection" and what stands behind is not
 // processed (RFC 9112, section 9.6). mu is held.
 func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
-	if c.err == nil {
-		c.err = why
-	}
+	c.because(why)
 	c.must(evFinalClose)
 	var kept fifo
 	for y := c.queue.pop(); y != nil; y = c.queue.pop() {
@@ -459,9 +457,7 @@ func (c *Conn) finish(e *exchange) {
 	c.life.few = was == wBody && c.upload == e && c.fewLeft(e)
 	c.must(evLast)
 	if was == wBody && c.life.w == wShut {
-		if c.err == nil {
-			c.err = errUpload
-		}
+		c.because(errUpload)
 		c.dropUpload()
 	} else if c.upload == e && !e.by.IsZero() {
 		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written

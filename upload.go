@@ -286,9 +286,7 @@ func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
 	e.up.hold, e.up.skip = false, true
 	e.wake.Broadcast()
 	if e.q.body != bodyChunked || !keeps {
-		if c.err == nil {
-			c.err = errUpload
-		}
+		c.because(errUpload)
 		c.upload = nil
 		c.must(evStop)
 		return false

@@ -656,9 +656,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		werr.Kind = Timeout // a deadline that is not the engine's
 	}
 	c.werr = werr
-	if c.err == nil {
-		c.err = werr
-	}
+	c.because(werr)
 	c.must(evStop)
 	for x := c.unsent(); x != nil; x = c.unsent() {
 		c.queue.remove(x)
