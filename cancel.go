@@ -1,0 +1,277 @@
+package h1
+
+// cancel.go: an exchange ends before its response has: canceled, out of time, or given up.
+//
+// Rule: its caller hears of that at once, and the others are spared where the bytes allow it. What
+// no writer has taken leaves the queue (takeBack); what is out stays there, abandoned, until its
+// response has been read for nobody (interrupt, leave); where neither can be, the connection ends.
+// Not here: what a failure of the stream ends (readFailed in read.go, writeFailed in write.go).
+
+import (
+	"time"
+)
+
+// cancel ends one exchange for its caller's sake and spares the others where the bytes
+// allow it. mu is held.
+//
+//   - in line, or nothing of it taken by a writer: it leaves, and nothing else happens;
+//   - written whole, or soon to be by another: its response is read for nobody by whoever
+//     reads next, if that costs at most MaxDrain, and unless it is the very response that
+//     is due and nobody wants one behind it;
+//   - else the connection ends; so it does where bytes came for one of which no writer has taken
+//     a byte, and which thus cannot leave: it is not to be sent after its caller has heard that.
+func (c *Conn) cancel(e *exchange, err *Error) {
+	switch {
+	case e.refs == 0 || e.err != nil && !e.outlives():
+		return
+	case e.recv.done: // but its body is still on its way
+		switch {
+		case c.upload == e:
+			c.quit(e, err)
+		case e.lastWrite():
+			c.endLastWrite(e, err)
+		}
+	case e.err != nil: // it outlives that
+		c.endLastWrite(e, err)
+	case e.start < 0:
+		if e.inLine {
+			c.line.remove(e)
+			e.inLine = false
+		}
+		e.fail(err)
+		switch {
+		case c.readsOn(e):
+			c.fail(nil, err)
+		case c.reader == e || c.othersWrite(e):
+			c.interrupt(e)
+		}
+	case e.up.fills: // it leaves when its body was read
+		e.fail(err)
+	case c.takeBack(e):
+		e.fail(err)
+	case e.end < 0 || e.start >= c.taken || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
+		c.fail(e, err)
+	case c.readsOn(e):
+		c.fail(e, err)
+	default:
+		e.abandoned = true
+		e.fail(err)
+		c.interrupt(e)
+	}
+	c.changed()
+}
+
+// readsOn reports whether e is in a read that nothing but Close ends. mu is held.
+func (c *Conn) readsOn(e *exchange) bool {
+	return c.reader == e && c.inRead && c.deadlines() == nil
+}
+
+// outlives reports whether somebody is in CloseWrite's write still, though the response was given up and is
+// read for others: whatever would have ended the exchange is to end that. mu is held.
+func (e *exchange) outlives() bool {
+	return e.abandoned && e.up.busy && e.c.inWrite && e.c.writer == e
+}
+
+// quit lets go of the body that is written on though its response has ended. What is not with the caller any
+// more may be out, and pump's write, or that of a Write, not have returned: that is cut, which it does not
+// hear then, and the connection is spared. mu is held.
+func (c *Conn) quit(e *exchange, err *Error) {
+	switch whole := e.up.left == 0; {
+	case whole && c.inWrite && c.writer == e && (e.up.busy || !e.q.push): // else nobody is left to end the body
+		c.cutLast(e, err)
+	case whole && c.isOut(e): // CloseWrite alone was to come
+		c.endWhole(e)
+	default:
+		e.fail(err)
+		c.noReuse(errUpload)
+	}
+}
+
+// cutLast cuts the write under way in e's name, which is the last of its body and may be over. Where only Close
+// ends a write, it is given a moment to return. mu is held.
+func (c *Conn) cutLast(e *exchange, err *Error) {
+	switch {
+	case e.up.quits != nil:
+	case c.deadlines() != nil:
+		e.up.quits = err
+		c.cutWrite()
+	default:
+		e.up.quits, e.up.until = err, time.Now().Add(graceBeforeClose)
+		c.wakeBy(e.up.until)
+	}
+}
+
+// notOver ends the connection whose write in e's name cutLast has cut, and which was not over. mu is held.
+func (c *Conn) notOver(e *exchange) {
+	e.fail(e.up.quits)
+	c.fail(nil, errUpload)
+}
+
+// endWhole ends a pushed body that is out whole, without CloseWrite. mu is held.
+func (c *Conn) endWhole(e *exchange) {
+	c.endBody(e)
+	e.up.over = true
+	e.forsake()
+}
+
+// lastWrite reports whether somebody is in CloseWrite who was answered already, and in a write there,
+// or about to be. mu is held.
+func (e *exchange) lastWrite() bool {
+	c := e.c
+	return e.up.busy && e.recv.done && c.upload != e && (c.written < e.end || c.inWrite && c.writer == e)
+}
+
+// endLastWrite lets that one go. What is not out is another's to write, if anybody is there; the
+// connection ends where that cannot be. mu is held.
+func (c *Conn) endLastWrite(e *exchange, err *Error) {
+	if c.inWrite && c.writer == e {
+		c.cutLast(e, err)
+	} else if c.written < e.end {
+		e.fail(err)
+	}
+}
+
+// interrupt ends what e's goroutine is in, if anything; it then leaves by itself, for it
+// owns the reception. mu is held.
+func (c *Conn) interrupt(e *exchange) {
+	if c.writer == e && c.inWrite && c.othersWrite(e) {
+		c.cutWrite()
+	}
+	if c.reader == e && c.inRead {
+		c.setReadBy(longAgo)
+		if c.kind.inForm() || c.splices || e.start < 0 {
+			e.recv.until = time.Now()
+			c.wakeBy(c.readEnd(e))
+		}
+	}
+	if c.reader != e || !e.inUse {
+		c.leave(e)
+	}
+}
+
+// dueAlone reports whether e's is the next response that anybody wants, and the last.
+func (c *Conn) dueAlone(e *exchange) bool {
+	for x := c.queue.head; x != nil; x = x.next {
+		if x != e && !x.abandoned {
+			return false
+		}
+	}
+	return true
+}
+
+// giveUp ends e, in a call on its own goroutine, for a reason of its own, and spares the
+// others as cancel does. mu is held.
+func (c *Conn) giveUp(e *exchange, err *Error) *Error {
+	if e.err == nil {
+		e.abandoned = true
+		e.fail(err)
+		if c.writer == e && c.inWrite && !c.cutsWrites() && c.taken > e.end && !passed(e.by) {
+			c.writesOn(e) // its Deadline, when that comes, would end it for those behind, too
+		}
+	}
+	return e.err
+}
+
+// leave lets go of e's response before its end: another reads the rest of it for nobody,
+// unless that is known to be more than may be read so. mu is held, by whoever owns the
+// reception.
+func (c *Conn) leave(e *exchange) {
+	switch {
+	case c.life.r == rShut:
+		c.letGo(e)
+	case e.start < 0: // taken back
+		if c.reader == e {
+			if next := c.queue.head; c.br != nil && (next == nil || next.start >= c.taken) {
+				c.lookBehind() // at what the read that it was in may have brought; finish has, where no buffer is left
+			}
+			c.handOn()
+			c.changed() // the connection may be idle only now
+		}
+	case c.takeBack(e): // its time was up before the read that was to write it
+		c.changed()
+	case e.start >= c.taken || c.dueAlone(e) || e.recv.left() > c.cfg.MaxDrain:
+		c.fail(e, e.err)
+	case c.reader == e || c.reader == nil:
+		c.handOn()
+	}
+}
+
+// letGo ends e's hold on the read half of a connection that has ended, and on the write that its read was to
+// begin with. mu is held, by whoever owns the reception.
+func (c *Conn) letGo(e *exchange) {
+	if c.reader == e {
+		c.reader = nil
+	}
+	if c.owing && !c.inWrite {
+		c.owing, c.writing = false, false
+	}
+}
+
+// takeBack removes a request of which no writer has taken a byte. mu is held.
+func (c *Conn) takeBack(e *exchange) bool {
+	if e.start < c.taken || e.end < 0 && c.upload != e || !c.mayUnread(e) {
+		return false
+	}
+	c.drop(e)
+	if c.owing {
+		c.owing, c.writing = false, false
+	}
+	if w := c.writer; c.queue.head == nil && c.inWrite && w.recv.done {
+		c.writesOn(w) // not for e any more
+	}
+	switch {
+	case c.reader == nil:
+		c.handOn()
+	case c.reader == e:
+		c.interrupt(e)
+	}
+	return true
+}
+
+// drop takes a request out of the queue, and what there is of it out of wbuf. mu is held.
+func (c *Conn) drop(e *exchange) {
+	end := e.end
+	if end < 0 { // it is the last: its body is still to come
+		end = c.appended()
+	}
+	from, n := e.start-c.taken, end-e.start
+	c.wbuf.b = append(c.wbuf.b[:from], c.wbuf.b[from+n:]...)
+	for x := e.next; x != nil; x = x.next {
+		x.start -= n
+		if x.end >= 0 {
+			x.end -= n
+		}
+	}
+	if c.upload == e {
+		c.upload = nil
+	}
+	c.queue.remove(e)
+	c.counts.requests--
+	c.must(evDrop)
+	e.start, e.end = -1, -1
+}
+
+// dropLeft takes back the requests that were given up while a writer had them, and that none
+// has any more. mu is held.
+func (c *Conn) dropLeft() {
+	for x := c.queue.head; x != nil; {
+		next := x.next
+		if x.abandoned {
+			c.takeBack(x)
+		}
+		x = next
+	}
+}
+
+// mayUnread reports whether e can leave although somebody reads, or has read: nothing has come of
+// its response, as some may have while a writer had it that was cut, and that read is not for e, or
+// is on e's own goroutine, which can be told. mu is held.
+func (c *Conn) mayUnread(e *exchange) bool {
+	switch {
+	case c.readsOn(e):
+		return false // even if what it reads is a response in front
+	case c.queue.head != e:
+		return true
+	}
+	return !e.seen && (c.reader == nil || c.reader == e)
+}
