@@ -1,0 +1,213 @@
+package h1
+
+// alarm.go: the deadlines that no read or write sees to by itself.
+//
+// Rule: one timer serves a connection. wakeBy sets it, to the first of the times that earliest
+// finds, and ring does what is due then. It may ring for nothing; that costs less than a timer an
+// exchange.
+// Not here: the stream's own deadlines (limitRead in source.go, limitWrite in write.go).
+
+import (
+	"time"
+)
+
+// passed reports whether a deadline is set and has passed.
+func passed(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
+
+// earlier returns the earlier of two deadlines, of which either may be unset.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// park waits for e.cond, or until a deadline: e's own, or that of one in front whose
+// caller is not in a call, so that e would wait for nobody. mu is held.
+func (c *Conn) park(e *exchange, until time.Time) {
+	e.wakeAt = until
+	c.lookOut(until)
+	e.cond.Wait()
+	e.wakeAt = time.Time{}
+}
+
+// parkOrCancel parks e, or cancels it if its Deadline has passed. mu is held.
+func (c *Conn) parkOrCancel(e *exchange) {
+	if passed(e.by) {
+		c.cancel(e, fromDeadline(e.op(), whyDeadline))
+	} else {
+		c.park(e, e.by)
+	}
+}
+
+// lookOut sees to the deadlines of those whose callers may not come back, in the name of one
+// who is about to wait for them, until a time of its own if it has one. mu is held.
+func (c *Conn) lookOut(until time.Time) {
+	if c.timed {
+		if t := c.earliest(until); !t.IsZero() {
+			c.wakeBy(t)
+		}
+	}
+}
+
+// stepOut sees to e's deadline where its caller may not come back, and others wait behind it
+// or for the connection: the alarm was not set for it while they found it in a call. mu is
+// held.
+func (c *Conn) stepOut(e *exchange) {
+	if !e.by.IsZero() {
+		c.mindBy(e)
+	}
+}
+
+// mindBy is stepOut for one that has a deadline. mu is held.
+func (c *Conn) mindBy(e *exchange) {
+	if e.next != nil || c.line.head != nil || c.ready != nil || c.end != nil || c.watch != nil {
+		c.wakeBy(e.by)
+	}
+}
+
+// wakeBy sees to it that ring runs at t. One timer serves a connection: it is set to the
+// earliest deadline, and a ring for nothing is cheaper than a timer an exchange. mu is held.
+func (c *Conn) wakeBy(t time.Time) {
+	t, c.soonRings = c.earliest(t), false
+	if c.alarm == nil {
+		c.alarm = time.AfterFunc(time.Until(t), c.ring)
+	} else {
+		c.alarm.Reset(time.Until(t))
+	}
+}
+
+func (c *Conn) stopAlarm() {
+	if c.alarm != nil {
+		c.alarm.Stop()
+	}
+}
+
+// earliest returns the earliest deadline that ring has to see to, t among them. mu is held.
+func (c *Conn) earliest(t time.Time) time.Time {
+	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
+		for e := f; e != nil; e = e.next {
+			t = earlier(earlier(t, e.wakeAt), e.pushAt)
+			if e.unattended() {
+				t = earlier(t, e.by)
+			}
+		}
+	}
+	if u := c.upload; u != nil && u.recv.done && u.up.quits == nil {
+		t = earlier(t, u.by)
+	}
+	if c.probing {
+		t = earlier(t, c.lookBy)
+	}
+	if r := c.reader; r != nil && c.inRead {
+		t = earlier(t, c.readEnd(r))
+	}
+	if w := c.writer; w != nil && c.inWrite && c.dl == nil {
+		t = earlier(t, w.up.until)
+	}
+	return t
+}
+
+// unattended reports whether an exchange in flight is in the hands of a caller who is not
+// in a call that sees to its deadline. mu is held.
+func (e *exchange) unattended() bool {
+	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero()
+}
+
+// graceBeforeClose is how long what no deadline is sure to end may take to return when its time is over,
+// before the stream is closed under it: a write that may be over, on a stream without deadlines, and a read
+// under TLS, or inside the kernel. One that takes longer is in a write of TLS's own, which answers the server
+// (a change of keys, RFC 8446, section 4.6.3), or to where the kernel moves what it reads; no deadline of reads
+// ends that, and nobody may take what is written.
+const graceBeforeClose = 100 * time.Millisecond
+
+// readEnd returns when a read in e's name is ended by closing the stream, since its deadline may not
+// end it; zero: never. mu is held.
+func (c *Conn) readEnd(e *exchange) time.Time {
+	switch until := e.recv.until; {
+	case until.IsZero() || c.deadlines() == nil:
+		return until
+	case c.splices && e.err == nil: // what else limits it is the time between two reads
+		if e.by.IsZero() {
+			return e.by
+		}
+		return e.by.Add(graceBeforeClose)
+	case c.splices || c.kind.inForm() || e.start < 0: // for the last, everybody waits: see admits
+		return until.Add(graceBeforeClose)
+	}
+	return time.Time{}
+}
+
+// ring wakes those whose deadline has passed, and closes the stream under a read or a write that is
+// over its time, where deadlines do not end it.
+func (c *Conn) ring() {
+	c.mu.Lock()
+	c.soonRings = false
+	var late *exchange
+	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
+		for e := f; e != nil; e = e.next {
+			if e.unattended() && passed(e.by) {
+				late = e
+			}
+			if passed(e.wakeAt) {
+				e.wakeAt = time.Time{}
+				e.cond.Broadcast()
+			}
+			if passed(e.pushAt) {
+				e.pushAt = time.Time{}
+				e.wake.Broadcast()
+			}
+		}
+	}
+	if u := c.upload; u != nil && u.recv.done && passed(u.by) {
+		late = u
+	}
+	if late != nil {
+		c.cancel(late, fromDeadline(late.op(), whyDeadline))
+	}
+	switch r, w := c.reader, c.writer; {
+	case r != nil && c.inRead && passed(c.readEnd(r)):
+		c.readLate(r)
+	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
+		c.writeLate(w)
+	case c.probing && passed(c.lookBy) && c.dwells:
+		c.fail(nil, errDeaf)
+	case c.probing && passed(c.lookBy): // it may be the alarm of a look before
+		c.dwells, c.lookBy = true, time.Now().Add(graceBeforeClose)
+	}
+	if t := c.earliest(time.Time{}); !t.IsZero() && !c.gone {
+		c.wakeBy(t)
+	} else {
+		c.alarm = nil // an idle connection has none, but where it was stopped and the next request may need it
+	}
+	c.unlock()
+}
+
+// readLate ends a read in e's name that is over its time, where no deadline has. mu is held.
+func (c *Conn) readLate(e *exchange) {
+	why := e.err // interrupt has set that time
+	switch {
+	case why != nil:
+	case c.splices:
+		why = fromDeadline(e.op(), whyDeadline)
+	default:
+		why = c.overdue(e, e.op())
+	}
+	if e.recv.why == whyDrain { // the patience of the body's Close, and nobody's Timeout
+		why = errUnread.with(why.forOthers())
+	}
+	c.fail(e, why)
+}
+
+// writeLate ends a write in e's name that is over its time, where no deadline has. mu is held.
+func (c *Conn) writeLate(e *exchange) {
+	over := e.recv.done || e.abandoned
+	switch x := c.stalled(e); {
+	case e.up.quits != nil:
+		c.notOver(e)
+	case e.lastWrite(), over && e.up.why == whyDeadline:
+		c.cutLast(e, fromDeadline("write body", e.up.why))
+	default:
+		c.fail(x, fromDeadline(x.op(), e.up.why))
+	}
+}
