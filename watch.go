@@ -1,0 +1,130 @@
+package h1
+
+// watch.go: who wants to know at once that an idle connection has ended.
+//
+// Rule: Watch waits until the socket is readable, and reads nothing. It holds the socket's right to
+// read meanwhile (parked): whoever is to read makes it leave (kick), and waits until it has. What it
+// was woken for is then for gate to say.
+// Not here: the look itself (probe.go), the system call that waits (probe_unix.go).
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// watch is where Watch waits, and who waits for the end of a look.
+type watch struct {
+	cond   sync.Cond // L is Conn.mu; wakes at idle times, when parked becomes false, at the end
+	parked bool      // Watch holds the socket's right to read
+	kicked bool      // it was told to leave
+}
+
+// watchers returns where to wait for what Watch waits for: idle times, and their end. mu is held.
+func (c *Conn) watchers() *watch {
+	if c.watch == nil {
+		c.watch = &watch{}
+		c.watch.cond.L = &c.mu
+	}
+	return c.watch
+}
+
+// watched reports whether Watch holds the socket's right to read, be it that it was told to leave. mu is
+// held.
+func (c *Conn) watched() bool { return c.watch != nil && c.watch.parked }
+
+// kick makes Watch leave the socket's right to read. mu is held.
+func (w *watch) kick(c *Conn) {
+	w.cond.Broadcast()
+	if w.parked && !w.kicked && c.dl != nil {
+		w.kicked = true
+		c.setReadBy(longAgo)
+	}
+}
+
+// Watch blocks until the connection ends and returns its Err, or until ctx ends (Canceled,
+// Timeout). Where there is a socket under the stream it notices also the end of an idle
+// connection, at once, without reading: while nothing is in flight it waits for the socket
+// to become readable, and it holds no buffer. (A canceled exchange is in flight until somebody has
+// read its response for nobody: with the next request.) It costs the goroutine that calls it, and a
+// request's start the time to wake that goroutine. One Watch at a time waits on the socket;
+// others wait for the first to notice. Where the stream refuses deadlines, with which Watch is woken, it
+// notices what a request or a Probe finds.
+func (c *Conn) Watch(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.unlock()
+	w := c.watchers()
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() {
+			c.mu.Lock()
+			w.kick(c)
+			c.mu.Unlock()
+		})
+		defer stop()
+	}
+	looked := int64(-1) // what had been read at the last look through a layer
+	for ctx.Err() == nil {
+		switch {
+		case c.gone || c.life.r == rShut:
+			return c.reason()
+		case c.sock == nil || c.dl == nil || w.parked || c.probing || c.reader != nil || !c.life.idle():
+			c.lookOut(time.Time{})
+			w.cond.Wait()
+		case c.kind == layered && c.counts.read != looked: // it may hold what came behind a response
+			looked = c.counts.read
+			c.gate(nil)
+		default:
+			c.parkWatch(w)
+		}
+	}
+	return fromContext(ctx, "watch")
+}
+
+// mayPark reports whether Watch, which is to wait for the socket, could be made to leave that by a deadline. A
+// stream that refuses one counts as one without; not a layer, for without no look goes through it. mu is held.
+func (c *Conn) mayPark() bool {
+	err := c.dl.SetReadDeadline(time.Time{})
+	switch {
+	case c.kind == layered && refuses(err):
+		_, _, end := c.peek() // or it was closed; a socket says so once
+		c.endUnfit(nil, unfit(nil, 0, end))
+	case c.kind == layered || err == nil:
+		return true
+	case c.lookAt(nil) == nil: // else it was closed
+		c.dl, c.spoiltW = nil, false
+	}
+	return false
+}
+
+// parkWatch waits for the idle socket to become readable, and looks why it did. mu is
+// held, but not while it waits.
+func (c *Conn) parkWatch(w *watch) {
+	w.parked, w.kicked = true, false
+	if !c.readBy.IsZero() {
+		c.setReadBy(time.Time{})
+	}
+	if c.kind != direct && !c.mayPark() {
+		w.parked = false
+		if c.kind == layered && c.life.r != rShut {
+			w.cond.Wait()
+		}
+		return
+	}
+	c.mu.Unlock()
+	broken, err := awaitReadable(c.sock)
+	c.mu.Lock()
+	w.parked = false
+	w.cond.Broadcast()
+	if !w.kicked && err != nil && isTimeout(err) { // a deadline that was there before
+		c.setReadBy(time.Time{})
+	}
+	switch {
+	case c.gone || w.kicked && broken == nil || err != nil && isTimeout(err):
+	case err != nil:
+		c.fail(nil, unfit(nil, 0, err))
+	case broken != nil: // a socket says so once
+		c.fail(nil, unfit(nil, 0, broken))
+	default:
+		c.gate(nil)
+	}
+}
