@@ -228,30 +228,3 @@ func (c *Conn) look(p []byte, bytes bool) (n int, err error) {
 	}
 	return n, err
 }
-
-// haste says whether to look for a response right after its request was written. A server on
-// another core of this machine has often answered by then, and ten vain looks cost less than
-// to be woken once; any other server has not. It goes by what the last looks have found.
-type haste struct {
-	vain   int8 // looks that may still find nothing
-	passed int8 // turns without a look
-}
-
-const (
-	mostVain  = 8  // so many, and it gives up
-	lookAgain = 32 // after so many turns it tries again
-)
-
-func (h *haste) looks() bool {
-	h.passed++
-	return h.vain > 0 || h.passed >= lookAgain
-}
-
-func (h *haste) learn(found bool) {
-	h.passed = 0
-	if found {
-		h.vain = mostVain
-	} else {
-		h.vain = max(h.vain-1, 0)
-	}
-}

@@ -4,7 +4,7 @@ package h1
 //
 // Rule: requests are admitted first come first served, and when admits says so; the right
 // to read is a baton that goes on in the same order, at last to who is the first in line.
-// Not here: what the state allows (keepalive.go), until when who waits does so (alarm.go).
+// Not here: what the state allows (keepalive.go), how long somebody waits (alarm.go).
 
 import (
 	"context"

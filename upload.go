@@ -95,16 +95,6 @@ func (c *Conn) fitsNow(e *exchange) bool {
 		e.q.length <= int64(cap(c.wbuf.b)-len(c.wbuf.b))
 }
 
-// fitsSocket reports whether the body is in memory, and may be written by the read of the
-// response: in one call, as far as the socket takes it.
-func (c *Conn) fitsSocket(e *exchange) bool {
-	if !canWritev || !c.mayOwe(e) || e.q.expect || e.q.body != bodyLength || e.q.length > largest || !inMemory(e.req.Body) {
-		return false
-	}
-	// Pump refuses one whose length has changed while the request waited for its turn.
-	return int64(e.req.Body.(lener).Len()) == e.q.length
-}
-
 // inMemory reports whether a body's bytes can be had without a copy.
 func inMemory(body io.Reader) bool {
 	switch body.(type) {

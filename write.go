@@ -5,7 +5,7 @@ package h1
 // Rule: bytes go to the stream in the order in which they were appended to wbuf, under mu;
 // whoever sets writing takes them all and writes them without it. Every exchange knows the
 // positions of its first and last byte, so that what has gone out of it is never a guess.
-// Not here: bodies (upload.go).
+// Not here: bodies (upload.go), a request that the read of its response writes (turn.go).
 
 import (
 	"context"
@@ -205,88 +205,6 @@ func (c *Conn) runSoon() {
 		c.flushAll(e, false)
 	}
 	c.unlock()
-}
-
-// mayOwe reports whether e's request may be written by the read of its response, in one
-// turn of the socket: its caller is about to read, and nobody else can be on the
-// connection, nor still writes for one that was answered early. mu is held.
-func (c *Conn) mayOwe(e *exchange) bool { return c.owes(e) && !c.writing }
-
-// owes is mayOwe for who writes. mu is held.
-func (c *Conn) owes(e *exchange) bool {
-	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
-}
-
-// takeOwed takes the bytes that are owed, to be written at once: what was appended, and a
-// body that lies in memory; nil if the exchange ended meanwhile. mu is held.
-func (c *Conn) takeOwed(e *exchange) (head, body []byte) {
-	if e.err != nil || !c.pending() || !c.mayWrite() {
-		return nil, nil
-	}
-	c.writer, c.inWrite = e, true // without a deadline: it does not wait
-	if c.upload == e {
-		e.lift()
-		e.up.left = 0
-	}
-	c.taken += int64(len(c.wbuf.b) + len(e.up.whole))
-	c.inRead = false
-	return c.wbuf.b, e.up.whole
-}
-
-// paidOwed counts what was written of them, and reports whether all was. mu is held.
-func (c *Conn) paidOwed(e *exchange, n int, err error) bool {
-	c.written += int64(n)
-	c.inWrite = false
-	if n < len(c.wbuf.b)+len(e.up.whole) || err != nil {
-		return false
-	}
-	c.wbuf.b = c.wbuf.b[:0]
-	c.owing, c.writing = false, false
-	c.inRead = true
-	if c.upload == e {
-		e.up.whole = nil
-		c.endBody(e)
-	}
-	c.sentOut()
-	return true
-}
-
-// payOwed sees to what is left of the bytes that were owed, where not all went out in one
-// turn; the error is the exchange's if it failed by that. A head is written here. A body is
-// pump's then: it may be answered before it is out.
-func (c *Conn) payOwed(e *exchange) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e.err != nil { // it was taken back, or the connection has ended
-		return e.err
-	}
-	c.owing, c.writing = false, false
-	switch behind := c.keepUnsent(e); {
-	case c.upload == e:
-		e.up.whole = e.up.whole[behind:]
-		e.up.left = int64(len(e.up.whole))
-		e.refs++ // until the body's end
-		go e.pump()
-	case c.pending():
-		c.writeOut(e)
-	}
-	if e.err != nil {
-		c.sentOut()
-		return e.err
-	}
-	c.inRead = true // what comes next is the read of the response, whose time begins
-	c.tellSent()
-	return nil
-}
-
-// keepUnsent leaves in wbuf what one turn did not write of it, and returns how much it wrote
-// of the body behind that. mu is held.
-func (c *Conn) keepUnsent(e *exchange) (behind int) {
-	sent := len(c.wbuf.b) + len(e.up.whole) - int(c.taken-c.written)
-	head := min(sent, len(c.wbuf.b))
-	c.wbuf.b = append(c.wbuf.b[:0], c.wbuf.b[head:]...)
-	c.taken = c.written
-	return sent - head
 }
 
 // saidClose ends reuse after a request that says close, and tells those in line, who need
