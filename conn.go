@@ -18,9 +18,9 @@ import (
 )
 
 // A Conn is the client's side of one HTTP/1.1 connection. Its methods may be called by
-// several goroutines at once. It has no goroutine of its own, except while a request's body,
-// or a head, is on its way that does not fit the write buffer, or may not fit a socket, and,
-// where Depth is more than 1, for the moment after Send until what it appended is written.
+// several goroutines at once. It starts a goroutine only while a body or a head is on its way
+// that does not fit the write buffer, or may not fit the socket; and, where Depth is more than
+// 1, for the moment until what Send has appended is written.
 type Conn struct {
 	// What every request needs comes first: a field that is near costs shorter instructions.
 	cfg  *Config
@@ -125,18 +125,22 @@ func (s State) InFlight() int { return s.life.n }
 // does no I/O and starts no goroutine. A nil cfg means the defaults. The Conn owns rw from
 // then on, and closes it when the connection ends.
 //
-// Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them; elsewhere, and
-// where these return an error and no socket is under rw, they close rw. Where rw, or what its NetConn
-// method returns, is a syscall.Conn on a Unix system, an idle connection is probed before it is written to.
-// What a layer like TLS has read ahead before the first request is not looked at, and is taken for its
-// response. A stream without a socket is probed where it has a method
+// Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
+// elsewhere, and where these return an error and no socket is under rw, they close rw. Where
+// rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an idle connection
+// is probed before it is written to. What a layer like TLS has read ahead before the first
+// request is not looked at, and is taken for its response.
+//
+// A stream without a socket is probed where it has a method
 //
 //	PeekNow(p []byte) (n int, err error)
 //
-// that brings, without waiting, what a Read would return at once, and leaves it there: 0 and nil where
-// a Read would wait. It is asked instead of a socket, between reads, and may not call the Conn. Where
-// rw takes no more than the server reads (net.Pipe), a server must read a head that fits
-// WriteBuffer whole before it answers; longer ones, and bodies, it need not.
+// that brings, without waiting, what a Read would return at once, and leaves it there: 0 and nil
+// where a Read would wait. It is asked instead of a socket, between reads, and may not call the
+// Conn.
+//
+// Where a Write to rw returns only when the server has read (net.Pipe), the server must read a
+// head that fits WriteBuffer whole before it answers; longer ones, and bodies, it need not.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c := &Conn{rw: rw, cfg: &defaults, life: newLife()}
 	if cfg != nil {
@@ -178,9 +182,10 @@ func (c *Conn) Stats() Stats {
 // Err returns nil while the connection takes requests, now or when others have ended, and
 // then why it does not: an [*Error] of Kind Closed where either side said close or the
 // framing needs it, Unsolicited after bytes nobody asked for, or of the Kind that an
-// exchange failed with. The next request hears Closed, and this as the cause (in words only, where it was
-// another caller's affair); ask that error whether to send it again, not this one. That it is nil does not
-// mean that a request is admitted at once, or that the connection is idle: see Ready, and State.
+// exchange failed with. The next request fails with Closed, and this for its cause (in words
+// only, which errors.Is does not find, where another caller ended the connection): ask that
+// error whether to send the request again, not this one. Nil does not mean that a request is
+// admitted at once, or that the connection is idle: see Ready, and State.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,15 +201,16 @@ func (c *Conn) reason() error {
 }
 
 // Hints returns what the server's last Keep-Alive field said: for how long it keeps an
-// idle connection, in whole seconds, and for how many further requests; 0 where it did not say a
-// plain number, and no more than some three years' seconds. They are hints: the engine closes nothing for them.
+// idle connection, in whole seconds, and for how many further requests; 0 where it said no plain
+// number. A number above 107374182 (three years of seconds) counts as that. They are hints: the
+// engine closes nothing for them.
 func (c *Conn) Hints() (timeout time.Duration, max int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Duration(c.keep[0]) * time.Second, int(c.keep[1])
 }
 
-// The reasons for which a connection ends in good order.
+// The reasons for which a connection ends that are no failure of an exchange.
 var (
 	errCloseSaid  = closedFor("the server said close")
 	errLast       = closedFor("Request.Close was set")
@@ -467,7 +473,8 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 }
 
 // Close ends the connection and all exchanges on it at once, with Closed, and closes the
-// stream. It may be called at any time, by any goroutine, and again.
+// stream. It may be called at any time, by any goroutine, and again. It returns the error of the
+// stream's Close; nil where that was closed, or given back by Detach, before.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.gone {
@@ -484,9 +491,9 @@ func (c *Conn) Close() error {
 	return c.closeStream()
 }
 
-// Shutdown takes no new requests, lets those in flight end, their responses' bodies read or closed by
-// their callers, and closes the stream. When
-// ctx ends first, it closes the stream at once and returns an error (Canceled or Timeout).
+// Shutdown takes no new requests, lets those in flight end, their responses' bodies read or
+// closed by their callers, and closes the stream. When ctx ends first, it closes the stream at
+// once and returns an error (Canceled or Timeout).
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	if c.gone && !c.closing {

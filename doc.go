@@ -57,9 +57,9 @@
 //   - no response has shown yet that the server speaks HTTP/1.1 and keeps the
 //     connection: so the first request of a connection goes alone.
 //
-// [Conn.TrySend] does not wait and fails with [NotReady]. [Conn.Ready] is for who wants
-// to know before, or to select on it. It reserves nothing: Send needs no Ready, and after
-// a Ready may still have to wait, where another goroutine was quicker.
+// [Conn.TrySend] fails with [NotReady] instead. [Conn.Ready] tells beforehand, and can be
+// selected on. It reserves nothing: Send needs no Ready, and after a Ready may still have to
+// wait, where another goroutine was quicker.
 //
 // Responses come in the order of the requests, and each Exchange gets its own, in
 // whatever order they are waited for by different goroutines. One goroutine that has sent
@@ -127,8 +127,8 @@
 //
 // [Config] bounds whatever a peer could make grow: the bytes and the fields of a head,
 // informational responses, bytes moved for nothing. Past them calls fail with [TooLarge].
-// Nothing is allocated by a number that the peer sent. A body is as long as it is; who
-// collects one sets his own limit ([Response.AppendBody]). An idle connection holds no
+// Nothing is allocated by a number that the peer sent. A body is as long as it is;
+// [Response.AppendBody], which collects one, takes a limit. An idle connection holds no
 // buffer and some 400 bytes, with a timer, if deadlines were used, some 530.
 //
 // There are no time limits by default. A context ends an exchange, and so do
@@ -146,23 +146,25 @@
 // goroutine: the program then ends. More is used where the stream has it:
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
-//     interrupt a read or write, which then returns an error that has Timeout, as
-//     os.ErrDeadlineExceeded has, or wraps one. Without them, or where they return an error
-//     (as those of an SSH client's connections) and no socket is there, the stream is
-//     closed, from another goroutine, and its Read and Write must return then. So is what
-//     lies under TLS where that writes while it reads, since the server asks it to change
-//     its keys, and cannot: a tenth of a second after the read's time is over, or two after
-//     an idle connection was looked at.
+//     interrupt a read or write. That then returns an error with a Timeout method that
+//     returns true, as os.ErrDeadlineExceeded has, or one that wraps such an error. Without
+//     them, or where they return an error (as those of an SSH client's connections) and no
+//     socket is there, the stream is closed instead, from another goroutine, and its Read and
+//     Write must return then.
 //   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.
 //     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the
-//     connection ends. A stream without it is not probed: there a stale connection shows
+//     connection ends. A stream without it, or a PeekNow, is not probed: a stale connection shows
 //     only when the response fails to come, and what the server sent to an idle one is
 //     taken for the response. Such a stream is better not used again.
 //
-// On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) streams are not
-// probed either.
+// On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) only a stream with
+// PeekNow (see [NewConn]) is probed.
+//
+// TLS may have to write while it reads, where the server asks it to change its keys. A deadline
+// does not end that where the server takes nothing: what lies under TLS is then closed, a tenth of
+// a second after the time of the read is over, or two tenths after a look at an idle connection began.
 //
 // # Specifications
 //

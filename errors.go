@@ -24,16 +24,16 @@ type Kind uint8
 // The kinds. Which side is at fault stands in brackets.
 const (
 	_           Kind = iota
-	Closed           // the connection takes no requests any more (its Err says why), or the exchange or body has ended [either]
-	NotReady         // TrySend, or what else does not wait, would have had to; Detach found requests in flight [caller]
+	Closed           // the connection takes no more requests (see its Err), or the exchange or body has ended [either]
+	NotReady         // what does not wait (TrySend, Ready.Err, Detach) would have had to [caller]
 	Canceled         // the context was canceled, or Cancel was called [caller]
 	Timeout          // a deadline passed, be it the context's, or the stream stalled [either]
 	BadRequest       // the request may not be written as it is [caller]
-	BodyFailed       // the request's body failed, or is not of the length declared; as a rule the connection ends [caller]
+	BodyFailed       // the request's body failed, or is not of the length declared [caller]
 	Incomplete       // the stream ended inside a message, or before one [peer]
 	Unsolicited      // bytes that nobody asked for [peer]
 	BadVersion       // not an HTTP/1.x status line [peer]
-	BadStatus        // a status that is not three digits from 100 on, or is followed by what may not be [peer]
+	BadStatus        // a status code that is not three digits from 100 on, or what may not follow it [peer]
 	BadField         // a field line that the grammar does not allow [peer]
 	TooLarge         // a limit of Config, or of AppendBody's caller, was passed [peer]
 	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted [peer]
@@ -84,14 +84,20 @@ func (s Sent) String() string {
 
 // An Error is what every call of this package fails with, but for a stream's Close and WriteTo's
 // writer, whose errors are returned as they are. It is not changed once returned. Its text is
-// for people; programs look at the fields. Offset is also that of the byte that passes a limit of bytes
-// or fields; it is -1 for BadFraming in a head that was mended (an obs-fold, or what Lenient overlooks).
+// for people; programs look at the fields.
 type Error struct {
-	Kind   Kind   // what went wrong
-	Op     string // what was being done: "write head", "read head", "read body", ...
-	Offset int64  // of a byte that the peer should not have sent, in its message; else -1
-	Sent   Sent   // how much of the request had gone out
-	Err    error  // the cause, or nil
+	// Kind is what went wrong.
+	Kind Kind
+	// Op is what was being done: "write head", "read head", "read body", ...
+	Op string
+	// Offset is that of a byte which the peer should not have sent, or which passes a limit of
+	// bytes or fields, counted from its message's first; else -1. It is -1, too, for BadFraming
+	// in a head that was mended (an obs-fold, or what Lenient overlooks).
+	Offset int64
+	// Sent is how much of the request had gone out.
+	Sent Sent
+	// Err is the cause, or nil.
+	Err error
 
 	seen        bool // a byte of a response to this request was read
 	unprocessed bool // the protocol says that the server did not act on it

@@ -234,8 +234,9 @@ func (c *Conn) unsent() *exchange {
 	return nil
 }
 
-// An Exchange is a request in flight: a value, to be copied freely. After its end it answers every call
-// with an error, as its zero value always does (Closed).
+// An Exchange is a request in flight: a value, to be copied freely. Write and CloseWrite belong to
+// one goroutine at a time, Wait to one, which may be another; Cancel to any. After its end it
+// answers every call with an error, as its zero value always does (Closed).
 type Exchange struct {
 	e  *exchange
 	c  *Conn

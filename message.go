@@ -17,14 +17,20 @@ import (
 type Lenient uint8
 
 const (
-	BareLF           Lenient = 1 << iota // a head's line may end with LF alone (RFC 9112, section 2.2)
-	SpaceBeforeColon                     // white space may stand between name and colon; it is dropped
-	SkipInvalidField                     // a field line the grammar does not allow is left out, unless it seems to frame the body
-	HTTP09                               // what is no status line is the body of an HTTP/0.9 response: a connection's first, not to CONNECT
+	// BareLF: a head's line may end with LF alone (RFC 9112, section 2.2).
+	BareLF Lenient = 1 << iota
+	// SpaceBeforeColon: white space may stand between name and colon; it is dropped.
+	SpaceBeforeColon
+	// SkipInvalidField: a field line that the grammar does not allow is left out, unless it
+	// seems to frame the body.
+	SkipInvalidField
+	// HTTP09: what does not begin as a status line is the body of an HTTP/0.9 response. Only a
+	// connection's first response may be one, and none to CONNECT.
+	HTTP09
 )
 
-// A Config sets limits and habits of a connection. The zero value is the default; but for MaxDrain,
-// less than 0 means the same as 0. It is copied by NewConn.
+// A Config sets limits and habits of a connection. The zero value is the default. A field less
+// than 0 means the same as 0, except MaxDrain. NewConn copies it.
 type Config struct {
 	// Depth is the most requests in flight at once; 0 means 1: no pipelining.
 	Depth int
@@ -36,21 +42,22 @@ type Config struct {
 	// MaxInformational limits the 1xx responses before one final response; 0 means 16.
 	// Past it: TooLarge.
 	MaxInformational int
-	// MaxDrain limits the bytes moved for nothing to save a connection: of the content of a
-	// response that nobody reads, of a body that the server has answered already; 0 means
-	// 64 KiB, less than 0 none. Chunked framing and a trailer section have limits of their
-	// own. The last write of a body of known length, at most 64 KiB and what WriteBuffer
-	// holds, is let end in any case: until it has returned it is not known whether anything
-	// of it is left.
+	// MaxDrain limits the bytes moved for nothing to save a connection: the content of a
+	// response that nobody reads, or the rest of a request's body that the server has answered
+	// already. 0 means 64 KiB, less than 0 none. It does not count chunked framing and trailer
+	// sections, which have limits of their own, nor the last write of a body of known length
+	// (at most 64 KiB and what WriteBuffer holds), which is let end in any case.
 	MaxDrain int64
-	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s.
+	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s. Past it the
+	// body is sent.
 	ExpectTimeout time.Duration
-	// HeadTimeout limits the time from the request's last byte, or from the end of the response in
-	// front where that is later, to the final response's head; 0 means none. A head that is there is
-	// taken, however late its caller is.
+	// HeadTimeout limits the time from the request's last byte, or from the end of the response
+	// in front where that is later, to the final response's head; 0 means none. Past it: Timeout.
+	// A head that has come in time is taken, however late Wait is called.
 	HeadTimeout time.Duration
-	// StallTimeout limits the time a read or a write may make no progress; 0 means none. Reads are
-	// limited once the request is out: the server may wait for the rest of it.
+	// StallTimeout limits the time a read or a write may make no progress; 0 means none. Past
+	// it: Timeout. Reads are limited only once the request is out, for until then the server may
+	// wait for the rest of it.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
@@ -121,49 +128,48 @@ func shared(cfg Config) *Config {
 
 // A Request is what to ask. The caller must not change it, or what it refers to, before
 // its exchange has ended: the body is read, and Trailer written, while the response may
-// already be on its way. It may be sent again then.
+// already be on its way. After that it may be sent again.
 type Request struct {
 	// Method is a token, case-sensitive; "" means GET.
 	Method string
 	// Target is written as it is, in one of the four forms of RFC 9112, section 3.2:
 	// origin ("/path?query"), absolute ("http://host/path"), authority ("host:port", with
-	// CONNECT alone) or asterisk ("*", with OPTIONS alone); "" means "/". What is not ASCII stands in
-	// none of them: it is to be percent-encoded.
+	// CONNECT alone) or asterisk ("*", with OPTIONS alone); "" means "/". Bytes outside ASCII
+	// are refused: percent-encode them.
 	Target string
-	// Host is the Host field, written first; "" takes it from Header, and where that has
-	// none either, from an absolute or authority form. RFC 9112, section 3.2, wants it to be the
-	// same as theirs; that is the caller's to see to: a proxy may be asked for one host and told
-	// another. A Host in Header that says another than this is refused.
+	// Host is the Host field, written first; "" takes it from Header, and where that has none
+	// either, from a Target of absolute or authority form. RFC 9112, section 3.2, wants Host and
+	// Target to name the same host; that is not checked, for a proxy may be asked for one host
+	// and told another. A Host in Header that differs from this is refused.
 	Host string
 	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
-	// to write; by hand they are accepted only where they say the same (of Transfer-Encoding, "chunked" in
-	// small letters). Expect may be "100-continue", where there is a body. A transfer coding that TE
-	// offers is not decoded: a response that has it inside chunked fails with BadFraming, one that has
-	// it alone is delivered as it came.
+	// to write; by hand they are accepted only where they say the same (Transfer-Encoding:
+	// "chunked" in small letters). Expect may be "100-continue", where there is a body. A
+	// transfer coding that TE offers is not decoded: a response that has it inside chunked fails
+	// with BadFraming, one that has it alone is delivered as it came.
 	Header Header
-	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. Along with
-	// the last of them one more may be asked for: a body that gives it is too long, and fails. Where
-	// the response ends first, a read of Body may still be under way, and a few more may
-	// follow until the connection is Ready; where the exchange fails, a read of Body, or a write
-	// of what lies in its memory, may be about to end.
+	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. One byte
+	// more than ContentLength may be asked for: a body that gives it fails with BodyFailed. Where
+	// the response ends first, Body may be read on until the connection is Ready; where the
+	// exchange fails, a read of Body, or a write from its memory, may still be under way.
 	Body io.Reader
-	// ContentLength is of Body, in bytes. 0 with a Body: its Len() where it has one, else
-	// unknown, as it is with Push. Less than 0: unknown. A body of unknown length is sent chunked.
-	// More than 0 without Body or Push is refused.
+	// ContentLength is the body's length in bytes. 0 means Body's Len() where it has one, else
+	// unknown, as it does with Push; less than 0 means unknown. A body of unknown length is sent
+	// chunked. More than 0 without Body or Push is refused.
 	ContentLength int64
 	// Push says that the body comes through Exchange.Write instead of Body, which is nil.
 	Push bool
-	// Trailer is written after a chunked body. A Trailer that has fields when the request is
-	// sent makes a body of unstated length chunked, and its names are announced. It may be filled
-	// by who sends the body, until the body's last read has returned (or CloseWrite was called);
-	// behind a body of known length such fields are not sent. With a ContentLength above 0, a Trailer
-	// that has fields before is refused.
+	// Trailer is written after a chunked body. Fields that it has when the request is sent are
+	// announced (RFC 9110, section 6.6.2), and make a Body with a Len() chunked; with a
+	// ContentLength above 0 they are refused. Whoever sends the body may add more until its last
+	// read has returned, or CloseWrite is called; behind a body of known length those are not
+	// sent.
 	Trailer Header
 	// Deadline is of the whole exchange, the response's body included; zero: the
-	// context's alone. One that passes while nobody is in a call is noticed by the next that
-	// sends, reads or waits.
+	// context's alone. Past it: Timeout. One that passes while nobody is in a call is noticed by
+	// the next that sends, reads or waits.
 	Deadline time.Time
-	// Close says that this is the last request on its connection.
+	// Close says that this is the last request on its connection; Connection: close is sent.
 	Close bool
 	// Idempotent says that the request may be sent twice though its method does not say
 	// so (it has an Idempotency-Key, for instance), and so pipelined.
@@ -194,13 +200,13 @@ type Response struct {
 	// given to another protocol, and where what comes later ends it: an upload that is given up,
 	// bytes that nobody asked for. See Conn.Err.
 	Close bool
-	// Body is never nil after a call that returned no error, and also an io.WriterTo. It
-	// must be read to io.EOF or closed before the next response can be read. Close saves
-	// the connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
-	// ends it elsewhere; where others are in flight behind, they read those, in their own
-	// time. Reads fail with Incomplete, BadChunk, BadField, TooLarge, Timeout, Canceled or
-	// IO; Closed after its Close, or the connection's; NotReady while another goroutine reads. After 101,
-	// or CONNECT's 2xx, it is empty: see Conn.Detach.
+	// Body is never nil after a call that returned no error, and is also an io.WriterTo. It
+	// must be read to io.EOF or closed before the next response can be read. Close saves the
+	// connection where at most MaxDrain bytes have to be read for it, within 50 ms, and ends it
+	// elsewhere; where other requests are in flight behind this one, whoever waits for those
+	// reads them, in his own time. Reads fail with Incomplete, BadChunk, BadField, TooLarge,
+	// Timeout, Canceled or IO; with Closed after its Close, or the connection's; with NotReady
+	// while another goroutine reads. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.
 	Timing Timing

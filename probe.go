@@ -16,13 +16,15 @@ import (
 	"time"
 )
 
-// Probe returns nil unless the idle connection is known to be dead, without blocking: then
-// it ends the connection and returns its Err (Closed after the server's close, Unsolicited
-// after bytes nobody asked for, IO). While exchanges are in flight it returns Err, and one that was
-// canceled is in flight until somebody has read its response. On a
-// stream with no socket under it, and no PeekNow, nothing is known. Under TLS, where records are waiting
-// that may be session tickets, they are read, which takes a millisecond; where the server asks TLS for
-// an answer there, and does not read that, the connection ends after a fifth of a second.
+// Probe returns nil unless the idle connection is known to be dead; it does not wait for the
+// server to say so. If it is, Probe ends the connection and returns its Err (Closed after the
+// server's close, Unsolicited after bytes nobody asked for, IO). While exchanges are in flight it
+// only returns Err; one that was canceled is in flight until somebody has read its response. On a
+// stream with no socket under it, and no PeekNow, nothing is known.
+//
+// Under TLS, where records are waiting that may be session tickets, they are read, which takes a
+// millisecond; where the server asks TLS for an answer there, and does not read that, the
+// connection ends after a fifth of a second.
 func (c *Conn) Probe() error {
 	c.mu.Lock()
 	defer c.unlock()

@@ -556,13 +556,14 @@ func (c *Conn) finishBody(e *exchange) error {
 	return nil
 }
 
-// Write sends some of the body of a request with Push set, and flushes it. While 100 (Continue) is
-// awaited it waits: only a Wait in another goroutine hears that before ExpectTimeout. It fails with
-// BadRequest if the request has no Push, or after CloseWrite; past its ContentLength as well, which
-// ends the connection. Once the body is not wanted any more it fails with the Kind of what ended
-// that, the response (Closed) or the connection; Wait may still return the response. Where it fails
-// it returns 0: some of p may have gone out. One goroutine at a time may call it, while others read
-// the response.
+// Write sends some of the body of a request with Push set, and flushes it. One goroutine at a
+// time may call it, while others read the response. While 100 (Continue) is awaited it waits:
+// only a Wait in another goroutine hears that before ExpectTimeout is over.
+//
+// It fails with BadRequest if the request has no Push, or after CloseWrite; past its
+// ContentLength as well, which ends the connection. Once the body is not wanted any more it fails
+// with the Kind of what ended that, the response (Closed) or the connection; Wait may still return
+// the response. Where it fails it returns 0, though some of p may have gone out.
 func (x Exchange) Write(p []byte) (int, error) {
 	err := x.push(false, func(c *Conn, e *exchange) error {
 		err := c.piece(e, p)
@@ -579,12 +580,13 @@ func (x Exchange) Write(p []byte) (int, error) {
 
 // CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
-// than ContentLength was written. A cancel, or the Deadline, that comes after the response's end and
-// cuts CloseWrite's own write leaves the rest of that to another's request, if one is there; else the
-// connection ends.
+// than ContentLength was written.
+//
 // Where no more than MaxDrain of a ContentLength is left when the response ends, the connection
-// takes no other request before CloseWrite, the context's end, Cancel or the Deadline. The last three end
-// it, unless a Write that has returned wrote the last byte: CloseWrite then has nothing to do.
+// takes no other request before CloseWrite, the context's end, Cancel or the Deadline. The last
+// three end the connection, unless a Write that has returned wrote the last byte: CloseWrite then
+// has nothing to do. Where they come while CloseWrite is in its own write, the rest of that is
+// left to another's request, if one is there; else the connection ends.
 func (x Exchange) CloseWrite() error {
 	return x.push(true, (*Conn).finishBody)
 }

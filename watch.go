@@ -43,13 +43,14 @@ func (w *watch) kick(c *Conn) {
 }
 
 // Watch blocks until the connection ends and returns its Err, or until ctx ends (Canceled,
-// Timeout). Where there is a socket under the stream it notices also the end of an idle
-// connection, at once, without reading: while nothing is in flight it waits for the socket
-// to become readable, and it holds no buffer. (A canceled exchange is in flight until somebody has
-// read its response for nobody: with the next request.) It costs the goroutine that calls it, and a
-// request's start the time to wake that goroutine. One Watch at a time waits on the socket;
-// others wait for the first to notice. Where the stream refuses deadlines, with which Watch is woken, it
-// notices what a request or a Probe finds.
+// Timeout). Where there is a socket under the stream it notices the end of an idle connection at
+// once: while nothing is in flight it waits for the socket to become readable, reads nothing and
+// holds no buffer. (A canceled exchange is in flight until its response has been read for nobody,
+// with the next request.) Elsewhere, and where the stream refuses deadlines, with which Watch is
+// woken, it notices what a request or a Probe finds.
+//
+// It costs the goroutine that calls it, and a request's start the time to wake that goroutine. One
+// Watch at a time waits on the socket; others wait for the first to notice.
 func (c *Conn) Watch(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.unlock()

@@ -15,14 +15,17 @@ import (
 	"time"
 )
 
-// Send writes a request's head, and its body if that is at hand, fits the write buffer and is sure to find
-// room in the stream's socket; any other body is written by a goroutine while Send returns. It waits for
-// its turn first, until ctx ends; ctx governs the exchange to the end of the response's body. Where Depth
-// is more than 1, a request without a body may stay in the buffer while the caller goes on to send more: it
-// goes out when somebody waits for a response, or a moment later. Until a first response has shown that the
-// connection persists, a second Send waits: a lone goroutine reads that one before it sends several. Send
-// does not read: who sends more requests alone than the stream has room for, before it waits, may wait for
-// ever.
+// Send writes a request and returns its Exchange, whose Wait reads the response. It waits for its
+// turn to write first, until ctx ends; ctx governs the exchange to the end of the response's body.
+// A body that is at hand, fits the write buffer and is sure to find room in the stream's socket
+// goes out with the head; any other is written by a goroutine while Send returns.
+//
+// Where Depth is more than 1, a request without a body may stay in the buffer while the caller
+// goes on to send more: it goes out when somebody waits for a response, or a moment later. Until
+// a first response has shown that the connection persists, a second Send waits: a goroutine that
+// is alone reads that one before it sends several. Send reads no response but those that nobody
+// wants any more: a goroutine that is alone and sends more requests than the stream has room for,
+// before it waits for the first, may wait for ever.
 //
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
@@ -30,10 +33,10 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, true)
 }
 
-// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To send a body it may
-// write what those have left in the buffer, if the stream is sure to take that. It does not read the responses
-// that nobody wants any more: a request that may not stand behind those is NotReady until Send, Do or another's
-// Wait has read them.
+// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To send
+// a body it may write what those have left in the buffer, if the stream is sure to take that. It
+// reads no response: a request that may not stand behind one that nobody wants any more is
+// NotReady until Send, Do or another's Wait has read that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, false)
 }
