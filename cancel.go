@@ -18,8 +18,8 @@ import (
 //   - written whole, or soon to be by another: its response is read for nobody by whoever
 //     reads next, if that costs at most MaxDrain, and unless it is the very response that
 //     is due and nobody wants one behind it;
-//   - else the connection ends; so it does where bytes came for one of which no writer has taken
-//     a byte, and which thus cannot leave: it is not to be sent after its caller has heard that.
+//   - else the connection ends; so it does where bytes of a response came already, though no
+//     writer has taken a byte of the request: it cannot leave, and must not be sent any more.
 func (c *Conn) cancel(e *exchange, err *Error) {
 	switch {
 	case e.refs == 0 || e.err != nil && !e.outlives():
@@ -66,15 +66,15 @@ func (c *Conn) readsOn(e *exchange) bool {
 	return c.reader == e && c.inRead && c.deadlines() == nil
 }
 
-// outlives reports whether somebody is in CloseWrite's write still, though the response was given up and is
-// read for others: whatever would have ended the exchange is to end that. mu is held.
+// outlives reports whether CloseWrite is still in its write though the response was given up, and is
+// read for nobody: what would have ended the exchange has to end that write. mu is held.
 func (e *exchange) outlives() bool {
 	return e.abandoned && e.up.busy && e.c.inWrite && e.c.writer == e
 }
 
-// quit lets go of the body that is written on though its response has ended. What is not with the caller any
-// more may be out, and pump's write, or that of a Write, not have returned: that is cut, which it does not
-// hear then, and the connection is spared. mu is held.
+// quit ends a body that is still being written though its response has ended. If the caller has
+// given all of it, it may be out already, and only the last write not have returned: that write is
+// cut, and where it turns out to be over the connection is spared. mu is held.
 func (c *Conn) quit(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
 	case whole && c.inWrite && c.writer == e && (e.up.busy || !e.q.push): // else nobody is left to end the body
@@ -87,8 +87,8 @@ func (c *Conn) quit(e *exchange, err *Error) {
 	}
 }
 
-// cutLast cuts the write under way in e's name, which is the last of its body and may be over. Where only Close
-// ends a write, it is given a moment to return. mu is held.
+// cutLast cuts the write under way in e's name, which is the last of its body and may be over.
+// Where nothing but Close ends a write, it is given a moment to return first. mu is held.
 func (c *Conn) cutLast(e *exchange, err *Error) {
 	switch {
 	case e.up.quits != nil:
@@ -114,15 +114,15 @@ func (c *Conn) endWhole(e *exchange) {
 	e.forsake()
 }
 
-// lastWrite reports whether somebody is in CloseWrite who was answered already, and in a write there,
-// or about to be. mu is held.
+// lastWrite reports whether e was answered already, and CloseWrite is in a write, or about to be.
+// mu is held.
 func (e *exchange) lastWrite() bool {
 	c := e.c
 	return e.up.busy && e.recv.done && c.upload != e && (c.written < e.end || c.inWrite && c.writer == e)
 }
 
-// endLastWrite lets that one go. What is not out is another's to write, if anybody is there; the
-// connection ends where that cannot be. mu is held.
+// endLastWrite ends CloseWrite's write, or keeps it from beginning: what is not out is left to
+// another request, if there is one; else the connection ends. mu is held.
 func (c *Conn) endLastWrite(e *exchange, err *Error) {
 	if c.inWrite && c.writer == e {
 		c.cutLast(e, err)
@@ -173,8 +173,7 @@ func (c *Conn) giveUp(e *exchange, err *Error) *Error {
 }
 
 // leave lets go of e's response before its end: another reads the rest of it for nobody,
-// unless that is known to be more than may be read so. mu is held, by whoever owns the
-// reception.
+// unless that is known to be more than MaxDrain. mu is held, by whoever owns the reception.
 func (c *Conn) leave(e *exchange) {
 	switch {
 	case c.life.r == rShut:
@@ -182,7 +181,7 @@ func (c *Conn) leave(e *exchange) {
 	case e.start < 0: // taken back
 		if c.reader == e {
 			if next := c.queue.head; c.br != nil && (next == nil || next.start >= c.taken) {
-				c.lookBehind() // at what the read that it was in may have brought; finish has, where no buffer is left
+				c.lookBehind() // at what e's read may have brought; where no buffer is left, finish has
 			}
 			c.handOn()
 			c.changed() // the connection may be idle only now
@@ -263,9 +262,9 @@ func (c *Conn) dropLeft() {
 	}
 }
 
-// mayUnread reports whether e can leave although somebody reads, or has read: nothing has come of
-// its response, as some may have while a writer had it that was cut, and that read is not for e, or
-// is on e's own goroutine, which can be told. mu is held.
+// mayUnread reports whether e can leave the queue as far as the read half goes: nothing of its
+// response has come (some may have, to a write that was cut and put back), and nobody is reading
+// it but e's own goroutine, which can be interrupted. mu is held.
 func (c *Conn) mayUnread(e *exchange) bool {
 	switch {
 	case c.readsOn(e):

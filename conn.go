@@ -77,7 +77,7 @@ type Conn struct {
 	rerr     error // what a read returned along with its last bytes
 
 	rw   io.ReadWriteCloser
-	dl   deadliner       // rw's deadlines; nil: it has none
+	dl   deadliner       // rw's deadlines; nil: it has none, or refuses them: see deadlines. Set under mu
 	sock syscall.RawConn // the socket under rw, for probing; nil: there is none
 }
 
@@ -253,7 +253,7 @@ func (c *Conn) because(why *Error) {
 func (c *Conn) noReuse(why *Error) {
 	c.because(why)
 	c.must(evNoReuse)
-	if c.life.w == wShut { // J1: the rest of it saved nothing any more
+	if c.life.w == wShut { // J1: without reuse there is nothing to finish an upload for
 		c.dropUpload()
 	}
 }
@@ -302,9 +302,9 @@ func (c *Conn) changed() {
 	}
 }
 
-// forNobody settles what is in flight where nobody wants a response. Nobody may come who reads
-// what is due; where there is nobody in line either, nor may anybody whose time ends a write
-// that is stuck: the connection ends, unless that write turns out to be over. mu is held.
+// forNobody settles what is in flight where nobody wants a response. Whoever comes next reads what
+// is due. But a write that is stuck keeps those away, and where nobody is in line nobody's time
+// ends it: then the connection ends, unless that write turns out to be over. mu is held.
 func (c *Conn) forNobody() {
 	if c.err != nil {
 		c.fail(nil, c.err)
@@ -319,8 +319,8 @@ func (c *Conn) forNobody() {
 	}
 }
 
-// failStuck ends the connection in the midst of a request that nobody wants, or wanted when its
-// write was cut. mu is held.
+// failStuck ends the connection in the midst of a request that nobody wants, or that nobody wanted
+// any more when its write was cut. mu is held.
 func (c *Conn) failStuck() {
 	if x := c.unwritten(); x != nil && x.abandoned {
 		c.fail(x, x.err)

@@ -100,8 +100,8 @@ func (d *headDecoder) tooLong() *Error {
 	return badPeer(TooLarge, d.maxBytes, "longer than MaxHeadBytes, "+strconv.Itoa(d.maxBytes), nil)
 }
 
-// refuse makes the error for byte at of the line that begins at line. It quotes what the
-// line holds up to that byte and nothing behind it, which may be there or not.
+// refuse makes the error for byte at of the line that begins at line, which mendable asks for. It
+// quotes what the line holds up to that byte and nothing behind it, which may be there or not.
 func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) *Error {
 	d.line = line
 	return badPeer(k, at, why, b[max(line, at+1-quoted):at+1])

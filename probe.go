@@ -72,10 +72,10 @@ func (c *Conn) endUnfit(e *exchange, why *Error) {
 // canLook reports whether the stream can be looked at.
 func (c *Conn) canLook() bool { return c.sock != nil || c.peeks }
 
-// stillGood is gate's second look, where the first is old (stale): right before the first byte of a request
-// goes out that has nobody in front of it, and was appended behind another's write, which may take long. Under
-// TLS it does not read, which takes time: what has come since lies in the socket, and is not told from an end.
-// If it is not good the connection has ended. mu is held, by a writer.
+// stillGood is gate's second look, where the first is old (stale): a request with nobody in front
+// of it was appended behind another's write, which may have taken long, and its first byte is about
+// to go out. Under TLS it does not read, for that takes time: whatever lies in the socket then
+// counts against the connection, which has ended if this returns false. mu is held, by a writer.
 func (c *Conn) stillGood() bool {
 	e := c.queue.head
 	if e == nil || e.start < c.taken || c.inRead {
@@ -91,8 +91,8 @@ func (c *Conn) stillGood() bool {
 	return why == nil
 }
 
-// aged reports whether gate's look is old by the time that e's body was read, as where the caller's own code is
-// in that, and nobody looks again. mu is held.
+// aged reports whether gate's look is old once e's body was read, since the caller's own code ran
+// for that, and nobody looks again before e is written. mu is held.
 func (c *Conn) aged(e *exchange) bool {
 	switch e.up.body.(type) {
 	case *bytes.Reader, *bytes.Buffer, *strings.Reader:

@@ -393,10 +393,9 @@ func (c *Conn) cutBehind(e *exchange) {
 
 // switchOver gives the stream up to another protocol, if x's request is out whole: "A client
 // cannot begin using an upgraded protocol on the connection until it has completely sent
-// the request message" (RFC 9110, section 7.8). What is left may be in a write that has not
-// returned, be it over already: that is waited for. A body of which the caller or a
-// missing 100 (Continue) has kept some back is not: the server has not understood it. mu is
-// held, but not while it waits.
+// the request message" (RFC 9110, section 7.8). The last of it may be in a write that has not
+// returned, though the server has read it: that is waited for. A body of which the caller, or a
+// missing 100 (Continue), still keeps some back is not. mu is held, but not while it waits.
 func (c *Conn) switchOver(x *exchange) *Error {
 	for x.err == nil && c.writing && (x.end >= 0 || x.up.left == 0) {
 		c.parkOrCancel(x)

@@ -59,8 +59,9 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lasts reports whether the error of a read that has brought n bytes is kept for the next: those come first, or
-// who reads does not hear of it, for it has another. mu is held.
+// lasts reports whether the error of a read that has brought n bytes is kept for the next read: the
+// bytes come first, or whoever reads has an error of its own and does not return this one. mu is
+// held.
 func (c *Conn) lasts(err error, n int) bool {
 	if isTimeout(err) { // that may be over by then
 		return false
@@ -209,7 +210,7 @@ func (c *Conn) sendsNoMore(e *exchange) bool {
 	return c.isOut(e) || e.end < 0 && e.start >= 0 && c.upload != e
 }
 
-// isOut reports whether e's request is out whole, be it that CloseWrite is yet to say so. mu is held.
+// isOut reports whether e's request is out whole, even if CloseWrite is yet to say so. mu is held.
 func (c *Conn) isOut(e *exchange) bool {
 	if e.end < 0 {
 		return e.up.left == 0 && c.written == c.appended()

@@ -24,9 +24,10 @@ type deadliner interface {
 // bothDeadliner sets both at once, for little more than the cost of one.
 type bothDeadliner interface{ SetDeadline(time.Time) error }
 
-// deadlines returns the stream's, nil where it has none. One that has the methods may refuse them, as the
-// net.Conn of an SSH client does: that is asked by setting none, before the first is set, or counted on.
-// One with a socket under it is taken at its word, but by Watch. mu is held.
+// deadlines returns the stream's deadlines, nil where it has none. One that has the methods may
+// refuse to be set, as the net.Conn of an SSH client does: before the first deadline is set, or
+// counted on, that is found out by setting none. A stream with a socket under it is taken at its
+// word, except by Watch: see mayPark. mu is held.
 func (c *Conn) deadlines() deadliner {
 	if c.dl != nil && !c.dlAsked {
 		c.dlAsked = true
@@ -46,8 +47,9 @@ func refuses(err error) bool {
 // by default any does.
 const alwaysFits = 16 << 10
 
-// fits reports whether the stream surely takes all that is in flight, or left of what was, be it that the server
-// reads none of it; where it does not after all, a deadline has to help. mu is held.
+// fits reports whether the stream is sure to take all that was appended, even if the server reads
+// none of it, nor of what was sent since the oldest request in flight. Should it not take it after
+// all, a deadline ends the write. mu is held.
 func (c *Conn) fits() bool {
 	from := c.written
 	if oldest := c.queue.head; oldest != nil {

@@ -3,8 +3,8 @@ package h1
 // upload.go: a request's body goes out, while its response may come in.
 //
 // Rule: in wBody nobody but the exchange in Conn.upload appends to wbuf. What fits is
-// written with its head by the caller; else pump reads the body, and soon writes what a
-// slow body has left in wbuf while pump waits for more.
+// written with its head by the caller; else the goroutine runPump reads the body and writes it,
+// and runSoon writes what a slow body has left in wbuf while runPump waits for more.
 // Not here: whether a body is worth finishing once it was answered (keepalive.go, J1).
 
 import (
@@ -38,9 +38,9 @@ type uploading struct {
 	body   io.Reader   // Request.Body: that may be the next one's once the response has ended
 }
 
-// fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, be
-// it with the caller or on their way to the stream; or none with the caller: the last write
-// may be over and not yet counted, when its answer is. mu is held.
+// fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, with the
+// caller and on their way to the stream together; or whether none are left with the caller: the
+// last write may be over, and its answer here, before it has been counted. mu is held.
 func (c *Conn) fewLeft(e *exchange) bool {
 	return e.up.left == 0 || e.up.left > 0 && e.up.left <= c.cfg.MaxDrain-(c.appended()-c.written)
 }
@@ -193,16 +193,15 @@ func (c *Conn) endBody(e *exchange) {
 	c.must(evEnd)
 }
 
-// untaken reports whether e's head is only about to be taken by a writer, be it that it waits
-// for its body to go out with it: nothing is read before that, for it would answer nothing. mu
-// is held.
+// untaken reports whether e's head has yet to be taken by a writer who is sure to come (it may wait
+// for its body to go out with it): nothing is read before that, for it would answer nothing. mu is
+// held.
 func (c *Conn) untaken(e *exchange) bool {
 	soon := c.upload == e || e.up.later || c.flushing && !c.writing && c.queue.head == e
 	return soon && e.start >= c.taken && !c.owing
 }
 
-// tookHead wakes who waits for that, since the head is taken now, or about to be. mu is
-// held.
+// tookHead wakes whoever waits for untaken to be over. mu is held.
 func (c *Conn) tookHead() {
 	if c.reader == nil {
 		c.handOn()

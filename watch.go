@@ -29,8 +29,8 @@ func (c *Conn) watchers() *watch {
 	return c.watch
 }
 
-// watched reports whether Watch holds the socket's right to read, be it that it was told to leave. mu is
-// held.
+// watched reports whether Watch holds the socket's right to read, even if it was told to leave. mu
+// is held.
 func (c *Conn) watched() bool { return c.watch != nil && c.watch.parked }
 
 // kick makes Watch leave the socket's right to read. mu is held.
@@ -81,8 +81,9 @@ func (c *Conn) Watch(ctx context.Context) error {
 	return fromContext(ctx, "watch")
 }
 
-// mayPark reports whether Watch, which is to wait for the socket, could be made to leave that by a deadline. A
-// stream that refuses one counts as one without; not a layer, for without no look goes through it. mu is held.
+// mayPark reports whether a deadline could wake Watch from its wait for the socket. A stream that
+// refuses deadlines is taken from then on for one without them; but a layer (TLS) is not, for the
+// look through it needs them. mu is held.
 func (c *Conn) mayPark() bool {
 	err := c.dl.SetReadDeadline(time.Time{})
 	switch {

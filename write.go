@@ -2,8 +2,8 @@ package h1
 
 // write.go: the write half: a request's head goes out, alone or with others.
 //
-// Rule: bytes go to the stream in the order in which they were appended to wbuf, under mu;
-// whoever sets writing takes them all and writes them without it. Every exchange knows the
+// Rule: bytes are appended to wbuf under mu, and go to the stream in that order. Whoever sets
+// writing takes them all, and does not hold mu while it writes them. Every exchange knows the
 // positions of its first and last byte, so that what has gone out of it is never a guess.
 // Not here: bodies (upload.go), a request that the read of its response writes (turn.go).
 
@@ -160,10 +160,9 @@ func (c *Conn) sendOut(e *exchange) {
 	}
 }
 
-// writeOut writes what was appended. What may wait for the server to read it is left to pump,
-// if it is more than the next response's request, a head of no unusual length: others may be
-// answered before they are out, and of those in front the last may leave, whose responses are
-// e's to read then. mu is held.
+// writeOut writes what was appended. What may have to wait for the server to read is left to pump,
+// for e's caller may be needed to read responses meanwhile. Only a lone head of no unusual length
+// is written here in any case: the server reads that before it answers. mu is held.
 func (c *Conn) writeOut(e *exchange) {
 	if c.fits() || e.q.body == bodyNone && c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer {
 		c.flushAll(e, true)
@@ -199,7 +198,7 @@ func (c *Conn) runSoon() {
 	}
 	c.flushing = false
 	e := c.unwritten()
-	if e == nil { // what is left is of one that was answered before it was out whole
+	if e == nil { // the rest of a request that was answered before it was out whole: in line's name
 		for e = c.line.head; e != nil && (e.err != nil || passed(e.by)); {
 			e = e.next
 		}
@@ -239,8 +238,8 @@ func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 
 // flushAll takes and writes what was appended, until there is nothing more, in the name
 // of e. mu is held, but not while it writes. Where others are in flight it lets them run
-// once first, so that their requests go out in the same write. Where e ends meanwhile, the
-// rest is left to another: its caller is not kept, if it is that who writes (own).
+// once first, so that their requests go out in the same write. If e's own goroutine writes
+// (own) and e ends meanwhile, the rest is left to another.
 func (c *Conn) flushAll(e *exchange, own bool) {
 	c.writing = true
 	before := e.err
