@@ -2,9 +2,9 @@ package h1
 
 // alarm.go: the deadlines that no read or write sees to by itself.
 //
-// Rule: one timer serves a connection. wakeBy sets it, to the first of the times that earliest
-// finds, and ring does what is due then. It may ring for nothing; that costs less than a timer an
-// exchange.
+// Rule: one timer serves a connection. wakeBy sets it, to the first of the times that
+// earliest finds, and ring does what is due then. It may ring for nothing; that costs less
+// than a timer an exchange.
 // Not here: the stream's own deadlines (limitRead in source.go, limitWrite in write.go).
 
 import (
@@ -114,15 +114,16 @@ func (e *exchange) unattended() bool {
 	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero()
 }
 
-// graceBeforeClose is how long what no deadline is sure to end may take to return when its time is over,
-// before the stream is closed under it: a write that may be over, on a stream without deadlines, and a read
-// under TLS, or inside the kernel. One that takes longer is in a write of TLS's own, which answers the server
-// (a change of keys, RFC 8446, section 4.6.3), or to where the kernel moves what it reads; no deadline of reads
-// ends that, and nobody may take what is written.
+// graceBeforeClose is how long what no deadline is sure to end may take to return when its
+// time is over, before the stream is closed under it: a write that may be over, on a stream
+// without deadlines, and a read under TLS, or inside the kernel. One that takes longer is
+// in a write of TLS's own, which answers the server (a change of keys, RFC 8446, section
+// 4.6.3), or to where the kernel moves what it reads; no deadline of reads ends that, and
+// nobody may take what is written.
 const graceBeforeClose = 100 * time.Millisecond
 
-// readEnd returns when a read in e's name is ended by closing the stream, since its deadline may not
-// end it; zero: never. mu is held.
+// readEnd returns when a read in e's name is ended by closing the stream, since its
+// deadline may not end it; zero: never. mu is held.
 func (c *Conn) readEnd(e *exchange) time.Time {
 	switch until := e.recv.until; {
 	case until.IsZero() || c.deadlines() == nil:
@@ -138,8 +139,8 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 	return time.Time{}
 }
 
-// ring wakes those whose deadline has passed, and closes the stream under a read or a write that is
-// over its time, where deadlines do not end it.
+// ring wakes those whose deadline has passed, and closes the stream under a read or a write
+// that is over its time, where deadlines do not end it.
 func (c *Conn) ring() {
 	c.mu.Lock()
 	c.soonRings = false

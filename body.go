@@ -194,8 +194,9 @@ const spliceLeast = 64 << 10
 // WriteTo writes the rest of the body to w. From one socket to another it moves inside the
 // kernel where the system can do that. An error of w's is returned as it is. One that ends
 // a move in the kernel ends the connection too: what was taken for w and is lost is not
-// known. So does the exchange's end, by Cancel, its context or Deadline, where w then takes nothing
-// more for a tenth of a second; WriteTo itself returns when w's write does, which is the caller's to end.
+// known. So does the exchange's end, by Cancel, its context or Deadline, where w then takes
+// nothing more for a tenth of a second; WriteTo itself returns when w's write does, which
+// is the caller's to end.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	buf := getBlock(pumpBuffer)
@@ -315,8 +316,8 @@ func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool
 	return 0, true, nil
 }
 
-// maxEmptyReads limits the reads, one after the other, that bring neither bytes nor an error, of a
-// stream or of a caller's body. It is what bufio allows where a head is read.
+// maxEmptyReads limits the reads, one after the other, that bring neither bytes nor an
+// error, of a stream or of a caller's body. It is what bufio allows where a head is read.
 const maxEmptyReads = 100
 
 // readData reads once from the stream, or from what is buffered of it.
@@ -341,9 +342,9 @@ func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
 	}
 }
 
-// wasReset reports whether a write has learned that the peer has reset the connection. A socket says that
-// once, and the read behind finds what looks like the stream's end: no body is whole for that (RFC 9112,
-// section 8). mu is held.
+// wasReset reports whether a write has learned that the peer has reset the connection. A
+// socket says that once, and the read behind finds what looks like the stream's end: no
+// body is whole for that (RFC 9112, section 8). mu is held.
 func (c *Conn) wasReset() bool { return c.werr != nil && isReset(c.werr.Err) }
 
 // readChunks fills p with the data of as many chunks as are at hand, and waits only for
@@ -374,13 +375,14 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 	}
 }
 
-// mostBehind is how much more is read into the caller's slice than the chunk at hand has left, or
-// br's size if that is more. Behind the last chunk that may be of other responses, and br has to
-// hold it.
+// mostBehind is how much more is read into the caller's slice than the chunk at hand has
+// left, or br's size if that is more. Behind the last chunk that may be of other responses,
+// and br has to hold it.
 const mostBehind = 64 << 10
 
-// readInPlace reads from the stream into p, which is no shorter than br, and closes the gaps there
-// that framing leaves. br is empty, and is so past the read: less than its size would go through it.
+// readInPlace reads from the stream into p, which is no shorter than br, and closes the
+// gaps there that framing leaves. br is empty, and is so past the read: less than its size
+// would go through it.
 func (c *Conn) readInPlace(e *exchange, p []byte) (int, *Error) {
 	d := &e.recv.chunks
 	if most := int64(max(mostBehind, c.br.Size())); int64(len(p))-d.remain > most {

@@ -135,8 +135,8 @@ func (c *Conn) keepBlock(out *block) {
 	}
 }
 
-// giveBack returns the buffers of a connection that is idle, or has ended, and forgets who has written. mu
-// is held.
+// giveBack returns the buffers of a connection that is idle, or has ended, and forgets who
+// has written. mu is held.
 func (c *Conn) giveBack() {
 	ended := c.life.r == rShut
 	if ended && !c.writing && c.wbuf != nil {

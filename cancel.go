@@ -2,10 +2,12 @@ package h1
 
 // cancel.go: an exchange ends before its response has: canceled, out of time, or given up.
 //
-// Rule: its caller hears of that at once, and the others are spared where the bytes allow it. What
-// no writer has taken leaves the queue (takeBack); what is out stays there, abandoned, until its
-// response has been read for nobody (interrupt, leave); where neither can be, the connection ends.
-// Not here: what a failure of the stream ends (readFailed in read.go, writeFailed in write.go).
+// Rule: its caller hears of that at once, and the others are spared where the bytes allow
+// it. What no writer has taken leaves the queue (takeBack); what is out stays there,
+// abandoned, until its response has been read for nobody (interrupt, leave); where neither
+// can be, the connection ends.
+// Not here: what a failure of the stream ends (readFailed in read.go, writeFailed in
+// write.go).
 
 import (
 	"time"
@@ -66,15 +68,17 @@ func (c *Conn) readsOn(e *exchange) bool {
 	return c.reader == e && c.inRead && c.deadlines() == nil
 }
 
-// outlives reports whether CloseWrite is still in its write though the response was given up, and is
-// read for nobody: what would have ended the exchange has to end that write. mu is held.
+// outlives reports whether CloseWrite is still in its write though the response was given
+// up, and is read for nobody: what would have ended the exchange has to end that write. mu
+// is held.
 func (e *exchange) outlives() bool {
 	return e.abandoned && e.up.busy && e.c.inWrite && e.c.writer == e
 }
 
-// quit ends a body that is still being written though its response has ended. If the caller has
-// given all of it, it may be out already, and only the last write not have returned: that write is
-// cut, and where it turns out to be over the connection is spared. mu is held.
+// quit ends a body that is still being written though its response has ended. If the caller
+// has given all of it, it may be out already, and only the last write not have returned:
+// that write is cut, and where it turns out to be over the connection is spared. mu is
+// held.
 func (c *Conn) quit(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
 	case whole && c.inWrite && c.writer == e && (e.up.busy || !e.q.push): // else nobody is left to end the body
@@ -101,7 +105,8 @@ func (c *Conn) cutLast(e *exchange, err *Error) {
 	}
 }
 
-// notOver ends the connection whose write in e's name cutLast has cut, and which was not over. mu is held.
+// notOver ends the connection whose write in e's name cutLast has cut, and which was not
+// over. mu is held.
 func (c *Conn) notOver(e *exchange) {
 	e.fail(e.up.quits)
 	c.fail(nil, errUpload)
@@ -114,8 +119,8 @@ func (c *Conn) endWhole(e *exchange) {
 	e.forsake()
 }
 
-// lastWrite reports whether e was answered already, and CloseWrite is in a write, or about to be.
-// mu is held.
+// lastWrite reports whether e was answered already, and CloseWrite is in a write, or about
+// to be. mu is held.
 func (e *exchange) lastWrite() bool {
 	c := e.c
 	return e.up.busy && e.recv.done && c.upload != e && (c.written < e.end || c.inWrite && c.writer == e)
@@ -195,8 +200,8 @@ func (c *Conn) leave(e *exchange) {
 	}
 }
 
-// letGo ends e's hold on the read half of a connection that has ended, and on the write that its read was to
-// begin with. mu is held, by whoever owns the reception.
+// letGo ends e's hold on the read half of a connection that has ended, and on the write
+// that its read was to begin with. mu is held, by whoever owns the reception.
 func (c *Conn) letGo(e *exchange) {
 	if c.reader == e {
 		c.reader = nil
@@ -262,9 +267,9 @@ func (c *Conn) dropLeft() {
 	}
 }
 
-// mayUnread reports whether e can leave the queue as far as the read half goes: nothing of its
-// response has come (some may have, to a write that was cut and put back), and nobody is reading
-// it but e's own goroutine, which can be interrupted. mu is held.
+// mayUnread reports whether e can leave the queue as far as the read half goes: nothing of
+// its response has come (some may have, to a write that was cut and put back), and nobody
+// is reading it but e's own goroutine, which can be interrupted. mu is held.
 func (c *Conn) mayUnread(e *exchange) bool {
 	switch {
 	case c.readsOn(e):

@@ -96,10 +96,11 @@ type Stats struct {
 // counts is what Stats tells and nothing else knows.
 type counts struct{ requests, responses, informational, read, drained, dropped int64 }
 
-// A State is what a connection is doing. Its String is "wIdle rHead reuse n=1": the
-// write half (wIdle, wBody, wShut), the read half (rIdle, rHead, rBody, rShut), whether
-// the connection may be used again (reuse, noreuse), and the requests in flight; " switched" behind
-// that where the stream was given to another protocol. The zero State is no connection's.
+// A State is what a connection is doing. Its String is "wIdle rHead reuse n=1": the write
+// half (wIdle, wBody, wShut), the read half (rIdle, rHead, rBody, rShut), whether the
+// connection may be used again (reuse, noreuse), and the requests in flight; " switched"
+// behind that where the stream was given to another protocol. The zero State is no
+// connection's.
 type State struct{ life life }
 
 // String prints the state.
@@ -114,8 +115,8 @@ func (s State) Closed() bool { return s.life.closed() }
 // Reusable reports whether further requests may be sent, now or when others have ended.
 func (s State) Reusable() bool { return s.life.reuse }
 
-// Switched reports whether the stream was given to another protocol (101, CONNECT), and is still to be
-// had by Detach.
+// Switched reports whether the stream was given to another protocol (101, CONNECT), and is
+// still to be had by Detach.
 func (s State) Switched() bool { return s.life.switched }
 
 // InFlight returns the number of requests whose response has not ended.
@@ -126,18 +127,18 @@ func (s State) InFlight() int { return s.life.n }
 // then on, and closes it when the connection ends.
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
-// elsewhere, and where these return an error and no socket is under rw, they close rw. Where
-// rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an idle connection
-// is probed before it is written to. What a layer like TLS has read ahead before the first
-// request is not looked at, and is taken for its response.
+// elsewhere, and where these return an error and no socket is under rw, they close rw.
+// Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an idle
+// connection is probed before it is written to. What a layer like TLS has read ahead before
+// the first request is not looked at, and is taken for its response.
 //
 // A stream without a socket is probed where it has a method
 //
 //	PeekNow(p []byte) (n int, err error)
 //
-// that brings, without waiting, what a Read would return at once, and leaves it there: 0 and nil
-// where a Read would wait. It is asked instead of a socket, between reads, and may not call the
-// Conn.
+// that brings, without waiting, what a Read would return at once, and leaves it there: 0
+// and nil where a Read would wait. It is asked instead of a socket, between reads, and may
+// not call the Conn.
 //
 // Where a Write to rw returns only when the server has read (net.Pipe), the server must read a
 // head that fits WriteBuffer whole before it answers; longer ones, and bodies, it need not.
@@ -200,10 +201,10 @@ func (c *Conn) reason() error {
 	return c.err
 }
 
-// Hints returns what the server's last Keep-Alive field said: for how long it keeps an
-// idle connection, in whole seconds, and for how many further requests; 0 where it said no plain
-// number. A number above 107374182 (three years of seconds) counts as that. They are hints: the
-// engine closes nothing for them.
+// Hints returns what the server's last Keep-Alive field said: for how long it keeps an idle
+// connection, in whole seconds, and for how many further requests; 0 where it said no plain
+// number. A number above 107374182 (three years of seconds) counts as that. They are hints:
+// the engine closes nothing for them.
 func (c *Conn) Hints() (timeout time.Duration, max int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -302,9 +303,10 @@ func (c *Conn) changed() {
 	}
 }
 
-// forNobody settles what is in flight where nobody wants a response. Whoever comes next reads what
-// is due. But a write that is stuck keeps those away, and where nobody is in line nobody's time
-// ends it: then the connection ends, unless that write turns out to be over. mu is held.
+// forNobody settles what is in flight where nobody wants a response. Whoever comes next
+// reads what is due. But a write that is stuck keeps those away, and where nobody is in
+// line nobody's time ends it: then the connection ends, unless that write turns out to be
+// over. mu is held.
 func (c *Conn) forNobody() {
 	if c.err != nil {
 		c.fail(nil, c.err)
@@ -319,8 +321,8 @@ func (c *Conn) forNobody() {
 	}
 }
 
-// failStuck ends the connection in the midst of a request that nobody wants, or that nobody wanted
-// any more when its write was cut. mu is held.
+// failStuck ends the connection in the midst of a request that nobody wants, or that nobody
+// wanted any more when its write was cut. mu is held.
 func (c *Conn) failStuck() {
 	if x := c.unwritten(); x != nil && x.abandoned {
 		c.fail(x, x.err)
@@ -392,8 +394,9 @@ func (c *Conn) goes() {
 	c.stopAlarm()
 }
 
-// closeStream closes the stream, as goes has said. TLS says goodbye first, and waits up to five seconds
-// for a peer to take that; one that was cut off in the midst of something need not. mu is not held.
+// closeStream closes the stream, as goes has said. TLS says goodbye first, and waits up to
+// five seconds for a peer to take that; one that was cut off in the midst of something need
+// not. mu is not held.
 func (c *Conn) closeStream() (err error) {
 	c.mu.Lock()
 	under := c.under()
@@ -433,7 +436,8 @@ func (c *Conn) under() (lowest net.Conn) {
 // mostLayers is how far under looks down: a layer may name itself.
 const mostLayers = 8
 
-// hurry sees to it that a Close of the stream, under way or to come, does without TLS's goodbye.
+// hurry sees to it that a Close of the stream, under way or to come, does without TLS's
+// goodbye.
 func (c *Conn) hurry() {
 	c.mu.Lock()
 	parting := c.parting
@@ -453,8 +457,9 @@ func (c *Conn) over() {
 }
 
 // outside runs the caller's code, for e, without mu. Where that code panics, or ends its
-// goroutine, the connection ends, since nobody is left to go on with e's half (c.reader, or c.upload),
-// unless that is e's no more; mu is held again in any case, for those who release it on the way out.
+// goroutine, the connection ends, since nobody is left to go on with e's half (c.reader, or
+// c.upload), unless that is e's no more; mu is held again in any case, for those who
+// release it on the way out.
 func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	returned := false
 	c.mu.Unlock()
@@ -473,8 +478,8 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 }
 
 // Close ends the connection and all exchanges on it at once, with Closed, and closes the
-// stream. It may be called at any time, by any goroutine, and again. It returns the error of the
-// stream's Close; nil where that was closed, or given back by Detach, before.
+// stream. It may be called at any time, by any goroutine, and again. It returns the error
+// of the stream's Close; nil where that was closed, or given back by Detach, before.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.gone {

@@ -2,12 +2,13 @@ package h1
 
 // decode.go: from a response's bytes to its status and its fields.
 //
-// Rule: pure functions over bytes. The parser in this file knows the grammar and no option. It
-// goes over the bytes once, in order, and refuses the first that the grammar does not allow as
-// soon as it is there, whether its line is complete or not. How the input was split never shows
-// in a result. "More bytes needed" is no error, and costs no second look at those before.
-// Not here: what may be overlooked (lenient.go), how long the body is (framing.go), chunks (chunked.go),
-// reuse (keepalive.go).
+// Rule: pure functions over bytes. The parser in this file knows the grammar and no option.
+// It goes over the bytes once, in order, and refuses the first that the grammar does not
+// allow as soon as it is there, whether its line is complete or not. How the input was
+// split never shows in a result. "More bytes needed" is no error, and costs no second look
+// at those before.
+// Not here: what may be overlooked (lenient.go), how long the body is (framing.go), chunks
+// (chunked.go), reuse (keepalive.go).
 
 import (
 	"encoding/binary"
@@ -71,7 +72,8 @@ func (d *headDecoder) next(b []byte, r *Response) (n int, done bool, err *Error)
 }
 
 // nextTrailer parses a trailer section into h: field lines and an empty line. Fields that
-// may not stand in a trailer are left out, and counted in dropped. Nothing is overlooked but an obs-fold.
+// may not stand in a trailer are left out, and counted in dropped. Nothing is overlooked
+// but an obs-fold.
 func (d *headDecoder) nextTrailer(b []byte, h *Header) (n int, done bool, err *Error) {
 	d.lenient = 0
 	in := b[:min(len(b), d.maxBytes)]
@@ -100,8 +102,9 @@ func (d *headDecoder) tooLong() *Error {
 	return badPeer(TooLarge, d.maxBytes, "longer than MaxHeadBytes, "+strconv.Itoa(d.maxBytes), nil)
 }
 
-// refuse makes the error for byte at of the line that begins at line, which mendable asks for. It
-// quotes what the line holds up to that byte and nothing behind it, which may be there or not.
+// refuse makes the error for byte at of the line that begins at line, which mendable asks
+// for. It quotes what the line holds up to that byte and nothing behind it, which may be
+// there or not.
 func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) *Error {
 	d.line = line
 	return badPeer(k, at, why, b[max(line, at+1-quoted):at+1])
@@ -282,8 +285,9 @@ const (
 	tops = 0x80 * ones
 )
 
-// noName returns a number in which a byte's top bit is set where that of x is neither a letter nor
-// "-", up to the first above 0x7f, which is one: no sum carries into the next byte before.
+// noName returns a number in which a byte's top bit is set where that of x is neither a
+// letter nor "-", up to the first above 0x7f, which is one: no sum carries into the next
+// byte before.
 func noName(x uint64) uint64 {
 	y := x | 0x20*ones
 	letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
@@ -291,8 +295,8 @@ func noName(x uint64) uint64 {
 	return (other&^letter | x) & tops
 }
 
-// noValue does so for what is less than SP or is DEL. A borrow can only set bits above a byte that is such a
-// one itself, so that the lowest is always true.
+// noValue does so for what is less than SP or is DEL. A borrow can only set bits above a
+// byte that is such a one itself, so that the lowest is always true.
 func noValue(x uint64) uint64 {
 	return ((x - ' '*ones) | ((x ^ 0x7f*ones) - ones)) &^ x & tops
 }
@@ -361,9 +365,9 @@ func classify(name []byte) known {
 	return lookup(name)
 }
 
-// trailerForbids lists fields that a trailer may not hold, since they frame or route the message,
-// change how its content is understood, or come too late to act on (RFC 9110, 6.5.1).
-// Each field known to the engine is among them.
+// trailerForbids lists fields that a trailer may not hold, since they frame or route the
+// message, change how its content is understood, or come too late to act on (RFC 9110,
+// 6.5.1). Each field known to the engine is among them.
 var trailerForbids = [...]string{
 	"Transfer-Encoding", "Content-Length", "Host", "Trailer", "TE", "Connection", "Keep-Alive",
 	"Proxy-Connection", "Upgrade", "Content-Encoding", "Content-Type", "Content-Range",

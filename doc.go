@@ -154,17 +154,18 @@
 //   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.
-//     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the
-//     connection ends. A stream without it, or a PeekNow, is not probed: a stale connection shows
-//     only when the response fails to come, and what the server sent to an idle one is
-//     taken for the response. Such a stream is better not used again.
+//     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the connection
+//     ends. A stream without it, or a PeekNow, is not probed: a stale connection shows only
+//     when the response fails to come, and what the server sent to an idle one is taken for
+//     the response. Such a stream is better not used again.
 //
 // On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) only a stream with
 // PeekNow (see [NewConn]) is probed.
 //
-// TLS may have to write while it reads, where the server asks it to change its keys. A deadline
-// does not end that where the server takes nothing: what lies under TLS is then closed, a tenth of
-// a second after the time of the read is over, or two tenths after a look at an idle connection began.
+// TLS may have to write while it reads, where the server asks it to change its keys. A
+// deadline does not end that where the server takes nothing: what lies under TLS is then
+// closed, a tenth of a second after the time of the read is over, or two tenths after a
+// look at an idle connection began.
 //
 // # Specifications
 //

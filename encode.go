@@ -45,8 +45,8 @@ type asked struct {
 }
 
 // check says in q, which is zero, what a request asks for, or returns why it may not be
-// written. Nothing is allocated when it is fine. The fields are walked only where one of them has a meaning
-// to the engine, or may be invalid: Header has kept account of both.
+// written. Nothing is allocated when it is fine. The fields are walked only where one of
+// them has a meaning to the engine, or may be invalid: Header has kept account of both.
 func (r *Request) check(q *asked) *Error {
 	if r == nil {
 		return badRequest("the Request is nil")
@@ -138,8 +138,8 @@ func notTarget(t string) int {
 	i := 0
 	for ; len(t)-i >= 8; i += 8 {
 		x := eight(t[i:])
-		// In turn: above 0x7e, below 0x21 or above 0xa0, "#". A borrow or a carry from one octet
-		// into the next happens only where the first is refused already.
+		// In turn: above 0x7e, below 0x21 or above 0xa0, "#". A borrow or a carry from one
+		// octet into the next happens only where the first is refused already.
 		if ((x+ones)|(x-0x21*ones)|((x^'#'*ones)-ones))&tops != 0 {
 			break
 		}

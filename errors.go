@@ -17,8 +17,8 @@ import (
 //
 //	errors.Is(err, h1.Incomplete)
 //
-// reports whether err is an [*Error] of that kind, or has one for a cause: a request that was refused
-// because another's response was cut off is Closed, and that is why.
+// reports whether err is an [*Error] of that kind, or has one for a cause: a request that
+// was refused because another's response was cut off is Closed, and that is why.
 type Kind uint8
 
 // The kinds. Which side is at fault stands in brackets.
@@ -82,9 +82,9 @@ func (s Sent) String() string {
 	return "all"
 }
 
-// An Error is what every call of this package fails with, but for a stream's Close and WriteTo's
-// writer, whose errors are returned as they are. It is not changed once returned. Its text is
-// for people; programs look at the fields.
+// An Error is what every call of this package fails with, but for a stream's Close and
+// WriteTo's writer, whose errors are returned as they are. It is not changed once returned.
+// Its text is for people; programs look at the fields.
 type Error struct {
 	// Kind is what went wrong.
 	Kind Kind
@@ -124,8 +124,8 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// forOthers is the error as the cause of another's: what one caller did, or had no more time for, is
-// told to the others, and is not found by errors.Is.
+// forOthers is the error as the cause of another's: what one caller did, or had no more
+// time for, is told to the others, and is not found by errors.Is.
 func (e *Error) forOthers() error {
 	switch e.Kind {
 	case Canceled, Timeout, BadRequest, BodyFailed:
@@ -145,10 +145,11 @@ func (e *Error) Timeout() bool { return e.Kind == Timeout }
 // Temporary reports the same as Timeout; net.Error asks for it.
 func (e *Error) Temporary() bool { return e.Timeout() }
 
-// Unprocessed reports whether the server certainly did not act on the request: no byte
-// of it went out, or it stood behind a response with Connection: close (RFC 9112,
-// section 9.6). A request of any method may then be sent again, on another connection. What Err, Probe,
-// Watch and Shutdown return is no request's error, and says nothing of those that were sent.
+// Unprocessed reports whether the server certainly did not act on the request: no byte of
+// it went out, or it stood behind a response with Connection: close (RFC 9112, section
+// 9.6). A request of any method may then be sent again, on another connection. What Err,
+// Probe, Watch and Shutdown return is no request's error, and says nothing of those that
+// were sent.
 func (e *Error) Unprocessed() bool { return e.unprocessed || e.Sent == SentNothing }
 
 // Retryable reports whether a request of that method may be sent again, on another
@@ -182,8 +183,8 @@ func (e *Error) with(cause error) *Error {
 	return &own
 }
 
-// quoted is how much of a peer's bytes an error's text shows: enough to recognise the place, short
-// enough for a log line.
+// quoted is how much of a peer's bytes an error's text shows: enough to recognise the
+// place, short enough for a log line.
 const quoted = 32
 
 // badPeer makes the error for bytes at offset off that the peer should not have sent,

@@ -2,10 +2,10 @@ package h1
 
 // exchange.go: one request in flight: what is known of it, its memory, its handle.
 //
-// Rule: an exchange is in its Conn's line, then in its queue, until its response has ended; its body
-// may still be on its way then (Conn.upload). It ends once for its caller: its response was read to
-// the end, or err was set. Its memory is used again only where both halves have let go of it in good
-// order; a handle knows by its id.
+// Rule: an exchange is in its Conn's line, then in its queue, until its response has ended;
+// its body may still be on its way then (Conn.upload). It ends once for its caller: its
+// response was read to the end, or err was set. Its memory is used again only where both
+// halves have let go of it in good order; a handle knows by its id.
 // Not here: an end before that of its response (cancel.go), its turn (ready.go).
 
 import (
@@ -149,8 +149,8 @@ func (e *exchange) release() {
 }
 
 // forsake leaves the context of an exchange that it cannot end any more: one whose response
-// has ended and whose body is not written on, nor in CloseWrite. Whoever pushes that may never learn
-// it, and a context may live for long. mu is held.
+// has ended and whose body is not written on, nor in CloseWrite. Whoever pushes that may
+// never learn it, and a context may live for long. mu is held.
 func (e *exchange) forsake() {
 	if e.recv.done && e.c.upload != e && !e.up.busy && e.stop != nil && e.stop() {
 		e.stop = nil
@@ -234,9 +234,10 @@ func (c *Conn) unsent() *exchange {
 	return nil
 }
 
-// An Exchange is a request in flight: a value, to be copied freely. Write and CloseWrite belong to
-// one goroutine at a time, Wait to one, which may be another; Cancel to any. After its end it
-// answers every call with an error, as its zero value always does (Closed).
+// An Exchange is a request in flight: a value, to be copied freely. Write and CloseWrite
+// belong to one goroutine at a time, Wait to one, which may be another; Cancel to any.
+// After its end it answers every call with an error, as its zero value always does
+// (Closed).
 type Exchange struct {
 	e  *exchange
 	c  *Conn

@@ -50,8 +50,9 @@ func frame(r *Response, q *asked) (framing, *Error) {
 	case q.connect && r.Status >= 200 && r.Status < 300:
 		return framing{kind: framingSwitch}, nil
 
-	// 1. "Any response to a HEAD request and any response with a 1xx (Informational), 204 (No
-	// Content), or 304 (Not Modified) status code is always terminated by the first empty line".
+	// 1. "Any response to a HEAD request and any response with a 1xx (Informational), 204
+	// (No Content), or 304 (Not Modified) status code is always terminated by the first
+	// empty line".
 	case r.Status == 101:
 		if !q.upgrade {
 			return framing{}, &Error{Kind: NotSwitched, Offset: -1, Err: errUnaskedSwitch}
@@ -148,8 +149,8 @@ func contentLengths(r *Response) (int64, *Error) {
 	return length, nil
 }
 
-// parseLength parses 1*DIGIT, up to 2^63-1. bad is the index of the byte that does not belong there, be it
-// missing; -1: there is none.
+// parseLength parses 1*DIGIT, up to 2^63-1. bad is the index of the byte that does not
+// belong there, be it missing; -1: there is none.
 func parseLength(digits []byte) (n int64, bad int) {
 	for i, c := range digits {
 		if !isDigit(c) || n > math.MaxInt64/10 || n == math.MaxInt64/10 && c > '7' {
@@ -168,8 +169,9 @@ func parseLength(digits []byte) (n int64, bad int) {
 //	Transfer-Encoding = #transfer-coding                                 RFC 9112, 6.1
 //	transfer-coding   = token *( OWS ";" OWS transfer-parameter )        RFC 9112, 7
 //
-// The engine's TE field offers no coding, so one inside chunked is refused. So are parameters of
-// chunked, which has none: recipients are known to disagree on them; and empty elements.
+// The engine's TE field offers no coding, so one inside chunked is refused. So are
+// parameters of chunked, which has none: recipients are known to disagree on them; and
+// empty elements.
 func transferEncoding(r *Response) (framingKind, *Error) {
 	h := &r.Header
 	var chunked, last bool
@@ -206,9 +208,9 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 	return framingClose, nil
 }
 
-// codingName returns the name of a transfer coding; bad is the index of the byte that does not belong there,
-// be it missing, or -1. A parameter's value may be a token alone: a quoted string may hold what others split
-// lists at.
+// codingName returns the name of a transfer coding; bad is the index of the byte that does
+// not belong there, be it missing, or -1. A parameter's value may be a token alone: a
+// quoted string may hold what others split lists at.
 //
 //	transfer-parameter = token BWS "=" BWS ( token / quoted-string )     RFC 9112, 7
 func codingName(coding []byte) (name []byte, bad int) {
@@ -252,7 +254,8 @@ func cutElement(list []byte) (element, rest []byte, more bool) {
 	return trimOWS(list), nil, false
 }
 
-// badFraming makes the error for the field at s, for byte i of an element that was cut from its value.
+// badFraming makes the error for the field at s, for byte i of an element that was cut from
+// its value.
 func badFraming(r *Response, s *span, element []byte, i int, why string) *Error {
 	e := badPeer(BadFraming, 0, why, r.Header.buf[s.name:s.valueEnd])
 	e.Offset = -1

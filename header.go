@@ -28,7 +28,8 @@ type Header struct {
 	odd    bool  // a name or value that may not be written may be among them
 }
 
-// owner says who may write behind what a Header holds: h, while nothing is there that a copy of it holds.
+// owner says who may write behind what a Header holds: h, while nothing is there that a
+// copy of it holds.
 type owner struct {
 	h    *Header
 	used int // octets of the memory
@@ -265,7 +266,8 @@ func isToken[S string | []byte](s S) bool {
 	return len(s) > 0 && tokenEnd(s) == len(s)
 }
 
-// tokenEnd returns the index of the first byte that may not stand in a token; len(s) where there is none.
+// tokenEnd returns the index of the first byte that may not stand in a token; len(s) where
+// there is none.
 func tokenEnd[S string | []byte](s S) int {
 	i := 0
 	for i < len(s) && octets[s[i]]&tchar != 0 {

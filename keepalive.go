@@ -71,8 +71,8 @@ func (w wState) String() string { return wNames[w] }
 func (r rState) String() string { return rNames[r] }
 func (e event) String() string  { return evNames[e] }
 
-// The tables are larger than they need be, by powers of two: an index that is masked by that needs
-// no check, and no multiplication.
+// The tables are larger than they need be, by powers of two: an index that is masked by
+// that needs no check, and no multiplication.
 const (
 	wRows   = 4
 	rRows   = 8
@@ -221,7 +221,8 @@ func persists(minor int, h *Header) bool {
 	return optionsKeep(minor, h)
 }
 
-// optionsKeep is persists where there are connection options: apart, so that persists is inlined.
+// optionsKeep is persists where there are connection options: apart, so that persists is
+// inlined.
 func optionsKeep(minor int, h *Header) bool {
 	if h.hasOption("close") {
 		return false

@@ -48,16 +48,16 @@ type Config struct {
 	// sections, which have limits of their own, nor the last write of a body of known length
 	// (at most 64 KiB and what WriteBuffer holds), which is let end in any case.
 	MaxDrain int64
-	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s. Past it the
-	// body is sent.
+	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s. Past
+	// it the body is sent.
 	ExpectTimeout time.Duration
-	// HeadTimeout limits the time from the request's last byte, or from the end of the response
-	// in front where that is later, to the final response's head; 0 means none. Past it: Timeout.
-	// A head that has come in time is taken, however late Wait is called.
+	// HeadTimeout limits the time from the request's last byte, or from the end of the
+	// response in front where that is later, to the final response's head; 0 means none.
+	// Past it: Timeout. A head that has come in time is taken, however late Wait is called.
 	HeadTimeout time.Duration
-	// StallTimeout limits the time a read or a write may make no progress; 0 means none. Past
-	// it: Timeout. Reads are limited only once the request is out, for until then the server may
-	// wait for the rest of it.
+	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
+	// Past it: Timeout. Reads are limited only once the request is out, for until then the
+	// server may wait for the rest of it.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
@@ -137,37 +137,39 @@ type Request struct {
 	// CONNECT alone) or asterisk ("*", with OPTIONS alone); "" means "/". Bytes outside ASCII
 	// are refused: percent-encode them.
 	Target string
-	// Host is the Host field, written first; "" takes it from Header, and where that has none
-	// either, from a Target of absolute or authority form. RFC 9112, section 3.2, wants Host and
-	// Target to name the same host; that is not checked, for a proxy may be asked for one host
-	// and told another. A Host in Header that differs from this is refused.
+	// Host is the Host field, written first; "" takes it from Header, and where that has
+	// none either, from a Target of absolute or authority form. RFC 9112, section 3.2,
+	// wants Host and Target to name the same host; that is not checked, for a proxy may be
+	// asked for one host and told another. A Host in Header that differs from this is
+	// refused.
 	Host string
-	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's
-	// to write; by hand they are accepted only where they say the same (Transfer-Encoding:
+	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's to
+	// write; by hand they are accepted only where they say the same (Transfer-Encoding:
 	// "chunked" in small letters). Expect may be "100-continue", where there is a body. A
-	// transfer coding that TE offers is not decoded: a response that has it inside chunked fails
-	// with BadFraming, one that has it alone is delivered as it came.
+	// transfer coding that TE offers is not decoded: a response that has it inside chunked
+	// fails with BadFraming, one that has it alone is delivered as it came.
 	Header Header
-	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. One byte
-	// more than ContentLength may be asked for: a body that gives it fails with BodyFailed. Where
-	// the response ends first, Body may be read on until the connection is Ready; where the
-	// exchange fails, a read of Body, or a write from its memory, may still be under way.
+	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. One
+	// byte more than ContentLength may be asked for: a body that gives it fails with
+	// BodyFailed. Where the response ends first, Body may be read on until the connection
+	// is Ready; where the exchange fails, a read of Body, or a write from its memory, may
+	// still be under way.
 	Body io.Reader
-	// ContentLength is the body's length in bytes. 0 means Body's Len() where it has one, else
-	// unknown, as it does with Push; less than 0 means unknown. A body of unknown length is sent
-	// chunked. More than 0 without Body or Push is refused.
+	// ContentLength is the body's length in bytes. 0 means Body's Len() where it has one,
+	// else unknown, as it does with Push; less than 0 means unknown. A body of unknown
+	// length is sent chunked. More than 0 without Body or Push is refused.
 	ContentLength int64
 	// Push says that the body comes through Exchange.Write instead of Body, which is nil.
 	Push bool
-	// Trailer is written after a chunked body. Fields that it has when the request is sent are
-	// announced (RFC 9110, section 6.6.2), and make a Body with a Len() chunked; with a
-	// ContentLength above 0 they are refused. Whoever sends the body may add more until its last
-	// read has returned, or CloseWrite is called; behind a body of known length those are not
-	// sent.
+	// Trailer is written after a chunked body. Fields that it has when the request is sent
+	// are announced (RFC 9110, section 6.6.2), and make a Body with a Len() chunked; with a
+	// ContentLength above 0 they are refused. Whoever sends the body may add more until its
+	// last read has returned, or CloseWrite is called; behind a body of known length those
+	// are not sent.
 	Trailer Header
-	// Deadline is of the whole exchange, the response's body included; zero: the
-	// context's alone. Past it: Timeout. One that passes while nobody is in a call is noticed by
-	// the next that sends, reads or waits.
+	// Deadline is of the whole exchange, the response's body included; zero: the context's
+	// alone. Past it: Timeout. One that passes while nobody is in a call is noticed by the
+	// next that sends, reads or waits.
 	Deadline time.Time
 	// Close says that this is the last request on its connection; Connection: close is sent.
 	Close bool
@@ -196,9 +198,9 @@ type Response struct {
 	// ContentLength is the body's length in bytes; -1: unknown. In answer to HEAD, and in a
 	// 304, it is what GET would have got.
 	ContentLength int64
-	// Close says that the connection ends after this response. It is false where the stream was
-	// given to another protocol, and where what comes later ends it: an upload that is given up,
-	// bytes that nobody asked for. See Conn.Err.
+	// Close says that the connection ends after this response. It is false where the stream
+	// was given to another protocol, and where what comes later ends it: an upload that is
+	// given up, bytes that nobody asked for. See Conn.Err.
 	Close bool
 	// Body is never nil after a call that returned no error, and is also an io.WriterTo. It
 	// must be read to io.EOF or closed before the next response can be read. Close saves the
@@ -231,10 +233,11 @@ type Timing struct {
 // Reason returns the reason phrase, as a view: it lives until the Response is used again.
 func (r *Response) Reason() []byte { return r.reason }
 
-// AppendBody appends the whole of Body to dst, and returns the extended slice. A body of more than max
-// bytes fails with TooLarge, Offset then being max, and the first max bytes of it are returned with that
-// error, once the rest was closed as by Body.Close; max < 0 means no limit. Other errors are those of
-// Body's Read, with what came before them; Closed where r was given to no call.
+// AppendBody appends the whole of Body to dst, and returns the extended slice. A body of
+// more than max bytes fails with TooLarge, Offset then being max, and the first max bytes
+// of it are returned with that error, once the rest was closed as by Body.Close; max < 0
+// means no limit. Other errors are those of Body's Read, with what came before them; Closed
+// where r was given to no call.
 func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 	const least = 512  // as io.ReadAll: small bodies take one read
 	if r.Body == nil { // it was given to no call yet

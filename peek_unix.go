@@ -2,8 +2,8 @@
 
 package h1
 
-// peek_unix.go: the same by package syscall, where it has no number for the call (linux/386), or a raw
-// call is not the way to ask the system.
+// peek_unix.go: the same by package syscall, where it has no number for the call
+// (linux/386), or a raw call is not the way to ask the system.
 
 import "syscall"
 

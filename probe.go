@@ -5,8 +5,8 @@ package h1
 // Rule: a request is written to an idle connection only after it was seen, without
 // blocking, that nothing arrived in the meantime: neither bytes, nor the stream's end. A
 // stream with no socket under it cannot be asked, unless it is a peeker.
-// Not here: the system calls (probe_unix.go, probe_other.go, peek_linux.go, peek_unix.go), and who
-// wants to know it at once (watch.go).
+// Not here: the system calls (probe_unix.go, probe_other.go, peek_linux.go, peek_unix.go),
+// and who wants to know it at once (watch.go).
 
 import (
 	"bytes"
@@ -16,15 +16,15 @@ import (
 	"time"
 )
 
-// Probe returns nil unless the idle connection is known to be dead; it does not wait for the
-// server to say so. If it is, Probe ends the connection and returns its Err (Closed after the
-// server's close, Unsolicited after bytes nobody asked for, IO). While exchanges are in flight it
-// only returns Err; one that was canceled is in flight until somebody has read its response. On a
-// stream with no socket under it, and no PeekNow, nothing is known.
+// Probe returns nil unless the idle connection is known to be dead; it does not wait for
+// the server to say so. If it is, Probe ends the connection and returns its Err (Closed
+// after the server's close, Unsolicited after bytes nobody asked for, IO). While exchanges
+// are in flight it only returns Err; one that was canceled is in flight until somebody has
+// read its response. On a stream with no socket under it, and no PeekNow, nothing is known.
 //
-// Under TLS, where records are waiting that may be session tickets, they are read, which takes a
-// millisecond; where the server asks TLS for an answer there, and does not read that, the
-// connection ends after a fifth of a second.
+// Under TLS, where records are waiting that may be session tickets, they are read, which
+// takes a millisecond; where the server asks TLS for an answer there, and does not read
+// that, the connection ends after a fifth of a second.
 func (c *Conn) Probe() error {
 	c.mu.Lock()
 	defer c.unlock()
@@ -44,8 +44,9 @@ func (c *Conn) gate(e *exchange) *Error {
 	return c.lookAt(nil)
 }
 
-// lookAt looks whether the connection is still good, for e, if that is in the queue already. An error has ended
-// the connection. mu is held, but not while it reads through TLS.
+// lookAt looks whether the connection is still good, for e, if that is in the queue
+// already. An error has ended the connection. mu is held, but not while it reads through
+// TLS.
 func (c *Conn) lookAt(e *exchange) *Error {
 	c.stale = false
 	first, n, err := c.peek()
@@ -60,8 +61,8 @@ func (c *Conn) lookAt(e *exchange) *Error {
 	return why
 }
 
-// endUnfit ends the connection of which a look, for e, has found out why it is of no more use: nil
-// if it has not. mu is held.
+// endUnfit ends the connection of which a look, for e, has found out why it is of no more
+// use: nil if it has not. mu is held.
 func (c *Conn) endUnfit(e *exchange, why *Error) {
 	if why != nil {
 		c.cutOff = true
@@ -72,10 +73,11 @@ func (c *Conn) endUnfit(e *exchange, why *Error) {
 // canLook reports whether the stream can be looked at.
 func (c *Conn) canLook() bool { return c.sock != nil || c.peeks }
 
-// stillGood is gate's second look, where the first is old (stale): a request with nobody in front
-// of it was appended behind another's write, which may have taken long, and its first byte is about
-// to go out. Under TLS it does not read, for that takes time: whatever lies in the socket then
-// counts against the connection, which has ended if this returns false. mu is held, by a writer.
+// stillGood is gate's second look, where the first is old (stale): a request with nobody in
+// front of it was appended behind another's write, which may have taken long, and its first
+// byte is about to go out. Under TLS it does not read, for that takes time: whatever lies
+// in the socket then counts against the connection, which has ended if this returns false.
+// mu is held, by a writer.
 func (c *Conn) stillGood() bool {
 	e := c.queue.head
 	if e == nil || e.start < c.taken || c.inRead {
@@ -91,8 +93,8 @@ func (c *Conn) stillGood() bool {
 	return why == nil
 }
 
-// aged reports whether gate's look is old once e's body was read, since the caller's own code ran
-// for that, and nobody looks again before e is written. mu is held.
+// aged reports whether gate's look is old once e's body was read, since the caller's own
+// code ran for that, and nobody looks again before e is written. mu is held.
 func (c *Conn) aged(e *exchange) bool {
 	switch e.up.body.(type) {
 	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
@@ -153,15 +155,17 @@ func unasked(b []byte) *Error {
 // nearDeadline is how long a read through TLS may take for records that are there already.
 const nearDeadline = time.Millisecond
 
-// mostRounds limits the reads of one look: a server sends a few tickets, and not one behind the other.
+// mostRounds limits the reads of one look: a server sends a few tickets, and not one behind
+// the other.
 const mostRounds = 16
 
 // probeThrough reads through a layer over the socket: what the layer has read ahead, with a
 // deadline that has passed and so without a system call; and if the socket has bytes, those
 // as well, for they may be the layer's own, a session ticket for instance. It is not called
 // where a read could be what starts the layer's handshake: before anything was written, and
-// nothing has come. Nobody else uses the stream meanwhile, for probing is set. A layer that has to
-// write for what it reads may not return in time: see graceBeforeClose. mu is held, but not during reads.
+// nothing has come. Nobody else uses the stream meanwhile, for probing is set. A layer that
+// has to write for what it reads may not return in time: see graceBeforeClose. mu is held,
+// but not during reads.
 func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if c.dl == nil {
 		return first, 0, nil
@@ -192,8 +196,8 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	return first, n, err
 }
 
-// limitLook sees to it that a look, which begins now, ends once its second alarm has rung. To set that
-// for many looks is cheaper than for each. mu is held.
+// limitLook sees to it that a look, which begins now, ends once its second alarm has rung.
+// To set that for many looks is cheaper than for each. mu is held.
 func (c *Conn) limitLook() {
 	c.dwells = false
 	if !c.soonRings {
@@ -203,7 +207,8 @@ func (c *Conn) limitLook() {
 	}
 }
 
-// awaitLook waits for a look under way to end, as it does soon. mu is held, but not while it waits.
+// awaitLook waits for a look under way to end, as it does soon. mu is held, but not while
+// it waits.
 func (c *Conn) awaitLook() {
 	for c.probing {
 		c.watchers().cond.Wait()

@@ -383,7 +383,8 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	}
 }
 
-// cutBehind lets go of what was appended behind e, which is the last to be answered. mu is held.
+// cutBehind lets go of what was appended behind e, which is the last to be answered. mu is
+// held.
 func (c *Conn) cutBehind(e *exchange) {
 	if c.pending() && e.end >= 0 {
 		own := max(0, e.end-c.taken)
@@ -427,8 +428,8 @@ func (c *Conn) finishSwitch(e *exchange) {
 	e.release()
 }
 
-// lookBehind looks at what came behind a response that has ended, or for a request that has left. It may
-// be the next one, if a writer has taken the request for that. mu is held.
+// lookBehind looks at what came behind a response that has ended, or for a request that has
+// left. It may be the next one, if a writer has taken the request for that. mu is held.
 func (c *Conn) lookBehind() {
 	next := c.queue.head
 	var b []byte

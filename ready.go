@@ -112,8 +112,8 @@ func (c *Conn) outOfLine(e *exchange) bool {
 	return e.err != nil || passed(e.by) || c.atHead(e)
 }
 
-// oneHead reports whether all that is in flight is a head of no unusual length, of which no writer has taken a
-// byte: the server waits for that, and for nobody to read. mu is held.
+// oneHead reports whether all that is in flight is a head of no unusual length, of which no
+// writer has taken a byte: the server waits for that, and for nobody to read. mu is held.
 func (c *Conn) oneHead() bool {
 	e := c.queue.head
 	return e != nil && e.next == nil && e.start == c.taken && e.q.body == bodyNone && len(c.wbuf.b) <= c.cfg.WriteBuffer

@@ -2,9 +2,10 @@ package h1
 
 // source.go: bytes from the stream into br, with their deadlines.
 //
-// Rule: every read for an exchange passes beginRead and endRead, so that a cancel finds either no read or
-// the read of the exchange it means. (probe.go reads through TLS while there is none.) The read half holds
-// mu but for the stream's own Read: br is read, and so source, with mu held.
+// Rule: every read for an exchange passes beginRead and endRead, so that a cancel finds
+// either no read or the read of the exchange it means. (probe.go reads through TLS while
+// there is none.) The read half holds mu but for the stream's own Read: br is read, and so
+// source, with mu held.
 
 import (
 	"errors"
@@ -59,9 +60,9 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lasts reports whether the error of a read that has brought n bytes is kept for the next read: the
-// bytes come first, or whoever reads has an error of its own and does not return this one. mu is
-// held.
+// lasts reports whether the error of a read that has brought n bytes is kept for the next
+// read: the bytes come first, or whoever reads has an error of its own and does not return
+// this one. mu is held.
 func (c *Conn) lasts(err error, n int) bool {
 	if isTimeout(err) { // that may be over by then
 		return false
@@ -83,8 +84,8 @@ func ofStream(err error) error {
 	return err
 }
 
-// streamError is an error of the stream's that looks like the engine's own, as one has that is made
-// of another connection.
+// streamError is an error of the stream's that looks like the engine's own, as one has that
+// is made of another connection.
 type streamError struct{ error }
 
 func (e *streamError) Unwrap() error { return e.error }
@@ -201,16 +202,18 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	return until, why
 }
 
-// mostLate is how long a head is waited for, all in all, whose HeadTimeout has passed before it was read:
-// one that is there is not waited for, in however many pieces it came.
+// mostLate is how long a head is waited for, all in all, whose HeadTimeout has passed
+// before it was read: one that is there is not waited for, in however many pieces it came.
 const mostLate = 20 * time.Millisecond
 
-// sendsNoMore reports whether e's request is out: whole, or as much of it as is to be sent. mu is held.
+// sendsNoMore reports whether e's request is out: whole, or as much of it as is to be sent.
+// mu is held.
 func (c *Conn) sendsNoMore(e *exchange) bool {
 	return c.isOut(e) || e.end < 0 && e.start >= 0 && c.upload != e
 }
 
-// isOut reports whether e's request is out whole, even if CloseWrite is yet to say so. mu is held.
+// isOut reports whether e's request is out whole, even if CloseWrite is yet to say so. mu
+// is held.
 func (c *Conn) isOut(e *exchange) bool {
 	if e.end < 0 {
 		return e.up.left == 0 && c.written == c.appended()

@@ -2,8 +2,9 @@ package h1
 
 // stream.go: what the caller's stream can do, and how it is given back.
 //
-// Rule: nothing but Read, Write and Close is needed of a stream; what each request would ask for
-// again is found once: a socket in NewConn, and whether deadlines are refused at their first use.
+// Rule: nothing but Read, Write and Close is needed of a stream; what each request would
+// ask for again is found once: a socket in NewConn, and whether deadlines are refused at
+// their first use.
 
 import (
 	"bytes"
@@ -24,10 +25,10 @@ type deadliner interface {
 // bothDeadliner sets both at once, for little more than the cost of one.
 type bothDeadliner interface{ SetDeadline(time.Time) error }
 
-// deadlines returns the stream's deadlines, nil where it has none. One that has the methods may
-// refuse to be set, as the net.Conn of an SSH client does: before the first deadline is set, or
-// counted on, that is found out by setting none. A stream with a socket under it is taken at its
-// word, except by Watch: see mayPark. mu is held.
+// deadlines returns the stream's deadlines, nil where it has none. One that has the methods
+// may refuse to be set, as the net.Conn of an SSH client does: before the first deadline is
+// set, or counted on, that is found out by setting none. A stream with a socket under it is
+// taken at its word, except by Watch: see mayPark. mu is held.
 func (c *Conn) deadlines() deadliner {
 	if c.dl != nil && !c.dlAsked {
 		c.dlAsked = true
@@ -38,7 +39,8 @@ func (c *Conn) deadlines() deadliner {
 	return c.dl
 }
 
-// refuses reports whether an error says that a stream takes no deadlines, and not only that it is closed.
+// refuses reports whether an error says that a stream takes no deadlines, and not only that
+// it is closed.
 func refuses(err error) bool {
 	return err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed)
 }
@@ -47,9 +49,9 @@ func refuses(err error) bool {
 // by default any does.
 const alwaysFits = 16 << 10
 
-// fits reports whether the stream is sure to take all that was appended, even if the server reads
-// none of it, nor of what was sent since the oldest request in flight. Should it not take it after
-// all, a deadline ends the write. mu is held.
+// fits reports whether the stream is sure to take all that was appended, even if the server
+// reads none of it, nor of what was sent since the oldest request in flight. Should it not
+// take it after all, a deadline ends the write. mu is held.
 func (c *Conn) fits() bool {
 	from := c.written
 	if oldest := c.queue.head; oldest != nil {
@@ -72,8 +74,8 @@ const (
 	sealed                    // the same, where no socket was found
 )
 
-// inForm reports whether the stream's bytes travel in another form: a write that is cut then does
-// not say how far it came.
+// inForm reports whether the stream's bytes travel in another form: a write that is cut
+// then does not say how far it came.
 func (k streamKind) inForm() bool { return k >= layered }
 
 // socketOf finds the socket under a stream.
@@ -111,8 +113,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
 }
 
-// saysTimeout is isTimeout where the error says so itself, and allocates nothing. One that only wraps it
-// crypto/tls takes for the end of all reading.
+// saysTimeout is isTimeout where the error says so itself, and allocates nothing. One that
+// only wraps it crypto/tls takes for the end of all reading.
 func saysTimeout(err error) bool {
 	t, ok := err.(timeouter)
 	return ok && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
@@ -174,7 +176,8 @@ func (p Parts) Stream() io.ReadWriteCloser {
 
 type closeWriter interface{ CloseWrite() error }
 
-// front is a stream with bytes in front of it. Like a net.Conn it may be read by several goroutines at once.
+// front is a stream with bytes in front of it. Like a net.Conn it may be read by several
+// goroutines at once.
 type front struct {
 	mu    sync.Mutex // guards bytes, and is not held while anything else is read or written
 	bytes []byte

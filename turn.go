@@ -1,11 +1,11 @@
 package h1
 
-// turn.go: a request is written, and the first bytes of its response are read, in one turn of the
-// socket.
+// turn.go: a request is written, and the first bytes of its response are read, in one turn
+// of the socket.
 //
-// Rule: where Do has a socket to itself (mayOwe) its request is appended, and not written: it is
-// owed (Conn.owing, and writing with it), and the read of the response begins by writing it. What
-// one turn does not move goes out as it would have without one (payOwed).
+// Rule: where Do has a socket to itself (mayOwe) its request is appended, and not written:
+// it is owed (Conn.owing, and writing with it), and the read of the response begins by
+// writing it. What one turn does not move goes out as it would have without one (payOwed).
 // Not here: the turn itself (turn_unix.go).
 
 // mayOwe reports whether e's request may be written by the read of its response, in one

@@ -38,15 +38,17 @@ type uploading struct {
 	body   io.Reader   // Request.Body: that may be the next one's once the response has ended
 }
 
-// fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body, with the
-// caller and on their way to the stream together; or whether none are left with the caller: the
-// last write may be over, and its answer here, before it has been counted. mu is held.
+// fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body,
+// with the caller and on their way to the stream together; or whether none are left with
+// the caller: the last write may be over, and its answer here, before it has been counted.
+// mu is held.
 func (c *Conn) fewLeft(e *exchange) bool {
 	return e.up.left == 0 || e.up.left > 0 && e.up.left <= c.cfg.MaxDrain-(c.appended()-c.written)
 }
 
-// pumpBuffer is how much of a body is read at once, a request's or by WriteTo a response's: a few
-// times what a socket takes in one write on a fresh connection, and what io.Copy uses.
+// pumpBuffer is how much of a body is read at once, a request's or by WriteTo a response's:
+// a few times what a socket takes in one write on a fresh connection, and what io.Copy
+// uses.
 const pumpBuffer = 32 << 10
 
 var crlf = []byte("\r\n")
@@ -87,8 +89,8 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	return e.ifUnsent()
 }
 
-// fitsNow reports whether the body, which says how long it is and so is taken to be at hand, fits
-// the buffer beside its head.
+// fitsNow reports whether the body, which says how long it is and so is taken to be at
+// hand, fits the buffer beside its head.
 func (c *Conn) fitsNow(e *exchange) bool {
 	_, atHand := e.req.Body.(lener)
 	return atHand && !e.q.expect && e.q.body == bodyLength &&
@@ -193,9 +195,9 @@ func (c *Conn) endBody(e *exchange) {
 	c.must(evEnd)
 }
 
-// untaken reports whether e's head has yet to be taken by a writer who is sure to come (it may wait
-// for its body to go out with it): nothing is read before that, for it would answer nothing. mu is
-// held.
+// untaken reports whether e's head has yet to be taken by a writer who is sure to come (it
+// may wait for its body to go out with it): nothing is read before that, for it would
+// answer nothing. mu is held.
 func (c *Conn) untaken(e *exchange) bool {
 	soon := c.upload == e || e.up.later || c.flushing && !c.writing && c.queue.head == e
 	return soon && e.start >= c.taken && !c.owing
@@ -326,8 +328,8 @@ func (t *taker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readPieces reads the body and writes it piece by piece. Along with the last byte due it asks for
-// extra ones. mu is held, but not while the body is read or the stream written.
+// readPieces reads the body and writes it piece by piece. Along with the last byte due it
+// asks for extra ones. mu is held, but not while the body is read or the stream written.
 func (c *Conn) readPieces(e *exchange, extra int64) error {
 	buf := getBlock(pumpBuffer)
 	defer buf.put(pumpBuffer)
@@ -372,13 +374,14 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 // what package net allocates for it. Stats sees a body go out in such steps.
 const sendFilePiece = 4 << 20
 
-// byHand is how much of its end goes out as any body does, in a write that quit can cut; and a file
-// that is no longer, with its head.
+// byHand is how much of its end goes out as any body does, in a write that quit can cut;
+// and a file that is no longer, with its head.
 const byHand = 16 << 10
 
-// sendFile lets the kernel move a file, or what comes from another socket, up to its last bytes; no more
-// than limit, if there is one. (The kernel's way is not found behind two limits.) An error does
-// not tell whose it is: it is the body's where the stream, asked again, is well.
+// sendFile lets the kernel move a file, or what comes from another socket, up to its last
+// bytes; no more than limit, if there is one. (The kernel's way is not found behind two
+// limits.) An error does not tell whose it is: it is the body's where the stream, asked
+// again, is well.
 func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *io.LimitedReader) error {
 	if e.up.left <= byHand {
 		return nil
@@ -560,9 +563,10 @@ func (c *Conn) finishBody(e *exchange) error {
 // only a Wait in another goroutine hears that before ExpectTimeout is over.
 //
 // It fails with BadRequest if the request has no Push, or after CloseWrite; past its
-// ContentLength as well, which ends the connection. Once the body is not wanted any more it fails
-// with the Kind of what ended that, the response (Closed) or the connection; Wait may still return
-// the response. Where it fails it returns 0, though some of p may have gone out.
+// ContentLength as well, which ends the connection. Once the body is not wanted any more it
+// fails with the Kind of what ended that, the response (Closed) or the connection; Wait may
+// still return the response. Where it fails it returns 0, though some of p may have gone
+// out.
 func (x Exchange) Write(p []byte) (int, error) {
 	err := x.push(false, func(c *Conn, e *exchange) error {
 		err := c.piece(e, p)
@@ -581,11 +585,12 @@ func (x Exchange) Write(p []byte) (int, error) {
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
 // than ContentLength was written.
 //
-// Where no more than MaxDrain of a ContentLength is left when the response ends, the connection
-// takes no other request before CloseWrite, the context's end, Cancel or the Deadline. The last
-// three end the connection, unless a Write that has returned wrote the last byte: CloseWrite then
-// has nothing to do. Where they come while CloseWrite is in its own write, the rest of that is
-// left to another's request, if one is there; else the connection ends.
+// Where no more than MaxDrain of a ContentLength is left when the response ends, the
+// connection takes no other request before CloseWrite, the context's end, Cancel or the
+// Deadline. The last three end the connection, unless a Write that has returned wrote the
+// last byte: CloseWrite then has nothing to do. Where they come while CloseWrite is in its
+// own write, the rest of that is left to another's request, if one is there; else the
+// connection ends.
 func (x Exchange) CloseWrite() error {
 	return x.push(true, (*Conn).finishBody)
 }
@@ -640,8 +645,8 @@ func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
 	return err
 }
 
-// outOfTurn is the error of a call that the exchange does not take. It ends nothing: the request
-// is on its way, and not to be sent again for that. mu is held.
+// outOfTurn is the error of a call that the exchange does not take. It ends nothing: the
+// request is on its way, and not to be sent again for that. mu is held.
 func (e *exchange) outOfTurn(why string) *Error {
 	bad := badRequest("%s", why)
 	bad.Op, bad.Sent, bad.seen = "write body", max(e.sentSoFar(), SentPart), e.seen

@@ -2,9 +2,9 @@ package h1
 
 // watch.go: who wants to know at once that an idle connection has ended.
 //
-// Rule: Watch waits until the socket is readable, and reads nothing. It holds the socket's right to
-// read meanwhile (parked): whoever is to read makes it leave (kick), and waits until it has. What it
-// was woken for is then for gate to say.
+// Rule: Watch waits until the socket is readable, and reads nothing. It holds the socket's
+// right to read meanwhile (parked): whoever is to read makes it leave (kick), and waits
+// until it has. What it was woken for is then for gate to say.
 // Not here: the look itself (probe.go), the system call that waits (probe_unix.go).
 
 import (
@@ -20,7 +20,8 @@ type watch struct {
 	kicked bool      // it was told to leave
 }
 
-// watchers returns where to wait for what Watch waits for: idle times, and their end. mu is held.
+// watchers returns where to wait for what Watch waits for: idle times, and their end. mu is
+// held.
 func (c *Conn) watchers() *watch {
 	if c.watch == nil {
 		c.watch = &watch{}
@@ -29,8 +30,8 @@ func (c *Conn) watchers() *watch {
 	return c.watch
 }
 
-// watched reports whether Watch holds the socket's right to read, even if it was told to leave. mu
-// is held.
+// watched reports whether Watch holds the socket's right to read, even if it was told to
+// leave. mu is held.
 func (c *Conn) watched() bool { return c.watch != nil && c.watch.parked }
 
 // kick makes Watch leave the socket's right to read. mu is held.
@@ -43,14 +44,15 @@ func (w *watch) kick(c *Conn) {
 }
 
 // Watch blocks until the connection ends and returns its Err, or until ctx ends (Canceled,
-// Timeout). Where there is a socket under the stream it notices the end of an idle connection at
-// once: while nothing is in flight it waits for the socket to become readable, reads nothing and
-// holds no buffer. (A canceled exchange is in flight until its response has been read for nobody,
-// with the next request.) Elsewhere, and where the stream refuses deadlines, with which Watch is
-// woken, it notices what a request or a Probe finds.
+// Timeout). Where there is a socket under the stream it notices the end of an idle
+// connection at once: while nothing is in flight it waits for the socket to become
+// readable, reads nothing and holds no buffer. (A canceled exchange is in flight until its
+// response has been read for nobody, with the next request.) Elsewhere, and where the
+// stream refuses deadlines, with which Watch is woken, it notices what a request or a Probe
+// finds.
 //
-// It costs the goroutine that calls it, and a request's start the time to wake that goroutine. One
-// Watch at a time waits on the socket; others wait for the first to notice.
+// It costs the goroutine that calls it, and a request's start the time to wake that
+// goroutine. One Watch at a time waits on the socket; others wait for the first to notice.
 func (c *Conn) Watch(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.unlock()
@@ -81,9 +83,9 @@ func (c *Conn) Watch(ctx context.Context) error {
 	return fromContext(ctx, "watch")
 }
 
-// mayPark reports whether a deadline could wake Watch from its wait for the socket. A stream that
-// refuses deadlines is taken from then on for one without them; but a layer (TLS) is not, for the
-// look through it needs them. mu is held.
+// mayPark reports whether a deadline could wake Watch from its wait for the socket. A
+// stream that refuses deadlines is taken from then on for one without them; but a layer
+// (TLS) is not, for the look through it needs them. mu is held.
 func (c *Conn) mayPark() bool {
 	err := c.dl.SetReadDeadline(time.Time{})
 	switch {

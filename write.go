@@ -15,17 +15,18 @@ import (
 	"time"
 )
 
-// Send writes a request and returns its Exchange, whose Wait reads the response. It waits for its
-// turn to write first, until ctx ends; ctx governs the exchange to the end of the response's body.
-// A body that is at hand, fits the write buffer and is sure to find room in the stream's socket
-// goes out with the head; any other is written by a goroutine while Send returns.
+// Send writes a request and returns its Exchange, whose Wait reads the response. It waits
+// for its turn to write first, until ctx ends; ctx governs the exchange to the end of the
+// response's body. A body that is at hand, fits the write buffer and is sure to find room
+// in the stream's socket goes out with the head; any other is written by a goroutine while
+// Send returns.
 //
-// Where Depth is more than 1, a request without a body may stay in the buffer while the caller
-// goes on to send more: it goes out when somebody waits for a response, or a moment later. Until
-// a first response has shown that the connection persists, a second Send waits: a goroutine that
-// is alone reads that one before it sends several. Send reads no response but those that nobody
-// wants any more: a goroutine that is alone and sends more requests than the stream has room for,
-// before it waits for the first, may wait for ever.
+// Where Depth is more than 1, a request without a body may stay in the buffer while the
+// caller goes on to send more: it goes out when somebody waits for a response, or a moment
+// later. Until a first response has shown that the connection persists, a second Send
+// waits: a goroutine that is alone reads that one before it sends several. Send reads no
+// response but those that nobody wants any more: a goroutine that is alone and sends more
+// requests than the stream has room for, before it waits for the first, may wait for ever.
 //
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
@@ -33,10 +34,10 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, true)
 }
 
-// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To send
-// a body it may write what those have left in the buffer, if the stream is sure to take that. It
-// reads no response: a request that may not stand behind one that nobody wants any more is
-// NotReady until Send, Do or another's Wait has read that.
+// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To
+// send a body it may write what those have left in the buffer, if the stream is sure to
+// take that. It reads no response: a request that may not stand behind one that nobody
+// wants any more is NotReady until Send, Do or another's Wait has read that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, false)
 }
@@ -57,7 +58,8 @@ func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, err
 	return Exchange{e, c, e.id.Load()}, nil
 }
 
-// prepare checks a request, and that its Deadline has not passed; q, which is zero, is what it asks for.
+// prepare checks a request, and that its Deadline has not passed; q, which is zero, is what
+// it asks for.
 func prepare(req *Request, q *asked) error {
 	if bad := req.check(q); bad != nil {
 		return bad
@@ -160,9 +162,10 @@ func (c *Conn) sendOut(e *exchange) {
 	}
 }
 
-// writeOut writes what was appended. What may have to wait for the server to read is left to pump,
-// for e's caller may be needed to read responses meanwhile. Only a lone head of no unusual length
-// is written here in any case: the server reads that before it answers. mu is held.
+// writeOut writes what was appended. What may have to wait for the server to read is left
+// to pump, for e's caller may be needed to read responses meanwhile. Only a lone head of no
+// unusual length is written here in any case: the server reads that before it answers. mu
+// is held.
 func (c *Conn) writeOut(e *exchange) {
 	if c.fits() || e.q.body == bodyNone && c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer {
 		c.flushAll(e, true)
@@ -174,8 +177,8 @@ func (c *Conn) writeOut(e *exchange) {
 }
 
 // runLater has what was appended written should nobody come first: by a goroutine that the
-// scheduler runs when this one waits, or a few microseconds later on another core, which is time
-// enough to send some more. mu is held.
+// scheduler runs when this one waits, or a few microseconds later on another core, which is
+// time enough to send some more. mu is held.
 func (c *Conn) runLater() {
 	if c.flushing {
 		return
@@ -284,8 +287,8 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 	e.release()
 }
 
-// leaveOver leaves to another what a write in e's name has not moved, all of out but its first n bytes. mu is
-// held.
+// leaveOver leaves to another what a write in e's name has not moved, all of out but its
+// first n bytes. mu is held.
 func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 	c.putBack(out.b[n:])
 	if last := c.queue.tail; last != nil {
@@ -331,9 +334,9 @@ func (c *Conn) take(n int) {
 	c.tookHead()
 }
 
-// resumable reports whether what a write in e's name has not moved may be written by another: it
-// was cut, or ended because e's own time did, while it was for others.
-// The stream must say how far it came (TLS does not). mu is held.
+// resumable reports whether what a write in e's name has not moved may be written by
+// another: it was cut, or ended because e's own time did, while it was for others. The
+// stream must say how far it came (TLS does not). mu is held.
 func (c *Conn) resumable(e *exchange, err error) bool {
 	switch {
 	case !isTimeout(err) || !c.cutsWrites() || c.moot() || e.up.quits != nil && c.upload == e:
@@ -453,8 +456,8 @@ func (c *Conn) limitWrite(e *exchange) {
 	}
 }
 
-// writesOn takes the Deadline of e, which has ended, from the write under way in its name, which
-// goes on for others; not from one that is to end: see interrupt. mu is held.
+// writesOn takes the Deadline of e, which has ended, from the write under way in its name,
+// which goes on for others; not from one that is to end: see interrupt. mu is held.
 func (c *Conn) writesOn(e *exchange) {
 	if !e.by.IsZero() && !e.up.cut() {
 		c.limitWrite(e)
@@ -467,8 +470,8 @@ func (c *Conn) cutWrite() {
 	c.dl.SetWriteDeadline(longAgo)
 }
 
-// shakes reports whether a write may be the first on a stream that then shakes hands by itself, as TLS
-// does where the caller has not, and so reads. mu is held.
+// shakes reports whether a write may be the first on a stream that then shakes hands by
+// itself, as TLS does where the caller has not, and so reads. mu is held.
 func (c *Conn) shakes() bool {
 	return c.kind.inForm() && c.dl != nil && c.written == 0 && c.counts.read == 0
 }
@@ -476,8 +479,8 @@ func (c *Conn) shakes() bool {
 // cut reports whether the write under way, or the last one, was.
 func (u *uploading) cut() bool { return u.until.Equal(longAgo) }
 
-// onlyRequest reports whether e is the only request, and nobody waits for the stream to be read.
-// mu is held.
+// onlyRequest reports whether e is the only request, and nobody waits for the stream to be
+// read. mu is held.
 func (c *Conn) onlyRequest(e *exchange) bool {
 	return c.queue.head == e && e.next == nil && !c.inRead && c.watch == nil
 }
@@ -510,8 +513,8 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	return err
 }
 
-// sentOut sees to whom it concerns that a write has ended, and which exchanges are out whole. mu is
-// held.
+// sentOut sees to whom it concerns that a write has ended, and which exchanges are out
+// whole. mu is held.
 func (c *Conn) sentOut() {
 	// A request with a body waits for the write half; so do the buffers of who is idle already.
 	if c.line.head != nil || c.life.n == 0 || c.upload != nil || c.clocked {
@@ -594,8 +597,8 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	c.changed()
 }
 
-// moot reports whether what is left to write is only for requests behind one that says close: see
-// lastHead. mu is held.
+// moot reports whether what is left to write is only for requests behind one that says
+// close: see lastHead. mu is held.
 func (c *Conn) moot() bool { return c.err != nil && c.upload == nil && c.unwritten() == nil }
 
 // stalled returns the exchange whose bytes a write in e's name was stuck in: a deadline of
