@@ -24,7 +24,7 @@ type body struct {
 var (
 	errNoBody = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
 		Err: errors.New("no response was read")} // why not is what the call before it said
-	errClosed = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
+	errBodyClosed = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
 		Err: errors.New("the body was closed")}
 )
 
@@ -159,9 +159,9 @@ func (b *body) Close() error {
 		c.cancel(e, errTheirs)
 		return nil
 	}
-	b.err = errClosed
+	b.err = errBodyClosed
 	if sent := e.sentSoFar(); sent != SentAll {
-		own := *errClosed
+		own := *errBodyClosed
 		own.Sent, b.err = sent, &own
 	}
 	if !c.life.reuse && c.dueAlone(e) { // there is nothing to save
@@ -202,14 +202,13 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	buf := getBlock(pumpBuffer)
 	defer buf.put(pumpBuffer)
 	for {
-		if n, err := b.splice(w); err != nil || n > 0 {
-			total += n
-			if err == io.EOF {
-				return total, nil
-			}
-			if err != nil {
-				return total, err
-			}
+		moved, err := b.splice(w)
+		total += moved
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
 		}
 		n, err := b.Read(buf.b[:cap(buf.b)])
 		if n > 0 {
@@ -237,7 +236,8 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 // splice moves what is not buffered from socket to socket, where both are one. It returns
 // io.EOF at the body's end, and 0 and nil where it does not apply.
 func (b *body) splice(w io.Writer) (int64, error) {
-	if b.c == nil || b.c.kind != direct || b.c.cfg.StallTimeout > 0 || !isSocket(w) {
+	dst, ok := w.(*net.TCPConn) // package net moves bytes from a socket inside the kernel to this alone
+	if !ok || b.c == nil || b.c.kind != direct || b.c.cfg.StallTimeout > 0 {
 		return 0, nil
 	}
 	c := b.c
@@ -262,8 +262,8 @@ func (b *body) splice(w io.Writer) (int64, error) {
 		src.N = r.remain
 	}
 	c.mu.Unlock()
-	n, err := w.(io.ReaderFrom).ReadFrom(src)
-	ofWriter := err != nil && broken(w) // which may wait for another write of w's
+	n, err := dst.ReadFrom(src)
+	ofWriter := err != nil && broken(dst) // which may wait for another write of w's
 	c.mu.Lock()
 	c.endRead(int(n))
 	done := r.fr.kind == framingClose && err == nil && !c.wasReset()
@@ -288,11 +288,6 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	return n, b.leave(e, false, c.readError(e, "read body", err))
 }
 
-func isSocket(w io.Writer) bool {
-	_, ok := w.(*net.TCPConn)
-	return ok
-}
-
 // readBody reads data bytes of e's response into p. done says that the response has ended,
 // with the bytes returned or before them. mu is held, but not while the stream is read.
 func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool, err *Error) {
@@ -302,14 +297,15 @@ func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool
 		if int64(len(p)) > r.remain {
 			p = p[:r.remain]
 		}
-		n, err = c.readData(e, p)
+		n, _, err = c.readData(e, p)
 		r.remain -= int64(n)
 		return n, r.remain == 0, err
 	case framingClose:
-		if n, err = c.readData(e, p); err != nil && err.Kind == Incomplete && err.Err == io.ErrUnexpectedEOF && c.cleanEnd {
-			return n, true, nil
+		n, done, err = c.readData(e, p)
+		if done {
+			err = nil
 		}
-		return n, false, err
+		return n, done, err
 	case framingChunked:
 		return c.readChunks(e, resp, p)
 	}
@@ -320,24 +316,23 @@ func (c *Conn) readBody(e *exchange, resp *Response, p []byte) (n int, done bool
 // error, of a stream or of a caller's body. It is what bufio allows where a head is read.
 const maxEmptyReads = 100
 
-// readData reads once from the stream, or from what is buffered of it.
-func (c *Conn) readData(e *exchange, p []byte) (int, *Error) {
-	c.cleanEnd = false
+// readData reads once from the stream, or from what is buffered of it. end says that bad is
+// the stream's end, in good order: a body that goes on until then is whole.
+func (c *Conn) readData(e *exchange, p []byte) (n int, end bool, bad *Error) {
 	for empty := 1; ; empty++ {
 		n, err := c.br.Read(p)
 		if n > 0 {
-			return n, nil
+			return n, false, nil
 		}
 		if err == nil && empty == maxEmptyReads {
 			err = io.ErrNoProgress
 		}
-		if err == io.EOF {
-			c.cleanEnd = !c.wasReset()
+		if err == nil {
+			continue
 		}
-		if err != nil {
-			if bad := c.readError(e, "read body", err); bad != nil {
-				return 0, bad
-			}
+		if bad = c.readError(e, "read body", err); bad != nil {
+			end = err == io.EOF && bad.Kind == Incomplete && bad.Err == io.ErrUnexpectedEOF && !c.wasReset()
+			return 0, end, bad
 		}
 	}
 }
@@ -388,7 +383,7 @@ func (c *Conn) readInPlace(e *exchange, p []byte) (int, *Error) {
 	if most := int64(max(mostBehind, c.br.Size())); int64(len(p))-d.remain > most {
 		p = p[:d.remain+most]
 	}
-	m, err := c.readData(e, p)
+	m, _, err := c.readData(e, p)
 	if err != nil {
 		return 0, err
 	}

@@ -72,9 +72,8 @@ type Conn struct {
 	soon      func()        // writes what Send has left in wbuf; made once
 
 	// Owned by the read half.
-	cleanEnd bool // the last read of data found io.EOF
-	haste    haste
-	rerr     error // what a read returned along with its last bytes
+	haste haste
+	rerr  error // what a read returned along with its last bytes
 
 	rw   io.ReadWriteCloser
 	dl   deadliner       // rw's deadlines; nil: it has none, or refuses them: see deadlines. Set under mu

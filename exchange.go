@@ -42,8 +42,7 @@ type exchange struct {
 	wakeAt time.Time // when to wake cond
 	pushAt time.Time // when to wake wake
 
-	// Owned by the read half.
-	recv  reception
+	recv  reception // owned by the read half, which changes it under c.mu
 	times Timing
 
 	// Of the write half: see upload.go.
@@ -133,7 +132,7 @@ func (e *exchange) release() {
 	e.recv.forget()
 	if e.q.body != bodyNone {
 		e.up = uploading{}
-	} else {
+	} else { // all that a write without a body touches; the rest is long
 		e.up.until, e.up.why, e.up.moveBy, e.up.quits = time.Time{}, "", time.Time{}, nil
 	}
 	if !e.times.Queued.IsZero() {

@@ -238,7 +238,7 @@ func (r *seqRun) judge(tunnel int) {
 		asked := at < len(r.s.asked) && r.s.asked[at].target == k.req.Target
 		if e, ok := k.err.(*Error); k.err != io.EOF && (!ok || e == nil) {
 			r.Errorf("%s ended with %#v", k.req.Target, k.err)
-		} else if ok && e != errEnded && e != errClosed && (e.Sent == SentNothing && asked || e.Sent == SentAll && !(asked && r.s.asked[at].whole)) {
+		} else if ok && e != errEnded && e != errBodyClosed && (e.Sent == SentNothing && asked || e.Sent == SentAll && !(asked && r.s.asked[at].whole)) {
 			r.Errorf("%s failed, sent %v; the server received it: %v. %v", k.req.Target, e.Sent, asked, e)
 		}
 		if !asked {

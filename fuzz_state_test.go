@@ -170,7 +170,7 @@ type stateRun struct {
 // that the exchange does not take, and not of its end.
 func (k *stateCall) note(err error) bool {
 	e, ok := err.(*Error)
-	if ok && e.Kind != NotReady && e.Kind != BadRequest && e != errEnded && e != errClosed && e != errNoBody {
+	if ok && e.Kind != NotReady && e.Kind != BadRequest && e != errEnded && e != errBodyClosed && e != errNoBody {
 		k.said[e.Sent] = true
 	}
 	return err == nil

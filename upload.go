@@ -245,18 +245,16 @@ func (e *exchange) runPump() {
 
 // awaitGo waits until the body may be sent, and reports whether it may. mu is held.
 func (c *Conn) awaitGo(e *exchange) bool {
-	if e.up.hold {
-		for until := e.up.holdBy; e.up.hold && !c.givenUp(e); {
-			if passed(until) {
-				e.up.hold = false
-				break
-			}
-			e.pushAt = until
-			c.wakeBy(until)
-			e.wake.Wait()
+	for e.up.hold && !c.givenUp(e) {
+		if passed(e.up.holdBy) {
+			e.up.hold = false // no 100 has come in time: the body goes without
+			break
 		}
-		e.pushAt = time.Time{}
+		e.pushAt = e.up.holdBy
+		c.wakeBy(e.pushAt)
+		e.wake.Wait()
 	}
+	e.pushAt = time.Time{}
 	return !c.givenUp(e)
 }
 
