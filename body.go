@@ -23,7 +23,7 @@ type body struct {
 
 var (
 	errNoBody = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
-		Err: errors.New("no response was read")} // why not is what the call before it said
+		Err: errors.New("no response was read")} // the call that should have read one has said why
 	errBodyClosed = &Error{Kind: Closed, Op: "read body", Offset: -1, Sent: SentAll, seen: true,
 		Err: errors.New("the body was closed")}
 )

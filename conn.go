@@ -293,7 +293,8 @@ func (c *Conn) changed() {
 			c.failStuck() // the rest of what was answered already: there is nobody for whom to write it
 		}
 		c.giveBack()
-		if c.line.head == nil && c.life.w != wBody && !c.writing && !c.probing && !c.soonRings && c.reader == nil {
+		if c.line.head == nil && c.life.w != wBody && !c.writing && !c.probing && !c.soonRings &&
+			c.reader == nil {
 			c.stopAlarm() // whose deadline it was set for has ended before
 		}
 		if c.watch != nil {

@@ -285,9 +285,9 @@ const (
 	tops = 0x80 * ones
 )
 
-// noName returns a number in which a byte's top bit is set where that of x is neither a
-// letter nor "-", up to the first above 0x7f, which is one: no sum carries into the next
-// byte before.
+// noName marks, by its top bit, each byte of x that is neither a letter nor "-". Only the
+// lowest mark is sure: the sum of a byte above 0x7f, which is marked itself, may carry into
+// those above it.
 func noName(x uint64) uint64 {
 	y := x | 0x20*ones
 	letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
@@ -295,8 +295,8 @@ func noName(x uint64) uint64 {
 	return (other&^letter | x) & tops
 }
 
-// noValue does so for what is less than SP or is DEL. A borrow can only set bits above a
-// byte that is such a one itself, so that the lowest is always true.
+// noValue does so for each byte that is less than SP, or DEL; here a borrow may mark bytes
+// above one that is marked itself.
 func noValue(x uint64) uint64 {
 	return ((x - ' '*ones) | ((x ^ 0x7f*ones) - ones)) &^ x & tops
 }

@@ -125,7 +125,8 @@ func (r *Request) checkTarget(q *asked) *Error {
 			}
 		}
 		scheme, rest, _ := strings.Cut(t, "://")
-		if strings.HasPrefix(rest[len(userinfo):], "@") && (equalFold(scheme, "http") || equalFold(scheme, "https")) {
+		web := equalFold(scheme, "http") || equalFold(scheme, "https")
+		if web && strings.HasPrefix(rest[len(userinfo):], "@") {
 			return badRequest("target %.64q has userinfo", t) // RFC 9110, 4.2.4
 		}
 	}

@@ -27,7 +27,7 @@ const (
 	Closed           // the connection takes no more requests (see its Err), or the exchange or body has ended [either]
 	NotReady         // what does not wait (TrySend, Ready.Err, Detach) would have had to [caller]
 	Canceled         // the context was canceled, or Cancel was called [caller]
-	Timeout          // a deadline passed, be it the context's, or the stream stalled [either]
+	Timeout          // a deadline passed (the context's, too), or the stream stalled [either]
 	BadRequest       // the request may not be written as it is [caller]
 	BodyFailed       // the request's body failed, or is not of the length declared [caller]
 	Incomplete       // the stream ended inside a message, or before one [peer]

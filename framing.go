@@ -150,7 +150,7 @@ func contentLengths(r *Response) (int64, *Error) {
 }
 
 // parseLength parses 1*DIGIT, up to 2^63-1. bad is the index of the byte that does not
-// belong there, be it missing; -1: there is none.
+// belong there, or where one is missing; -1: there is none.
 func parseLength(digits []byte) (n int64, bad int) {
 	for i, c := range digits {
 		if !isDigit(c) || n > math.MaxInt64/10 || n == math.MaxInt64/10 && c > '7' {
@@ -209,7 +209,7 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 }
 
 // codingName returns the name of a transfer coding; bad is the index of the byte that does
-// not belong there, be it missing, or -1. A parameter's value may be a token alone: a
+// not belong there, or where one is missing; -1: there is none. A parameter's value may be a token alone: a
 // quoted string may hold what others split lists at.
 //
 //	transfer-parameter = token BWS "=" BWS ( token / quoted-string )     RFC 9112, 7
@@ -244,7 +244,7 @@ func blanks(b []byte) (n int) {
 	return n
 }
 
-// cutElement cuts the first element off a comma-separated list, trimmed, be it empty or not.
+// cutElement cuts the first element off a comma-separated list, trimmed; it may be empty.
 func cutElement(list []byte) (element, rest []byte, more bool) {
 	for i, c := range list {
 		if c == ',' {

@@ -28,8 +28,8 @@ type Header struct {
 	odd    bool  // a name or value that may not be written may be among them
 }
 
-// owner says who may write behind what a Header holds: h, while nothing is there that a
-// copy of it holds.
+// An owner belongs to memory that copies of a Header may share. Only h appends there, and
+// only while it holds all that is used; any other moves to memory of its own first.
 type owner struct {
 	h    *Header
 	used int // octets of the memory

@@ -3,7 +3,7 @@ package h1
 // message.go: what a caller gives and gets: Config, Request, Response.
 //
 // Rule: the caller owns every value here; the engine borrows a Request until its
-// exchange ends and a Response while a call that was given it runs.
+// exchange ends, and a Response until its body was read to the end or closed.
 
 import (
 	"errors"

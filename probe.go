@@ -189,7 +189,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if c.line.head != nil || c.ready != nil { // they came meanwhile
 		c.changed()
 	}
-	if c.watch != nil { // as did who waits for the look, be it in the name of one in flight
+	if c.watch != nil { // as did those who wait for the look to end: see awaitLook
 		c.watch.cond.Broadcast()
 	}
 	copy(first[:], b.b[:n])

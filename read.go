@@ -171,7 +171,10 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	if x.recv.empty() || x.recv.done {
 		return nil
 	}
-	if left := x.recv.left(); left > c.cfg.MaxDrain-x.recv.moved || c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 {
+	if x.recv.left() > c.cfg.MaxDrain-x.recv.moved {
+		return tooMuch
+	}
+	if c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 { // not even a look is for nothing
 		return tooMuch
 	}
 	x.recv.trailer = false // what x has parsed of one is in its own Response: it is parsed again

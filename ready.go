@@ -37,7 +37,7 @@ func (c *Conn) admits(q *asked) admission {
 		return never
 	case c.probing || c.life.w != wIdle || (q.body != bodyNone && (c.writing || c.pending())):
 		return later
-	case c.life.n == 0 && c.reader != nil: // who has left is in a read yet, which may bring what nobody asked for
+	case c.life.n == 0 && c.reader != nil: // one that has left is still in a read: see leave
 		return later
 	case c.life.n == 0:
 		return admitted

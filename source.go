@@ -114,7 +114,8 @@ func (c *Conn) beginRead() error {
 	if c.limitsReads(e) {
 		c.limitRead(e)
 	}
-	if !e.recv.until.IsZero() && (c.deadlines() == nil || c.kind.inForm() || c.splices) && passed(e.recv.until) {
+	if !e.recv.until.IsZero() && (c.deadlines() == nil || c.kind.inForm() || c.splices) &&
+		passed(e.recv.until) {
 		return os.ErrDeadlineExceeded // where only closing the stream is sure to end the read
 	}
 	c.inRead = true
@@ -175,7 +176,7 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	}
 	reader := e
 	if c.queue.head != nil {
-		e = c.queue.head // whose response it reads, be it in another's name
+		e = c.queue.head // it is this one's response that is read, if in another's name
 	}
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
 		by := e.sent.Add(t)

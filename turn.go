@@ -13,7 +13,7 @@ package h1
 // connection, nor still writes for one that was answered early. mu is held.
 func (c *Conn) mayOwe(e *exchange) bool { return c.owes(e) && !c.writing }
 
-// owes is mayOwe for who writes. mu is held.
+// owes is mayOwe as far as it does not change: it asks not whether somebody writes. mu is held.
 func (c *Conn) owes(e *exchange) bool {
 	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
 }
@@ -21,7 +21,10 @@ func (c *Conn) owes(e *exchange) bool {
 // fitsSocket reports whether the body is in memory, and may be written by the read of the
 // response: in one call, as far as the socket takes it.
 func (c *Conn) fitsSocket(e *exchange) bool {
-	if !canWritev || !c.mayOwe(e) || e.q.expect || e.q.body != bodyLength || e.q.length > largest || !inMemory(e.req.Body) {
+	if !canWritev || !c.mayOwe(e) || e.q.expect {
+		return false
+	}
+	if e.q.body != bodyLength || e.q.length > largest || !inMemory(e.req.Body) {
 		return false
 	}
 	// Pump refuses one whose length has changed while the request waited for its turn.

@@ -160,7 +160,7 @@ func readWhole(body io.Reader, p []byte) error {
 	return nil
 }
 
-// readSome reads a body until it gives something, be it an error, and takes from it only
+// readSome reads a body until it gives bytes or an error, and takes from it only
 // what a Reader may return.
 func readSome(body io.Reader, p []byte) (int, error) {
 	for range maxEmptyReads {
@@ -295,7 +295,8 @@ func (c *Conn) pumpBody(e *exchange) error {
 	}
 	switch from.(type) {
 	case *os.File, *net.TCPConn, *net.UnixConn:
-		if dst, ok := c.rw.(io.ReaderFrom); ok && c.kind == direct && e.q.body == bodyLength && c.cfg.StallTimeout == 0 {
+		dst, ok := c.rw.(io.ReaderFrom)
+		if ok && c.kind == direct && e.q.body == bodyLength && c.cfg.StallTimeout == 0 {
 			if err := c.sendFile(e, dst, from, limit); err != nil {
 				return err
 			}
@@ -362,7 +363,7 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 			return nil
 		}
 		if err != nil {
-			return bodyFailed(err) // be it an *Error: it is another's
+			return bodyFailed(err) // also where it is an *Error: that is of another connection
 		}
 	}
 	return nil

@@ -256,7 +256,8 @@ func (c *Conn) flushAll(e *exchange, own bool) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
-	for c.pending() && c.mayWrite() && e.err == before && !(own && c.mayNotWrite(e)) && (!c.stale || c.stillGood()) {
+	for c.pending() && c.mayWrite() && e.err == before &&
+		!(own && c.mayNotWrite(e)) && (!c.stale || c.stillGood()) {
 		out := c.wbuf
 		c.take(len(out.b))
 		if c.wbuf, c.spare = c.spare, nil; c.life.n > 1 {
@@ -308,15 +309,18 @@ func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 
 // mayNotWrite reports whether e's caller is to leave what is pending to another:
 //
-//   - requests behind e's, where the server may take them only once its response to e was read,
-//     and e's caller is who reads it;
+//   - requests behind e's, where the server may take them only once its response to e was
+//     read, which e's caller is to do;
 //   - the same, where e is over, or is out and its response is due by HeadTimeout;
-//   - all of it, where the caller does not wait (TrySend), and may itself be who is to read.
+//   - all of it, where the caller does not wait (TrySend), and may itself have to read first.
 //
 // mu is held.
 func (c *Conn) mayNotWrite(e *exchange) bool {
-	return e.tries && e.start < 0 && !c.fits() && !c.oneHead() ||
-		e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && c.written >= e.end)
+	if e.tries && e.start < 0 && !c.fits() && !c.oneHead() {
+		return true
+	}
+	isOut := c.written >= e.end
+	return e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && isOut)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
@@ -344,9 +348,10 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	case e.up.cut():
 		return true
 	case e.up.why == whyStall && passed(e.up.until):
-		return false // be it others' bytes
+		return false // even if the bytes are another's
 	}
-	over := c.upload != e && (e.recv.done || e.abandoned && passed(e.up.until)) // not by a timeout of the stream's own
+	// A timeout that is the stream's own ends no time of e's.
+	over := c.upload != e && (e.recv.done || e.abandoned && passed(e.up.until))
 	return (over || c.othersWrite(e)) && (e.err != nil || passed(e.by))
 }
 
@@ -410,7 +415,8 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	if s := c.cfg.StallTimeout; s > 0 {
 		e.up.moveBy = time.Now().Add(s)
 	}
-	if c.spoiltW || !e.by.IsZero() || e.up.quits != nil || c.cfg.StallTimeout > 0 || c.shakes() || !e.up.until.IsZero() {
+	if c.spoiltW || !e.by.IsZero() || e.up.quits != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
+		!e.up.until.IsZero() {
 		c.limitWrite(e)
 	} // else nothing limits a write, or has limited one before
 	return true
