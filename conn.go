@@ -22,62 +22,69 @@ import (
 // that does not fit the write buffer, or may not fit the socket; and, where Depth is more than
 // 1, for the moment until what Send has appended is written.
 type Conn struct {
-	// What every request needs comes first: a field that is near costs shorter instructions.
+	// Set by NewConn. What every request needs comes first in all of this: a field that is near
+	// costs shorter instructions.
 	cfg  *Config
 	kind streamKind
 
-	// Guarded by mu.
-	writing   bool // somebody is in a write on rw, or about to be
-	inWrite   bool // writer is in a write on rw
-	inRead    bool // reader is in a read on rw
-	owing     bool // wbuf is to be written by the read that comes next
-	spoken    bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
-	gone      bool // rw was closed, or given back by Detach
-	probing   bool // the stream is being read for a probe
-	mu        sync.Mutex
-	life      life
-	err       *Error // why no further request is taken
-	reader    *exchange
-	br        *readBuffer // owned by the read half
-	queue     fifo        // admitted, in the order of their bytes
-	line      fifo        // waiting to be admitted
-	wbuf      *block      // bytes appended and not yet taken by a writer; nil: none
-	taken     int64       // position in the stream of wbuf's first byte
-	written   int64       // bytes that rw has taken
-	upload    *exchange   // whose body is being written: valid only in wBody
-	writer    *exchange   // in whose name a write runs
-	watch     *watch      // nil: nobody watches
-	werr      *Error      // how the write half failed
-	timed     bool        // a request has had a Deadline
-	clocked   bool        // HeadTimeout, StallTimeout or Timing is set
-	peeks     bool        // rw is a peeker
-	spoiltW   bool        // the write deadline on rw is not zero
-	splices   bool        // reader's read is one in which the kernel writes as well, to another socket
-	dwells    bool        // probing, and was so when lookBy had passed
-	soonRings bool        // the alarm is set for lookBy, or for earlier
-	flushing  bool        // soon runs, or is about to
-	closing   bool        // rw's Close has not returned
-	parting   bool        // that Close lets TLS say goodbye
-	cutOff    bool        // the connection has ended, or is to end, in the midst of something
-	dlAsked   bool        // dl has shown that it does not refuse, or is not asked
-	stale     bool        // a write, or the caller's code, has run since gate has looked
-	counts    counts
-	spare     *block        // the other write buffer, of the two that a writer swaps
-	keep      [2]int32      // the last Keep-Alive field: timeout in seconds, max
-	ready     chan struct{} // closed once a request would be admitted, or never will be
-	end       chan struct{} // closed once the connection has ended
-	alarm     *time.Timer   // wakes who is parked with a deadline
-	readBy    time.Time     // the read deadline on rw
-	lookBy    time.Time     // when the alarm rings for a look through TLS: valid only in probing
-	soon      func()        // writes what Send has left in wbuf; made once
+	// From here on guarded by mu, but where another owner is named.
+	writing bool // somebody is in a write on rw, or about to be
+	inWrite bool // writer is in a write on rw
+	inRead  bool // reader is in a read on rw
+	owing   bool // wbuf is to be written by the read that comes next
+	spoken  bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
+	gone    bool // rw was closed, or given back by Detach
+	probing bool // the stream is being read for a probe
+	mu      sync.Mutex
+	life    life
+	err     *Error      // why no further request is taken
+	reader  *exchange   // whose call owns the read half; nil: nobody's
+	br      *readBuffer // owned by the read half
+	queue   fifo        // admitted, in the order of their bytes
+	line    fifo        // waiting to be admitted
+	wbuf    *block      // bytes appended and not yet taken by a writer; nil: none
+	taken   int64       // position in the stream of wbuf's first byte
+	written int64       // bytes that rw has taken
+	upload  *exchange   // whose body is being written: valid only in wBody
+	writer  *exchange   // in whose name a write runs
+	watch   *watch      // where Watch waits, and who waits for a look to end; nil: nobody has yet
+	werr    *Error      // how the write half failed
 
-	// Owned by the read half.
-	haste haste
-	rerr  error // what a read returned along with its last bytes
+	// What limits time.
+	timed     bool // a request has had a Deadline
+	clocked   bool // HeadTimeout, StallTimeout or Timing is set: by NewConn
+	dlAsked   bool // dl has shown that it does not refuse, or is not asked
+	spoiltW   bool // the write deadline on rw is not zero
+	soonRings bool // the alarm is set for lookBy, or for earlier
 
-	rw   io.ReadWriteCloser
-	dl   deadliner       // rw's deadlines; nil: it has none, or refuses them: see deadlines. Set under mu
-	sock syscall.RawConn // the socket under rw, for probing; nil: there is none
+	// The look at an idle stream.
+	peeks  bool // rw is a peeker: set by NewConn
+	stale  bool // a write, or the caller's code, has run since gate has looked
+	dwells bool // probing, and was so when lookBy had passed
+
+	flushing bool // soon runs, or is about to
+	splices  bool // reader's read is one in which the kernel writes as well, to another socket
+
+	// The end.
+	cutOff  bool // the connection has ended, or is to end, in the midst of something
+	closing bool // rw's Close has not returned
+	parting bool // that Close lets TLS say goodbye
+
+	counts counts
+	spare  *block        // the other write buffer, of the two that a writer swaps
+	keep   [2]int32      // the last Keep-Alive field: timeout in seconds, max
+	ready  chan struct{} // closed once a request would be admitted, or never will be
+	end    chan struct{} // closed once the connection has ended
+	alarm  *time.Timer   // see wakeBy; nil: none is set
+	readBy time.Time     // the read deadline on rw
+	lookBy time.Time     // when the alarm rings for a look through TLS: valid only in probing
+	soon   func()        // runSoon; made once, for a method value allocates
+	haste  haste         // owned by the read half
+	rerr   error         // owned by the read half: what a read returned along with its last bytes
+
+	rw   io.ReadWriteCloser // set by NewConn
+	dl   deadliner          // rw's deadlines; nil: it has none, or refuses them (see deadlines)
+	sock syscall.RawConn    // set by NewConn: the socket under rw, for probing; nil: there is none
 }
 
 // Stats counts what went over a connection since NewConn.
