@@ -28,7 +28,7 @@ type Conn struct {
 	kind streamKind
 
 	// From here on guarded by mu, but where another owner is named.
-	writing bool // somebody is in a write on rw, or about to be
+	writing bool // rw is somebody's to write to: in a write, about to be, or filling wbuf for one
 	inWrite bool // writer is in a write on rw
 	inRead  bool // reader is in a read on rw
 	owing   bool // wbuf is to be written by the read that comes next

@@ -26,13 +26,13 @@ type exchange struct {
 	cond sync.Cond // wakes who waits for this exchange to be admitted, or for its response
 	wake sync.Cond // wakes who writes its body
 
-	ctx    context.Context
-	stop   func() bool // takes the context's callback back
-	done   func()      // that callback; made once
-	wait   waiting
-	pump   func()    // writes the body; made once
-	refs   int8      // who still uses the memory: the response's side, pump, a flush in its name
-	err    *Error    // how it failed
+	ctx  context.Context
+	stop func() bool // takes the context's callback back
+	done func()      // that callback; made once
+	wait waiting
+	pump func() // writes the body; made once
+	refs int8   // who still uses the memory: the response's side, pump, a flush in its name
+	err  *Error // how it failed
 	marks
 	start  int64     // position of its first byte in the stream; -1: not admitted
 	end    int64     // position after its last byte; -1: not known yet

@@ -53,7 +53,7 @@ type Config struct {
 	ExpectTimeout time.Duration
 	// HeadTimeout limits the time from the request's last byte, or from the end of the
 	// response in front where that is later, to the final response's head; 0 means none.
-	// Past it: Timeout. A head that has come in time is taken, however late Wait is called.
+	// Past it: Timeout. A head that is there when Wait is called is taken, however late that is.
 	HeadTimeout time.Duration
 	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
 	// Past it: Timeout. Reads are limited only once the request is out, for until then the
@@ -206,7 +206,7 @@ type Response struct {
 	// must be read to io.EOF or closed before the next response can be read. Close saves the
 	// connection where at most MaxDrain bytes have to be read for it, within 50 ms, and ends it
 	// elsewhere; where other requests are in flight behind this one, whoever waits for those
-	// reads them, in his own time. Reads fail with Incomplete, BadChunk, BadField, TooLarge,
+	// reads on, in his own time. Reads fail with Incomplete, BadChunk, BadField, TooLarge,
 	// Timeout, Canceled or IO; with Closed after its Close, or the connection's; with NotReady
 	// while another goroutine reads. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
 	Body io.ReadCloser
