@@ -513,3 +513,35 @@ func TestCancelInFlushForOthers(t *testing.T) {
 		r.alive()
 	})
 }
+
+// A request that is out whole is canceled while a goroutine of the engine's writes on in its name,
+// on a stream without deadlines: those behind it are spared, by its Deadline as well.
+func TestCanceledWhileItsWriteIsForOthers(t *testing.T) {
+	for _, req := range []*Request{get("/a"), soon("/a", time.Second)} {
+		inBubble(t, Config{Depth: 4}, true, func(r *rig) {
+			r.warm()
+			r.s.setWindow(10)
+			if !req.Deadline.IsZero() {
+				req.Deadline = time.Now().Add(time.Second)
+			}
+			a := r.begin(context.Background(), req)
+			b := r.begin(context.Background(), get("/b"))
+			r.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + 5)
+			synctest.Wait()
+			r.c.mu.Lock()
+			if e := a.x.e; r.c.written < e.end || r.c.writer != e || !r.c.inWrite {
+				t.Error("not as meant")
+			}
+			r.c.mu.Unlock()
+			r.await(b)
+			a.x.Cancel()
+			time.Sleep(3 * time.Second)
+			r.s.setWindow(wireWindow)
+			synctest.Wait()
+			r.serve("/a", "/b")
+			r.got(b, "/b")
+			r.took()
+			r.next("/c")
+		})
+	}
+}

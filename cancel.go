@@ -51,16 +51,22 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.fail(err)
 	case c.takeBack(e):
 		e.fail(err)
-	case e.end < 0 || e.start >= c.taken || c.dueAlone(e) || c.writer == e && c.inWrite && !c.othersWrite(e):
-		c.fail(e, err)
-	case c.readsOn(e):
+	case e.end < 0 || e.start >= c.taken || c.dueAlone(e) || c.isKept(e) || c.readsOn(e):
 		c.fail(e, err)
 	default:
-		e.abandoned = true
-		e.fail(err)
+		c.abandon(e, err)
 		c.interrupt(e)
 	}
 	c.changed()
+}
+
+// isKept reports whether a write keeps e, for it does not end without the connection: e's last
+// byte is in it, or e's own caller. mu is held.
+func (c *Conn) isKept(e *exchange) bool {
+	if c.writer != e || !c.inWrite || c.othersWrite(e) {
+		return false
+	}
+	return !c.apart || c.written < e.end
 }
 
 // readsOn reports whether e is in a read that nothing but Close ends. mu is held.
@@ -168,13 +174,18 @@ func (c *Conn) dueAlone(e *exchange) bool {
 // others as cancel does. mu is held.
 func (c *Conn) giveUp(e *exchange, err *Error) *Error {
 	if e.err == nil {
-		e.abandoned = true
-		e.fail(err)
-		if c.writer == e && c.inWrite && !c.cutsWrites() && c.taken > e.end && !passed(e.by) {
-			c.writesOn(e) // its Deadline, when that comes, would end it for those behind, too
-		}
+		c.abandon(e, err)
 	}
 	return e.err
+}
+
+// abandon ends e, whose response is read for nobody then. mu is held.
+func (c *Conn) abandon(e *exchange, err *Error) {
+	e.abandoned = true
+	e.fail(err)
+	if c.writer == e && c.inWrite && !c.cutsWrites() && c.taken > e.end && !passed(e.by) {
+		c.writesOn(e) // its Deadline, when that comes, would end it for those behind, too
+	}
 }
 
 // leave lets go of e's response before its end: another reads the rest of it for nobody,
@@ -277,5 +288,5 @@ func (c *Conn) mayUnread(e *exchange) bool {
 	case c.queue.head != e:
 		return true
 	}
-	return !e.seen && (c.reader == nil || c.reader == e)
+	return !e.seen && (c.reader == nil || c.reader == e || c.reader.start < 0 && !e.abandoned)
 }

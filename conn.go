@@ -63,6 +63,7 @@ type Conn struct {
 	dwells bool // probing, and was so when lookBy had passed
 
 	flushing bool // soon runs, or is about to
+	apart    bool // the flush in writer's name is on a goroutine of the engine's
 	splices  bool // reader's read is one in which the kernel writes as well, to another socket
 
 	// The end.

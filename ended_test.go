@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -157,25 +158,34 @@ func TestHoldsNothing(t *testing.T) {
 	}
 }
 
-// What is left to write of a request that is over may find no room: TrySend leaves it to another.
+// What is left to write of a request that is over finds no room, however little it is: TrySend
+// leaves it to another.
 func TestTrySendLeavesTheRest(t *testing.T) {
-	client, server := tcpPair(t)
-	server.SetReadBuffer(1 << 16)
-	client.SetWriteBuffer(1 << 16)
+	for _, rest := range []int{8 << 10, 12 << 20} {
+		t.Run(fmt.Sprint(rest), func(t *testing.T) { trySendBehind(t, rest) })
+	}
+}
+
+// trySendBehind is for a rest of so many bytes and what the socket has rounded off.
+func trySendBehind(t *testing.T, rest int) {
+	probe, _ := ends(t, "unix")
+	probe.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	room, _ := probe.Write(make([]byte, 16<<20)) // what it takes that nobody reads
+	client, server := ends(t, "unix")
 	c := NewConn(client, &Config{Depth: 4, WriteBuffer: 16 << 20})
 	defer c.Close()
 	go func() {
 		b := make([]byte, 1000)
-		for _, path := range []string{"/warm", "/x"} { // and reads no more
-			server.Read(b)
-			io.WriteString(server, answer(path))
-		}
+		server.Read(b)
+		io.WriteString(server, answer("/warm"))
+		server.Read(b[:10])
+		io.WriteString(server, answer("/x")) // and reads no more
 	}()
 	if got, err := fetch(c, get("/warm")); err != nil || got != "/warm" {
 		t.Fatal(got, err)
 	}
 	x, err := c.Send(context.Background(), &Request{Method: "PUT", Target: "/x", Host: "x",
-		Body: strings.NewReader(strings.Repeat("x", 12<<20)), Deadline: time.Now().Add(200 * time.Millisecond)})
+		Body: strings.NewReader(strings.Repeat("x", room+rest)), Deadline: time.Now().Add(200 * time.Millisecond)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,9 +197,43 @@ func TestTrySendLeavesTheRest(t *testing.T) {
 	c.mu.Lock()
 	c.flushing = true // the goroutine that would write the rest comes late
 	c.mu.Unlock()
-	until(c, func() bool { return !c.writing })
+	until(c, func() bool { return !c.writing && c.pending() })
 	hangs("TrySend", func() {
 		_, err := c.TrySend(context.Background(), posting("/k"))
 		wantError(t, err, NotReady, SentNothing)
+	})
+}
+
+// The stream's end that came with a response's last bytes is known before the next request goes out.
+func TestEndIsKnownBeforeTheNext(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		ctx := context.Background()
+		a, err := r.c.Send(ctx, get("/a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		var resp Response
+		if err := a.Wait(ctx, &resp); err != nil {
+			t.Fatal(err)
+		}
+		r.took()
+		r.c.mu.Lock()
+		r.c.flushing = true // the goroutine that would write comes late
+		r.c.mu.Unlock()
+		b, err := r.c.Send(ctx, get("/b"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.s.fail(io.EOF)
+		r.raw("/a")
+		if got, err := resp.AppendBody(nil, -1); err != nil || string(got) != "/a" {
+			t.Fatal(string(got), err)
+		}
+		wantError(t, b.Wait(ctx, &resp), Closed, SentNothing)
+		if out := r.took(); out != "" {
+			t.Errorf("%q went out", out)
+		}
 	})
 }

@@ -55,6 +55,9 @@ func faultPost(req *Request, sum string) *Request {
 // faultAnswer is the response to each of them.
 var faultAnswer = faultStep{method: "POST", head: "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\n", rest: "no", data: "no"}
 
+// faultWriteBuffer is that of its connection: some heads fit it, and some do not.
+const faultWriteBuffer = 64
+
 // A faultPosting is one run.
 type faultPosting struct {
 	faultCase
@@ -70,8 +73,9 @@ func (f *faultPosting) String() string {
 // verdict is the oracle. The answer comes after the fault of the writes.
 func (f *faultPosting) verdict() (v faultVerdict, least, most time.Duration) {
 	answered := f.reads == len(faultAnswer.response())
-	if f.up.push != nil && f.wfault == faultStall && f.writes < strings.Index(f.up.request, "\r\n\r\n")+4 {
-		answered = false // Send itself writes the head, and nobody reads meanwhile
+	head := strings.Index(f.up.request, "\r\n\r\n") + 4
+	if f.up.push != nil && f.wfault == faultStall && f.writes < head && head <= faultWriteBuffer {
+		answered = false // Send itself writes such a head, and nobody reads meanwhile
 	}
 	v.sent, v.seen = SentAll, f.reads > 0
 	switch {
@@ -100,7 +104,7 @@ func (f *faultPosting) verdict() (v faultVerdict, least, most time.Duration) {
 func (f *faultPosting) run() error {
 	s := newFaultStream(f.mode)
 	// MaxDrain: an upload that was answered early ends with the response.
-	cfg := &Config{WriteBuffer: 64, MaxDrain: -1}
+	cfg := &Config{WriteBuffer: faultWriteBuffer, MaxDrain: -1}
 	req := f.up.make()
 	req.Idempotent = f.idempotent
 	switch f.clock {

@@ -328,3 +328,31 @@ func TestNoHangOnPipe(t *testing.T) {
 		t.Errorf("only %d responses in %d rounds", n, rounds)
 	}
 }
+
+// A head that does not fit the write buffer need not be read whole before it is answered, nor one whose
+// body is pushed or held back.
+func TestLongHeadAnsweredEarly(t *testing.T) {
+	for name, fill := range map[string]func(*Request){
+		"plain": func(r *Request) {},
+		"body":  func(r *Request) { r.Method, r.Body = "POST", io.MultiReader(strings.NewReader("hello")) },
+		"small": func(r *Request) { r.Method, r.Body = "POST", strings.NewReader("hello") },
+		"push":  func(r *Request) { r.Method, r.Push = "POST", true },
+		"expect": func(r *Request) {
+			r.Method, r.Body = "POST", strings.NewReader("hello")
+			r.Header.Add("Expect", "100-continue")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Config{}, false, func(r *rig) {
+				r.s.setWindow(5000)
+				req := get("/long")
+				req.Header.Add("Long", strings.Repeat("x", 20000))
+				fill(req)
+				k := r.begin(context.Background(), req)
+				r.raw("HTTP/1.1 431 Too Long\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+				r.await(k)
+				r.got(k, "no")
+			})
+		})
+	}
+}

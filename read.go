@@ -442,6 +442,8 @@ func (c *Conn) lookBehind() {
 	switch {
 	case next != nil && len(b) > 0 && next.start >= c.taken:
 		c.fail(next, unasked(b))
+	case next != nil && c.rerr != nil && next.start >= c.taken:
+		c.fail(next, errIdleEnd)
 	case next != nil:
 		next.seen = next.seen || len(b) > 0
 	case c.err != nil:

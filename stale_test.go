@@ -371,3 +371,27 @@ func (r *rig) readsAhead() *call {
 	r.await(b)
 	return b
 }
+
+// Two that leave one right behind the other, of which no byte went out, cost nobody the connection,
+// though the first one's read has not returned.
+func TestTwoTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{tap: &tap{wireStream: newWireStream(false)}, reads: time.Millisecond}
+		r := &rig{t, s.tap, NewConn(s, &Config{Depth: 4})}
+		defer r.c.Close()
+		b := r.readsAhead()
+		d := r.begin(context.Background(), get("/d"))
+		b.x.Cancel()
+		d.x.Cancel()
+		r.await(d)
+		r.s.setWindow(wireWindow)
+		time.Sleep(time.Second)
+		r.failed(b, Canceled, SentNothing)
+		r.failed(d, Canceled, SentNothing)
+		r.took()
+		if err := r.c.Err(); err != nil {
+			t.Fatal(err)
+		}
+		r.next("/k")
+	})
+}

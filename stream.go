@@ -51,13 +51,15 @@ const alwaysFits = 16 << 10
 
 // fits reports whether the stream is sure to take all that was appended, even if the server
 // reads none of it, nor of what was sent since the oldest request in flight. Should it not
-// take it after all, a deadline ends the write. mu is held.
+// take it after all, a deadline ends the write. What is left of a request that is over is
+// left since there was no room. mu is held.
 func (c *Conn) fits() bool {
-	from := c.written
+	from := c.appended()
 	if oldest := c.queue.head; oldest != nil {
-		from = min(from, oldest.start)
+		from = oldest.start
 	}
-	return c.kind != opaque && c.kind != sealed && c.deadlines() != nil && c.appended()-from <= alwaysFits
+	return c.kind != opaque && c.kind != sealed && c.deadlines() != nil &&
+		c.written >= from && c.appended()-from <= alwaysFits
 }
 
 // longAgo is a deadline that has passed: it ends a read or a write that is under way.

@@ -244,7 +244,7 @@ func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 // once first, so that their requests go out in the same write. If e's own goroutine writes
 // (own) and e ends meanwhile, the rest is left to another.
 func (c *Conn) flushAll(e *exchange, own bool) {
-	c.writing = true
+	c.writing, c.apart = true, !own
 	before := e.err
 	e.refs++ // a response may end before the write that it answers has returned
 	if c.life.n > 1 && c.cfg.Depth > 1 && e.next == nil {
