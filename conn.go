@@ -289,7 +289,7 @@ func (c *Conn) changed() {
 				c.interrupt(e)
 			}
 		}
-	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.abandoned()) {
+	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.unread()) {
 		e.cond.Signal()
 	}
 	if c.ready != nil && (c.err != nil || c.line.head == nil && c.admits(&plain) == admitted) {

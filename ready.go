@@ -82,7 +82,7 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 		c.runLater()
 	}
 	for wait && !c.outOfLine(e) {
-		if c.line.head == e && c.abandoned() {
+		if c.line.head == e && c.unread() {
 			c.clearWay(e)
 		} else {
 			c.park(e, e.by)
@@ -119,14 +119,19 @@ func (c *Conn) oneHead() bool {
 	return e != nil && e.next == nil && e.start == c.taken && e.q.body == bodyNone && len(c.wbuf.b) <= c.cfg.WriteBuffer
 }
 
-// abandoned reports whether all that is in flight are responses that nobody wants or reads.
-// mu is held.
-func (c *Conn) abandoned() bool {
-	return c.life.n > 0 && c.reader == nil && c.nextReader() == nil
+// unread reports whether the response that is due is one that nobody wants, and nobody reads
+// it, or waits to. mu is held.
+func (c *Conn) unread() bool {
+	if c.reader != nil || c.queue.head == nil || !c.queue.head.abandoned {
+		return false
+	}
+	next := c.nextReader()
+	return next == nil || !next.waited
 }
 
-// clearWay reads such responses in the name of e, which is the first in line and may not
-// stand behind them: nobody else would come to do it. mu is held, but not while it reads.
+// clearWay reads such responses in the name of e, which is the first in line and waits for
+// them: the caller who is to read what stands behind may be the same. mu is held, but not
+// while it reads.
 func (c *Conn) clearWay(e *exchange) {
 	var resp Response
 	c.reader, e.inUse = e, true
@@ -163,9 +168,12 @@ func (c *Conn) handOn() {
 	}
 }
 
-// wakeNext tells who is to read next, if that waits already. mu is held.
+// wakeNext tells who is to read next, if that waits already: for a response that is wanted, or
+// in line. mu is held.
 func (c *Conn) wakeNext() {
 	if e := c.nextReader(); e != nil && e.waited {
+		e.cond.Signal()
+	} else if e := c.line.head; e != nil && c.unread() {
 		e.cond.Signal()
 	}
 }
