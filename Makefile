@@ -41,7 +41,7 @@ cover: # of the root package, and fails for a block not run that docs/coverage.m
 bench: # all of them, into bench/RESULTS.md, or RUN=name alone
 	cd bench && $(GO) run . $(if $(RUN),-run '$(RUN)',-out RESULTS.md)
 
-peers: # against nginx, Apache, HAProxy, Node and net/http; installs the first four on Debian
+peers: # against other people's servers: see peers/doc.go; on Debian it installs them
 	cd peers && ./install.sh && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 proxy: # h1http as http.DefaultTransport: http.Client, a reverse proxy and nginx, put to use; installs nginx on Debian

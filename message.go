@@ -32,7 +32,9 @@ const (
 // A Config sets limits and habits of a connection. The zero value is the default. A field less
 // than 0 means the same as 0, except MaxDrain. NewConn copies it.
 type Config struct {
-	// Depth is the most requests in flight at once; 0 means 1: no pipelining.
+	// Depth is the most requests in flight at once; 0 means 1: no pipelining. More is for servers
+	// known to pipeline: a few lose requests that come together, and there is no way to tell that
+	// the next answer is to another.
 	Depth int
 	// MaxHeadBytes limits a status line and its fields, or a trailer section, each with
 	// the empty line that ends it; 0 means 256 KiB. Past it: TooLarge.
@@ -169,7 +171,7 @@ type Request struct {
 	Trailer Header
 	// Deadline is of the whole exchange, the response's body included; zero: the context's
 	// alone. Past it: Timeout. One that passes while nobody is in a call is noticed by the
-	// next that sends, reads or waits.
+	// next that has to wait, for its turn or for the peer: what was read by then is delivered.
 	Deadline time.Time
 	// Close says that this is the last request on its connection; Connection: close is sent.
 	Close bool

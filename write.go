@@ -19,7 +19,7 @@ import (
 // for its turn to write first, until ctx ends; ctx governs the exchange to the end of the
 // response's body. A body that is at hand, fits the write buffer and is sure to find room
 // in the stream's socket goes out with the head; any other is written by a goroutine while
-// Send returns.
+// Send returns. A server is taken to have read a request that it has answered.
 //
 // Where Depth is more than 1, a request without a body may stay in the buffer while the
 // caller goes on to send more: it goes out when somebody waits for a response, or a moment

@@ -1,5 +1,5 @@
 // Package peers has tests alone: they drive h1 against servers that others wrote, namely
-// nginx, Apache httpd, HAProxy, Node and net/http.
+// nginx, Apache httpd, HAProxy, lighttpd, Varnish, Squid, Node and net/http.
 //
 //	./install.sh && go test ./...
 //

@@ -3,9 +3,9 @@
 # is there already is left alone.
 set -eu
 want=
-for program in ${*:-nginx apache2 haproxy node}; do
+for program in ${*:-nginx apache2 haproxy lighttpd varnishd squid node}; do
 	if command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ]; then continue; fi
-	case $program in node) program=nodejs ;; esac
+	case $program in node) program=nodejs ;; varnishd) program=varnish ;; esac
 	want="$want $program"
 done
 [ -n "$want" ] || exit 0

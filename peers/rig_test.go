@@ -191,3 +191,11 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// port returns what stands behind the colon of an address.
+func port(t *testing.T, addr string) string {
+	t.Helper()
+	_, p, err := net.SplitHostPort(addr)
+	must(t, err)
+	return p
+}
