@@ -244,7 +244,7 @@ var errDeserted = newError(Canceled, "call back",
 	errors.New("the caller's function or Body did not return"))
 
 func closedFor(why string) *Error {
-	return newError(Closed, "connection", errors.New(why))
+	return newError(Closed, opConnection, errors.New(why))
 }
 
 // must moves the state by an event that the code around it has made legal.
@@ -360,7 +360,7 @@ func (c *Conn) fail(e *exchange, err *Error) {
 
 // neighbour is the error of an exchange whose connection ended for what befell another.
 func neighbour(err *Error) *Error {
-	n := newError(Closed, "connection", err.forOthers())
+	n := newError(Closed, opConnection, err.forOthers())
 	if err.Kind == Incomplete || err.Kind == IO {
 		n.Kind = err.Kind
 	}

@@ -105,16 +105,36 @@ type Error struct {
 }
 
 // Error says what failed, where and why.
-func (e *Error) Error() string {
-	s := "h1: " + e.Op + ": " + e.Kind.Error()
+func (e *Error) Error() string { return "h1: " + e.Op + e.details(0) }
+
+// details is what stands behind the operation, but for the kind if that was said already: a cause
+// may be an Error itself.
+func (e *Error) details(said Kind) string {
+	var s string
+	if e.Kind != said {
+		s = ": " + e.Kind.Error()
+	}
 	if e.Offset >= 0 {
 		s += " at " + strconv.FormatInt(e.Offset, 10)
 	}
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
+	cause := e.Err
+	if t, ok := cause.(told); ok {
+		cause = t.err
 	}
-	return s
+	switch in, ok := cause.(*Error); {
+	case cause == nil:
+		return s
+	case !ok:
+		return s + ": " + cause.Error()
+	case in.Op == opConnection:
+		return s + in.details(e.Kind)
+	default:
+		return s + ": " + in.Op + in.details(e.Kind)
+	}
 }
+
+// opConnection is the Op of what befell the connection, and was done in no exchange.
+const opConnection = "connection"
 
 // Unwrap returns the kind and the cause, so that errors.Is finds either.
 func (e *Error) Unwrap() []error {

@@ -256,3 +256,31 @@ func TestCopiedHeaderAtOnce(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// What ended a connection is told to the next request in words that are said once.
+func TestErrorOfAnother(t *testing.T) {
+	for _, test := range []struct {
+		why                *Error
+		refused, neighbour string
+	}{
+		{errCloseSaid, "h1: send: connection closed: the server said close",
+			"h1: connection: connection closed: the server said close"},
+		{newError(IO, "write body", io.ErrClosedPipe), "h1: send: connection closed: write body: stream failed: " + io.ErrClosedPipe.Error(),
+			"h1: connection: stream failed: write body: " + io.ErrClosedPipe.Error()},
+		{fromDeadline("read head", whyStall), "h1: send: connection closed: read head: timeout: StallTimeout: i/o timeout",
+			"h1: connection: connection closed: read head: timeout: StallTimeout: i/o timeout"},
+		{badPeer(BadField, 12, "CR without LF", nil), "h1: send: connection closed: read head: bad field at 12: CR without LF",
+			"h1: connection: connection closed: read head: bad field at 12: CR without LF"},
+	} {
+		if test.why.Op == "" {
+			test.why.Op = "read head"
+		}
+		c := Conn{err: test.why}
+		if got := c.refusal("send").Error(); got != test.refused {
+			t.Errorf("%q, want %q", got, test.refused)
+		}
+		if got := neighbour(test.why).Error(); got != test.neighbour {
+			t.Errorf("%q, want %q", got, test.neighbour)
+		}
+	}
+}
