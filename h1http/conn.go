@@ -86,7 +86,7 @@ func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 		as.noGzip = as.noGzip || c.DisableCompression
 		var one *call
 		if one, err = newCall(ctx, hreq, up, &as); err != nil {
-			c.release(c.link, nil, nil)
+			c.release(c.link, nil, true)
 		} else {
 			one.stop = stop
 			var resp *http.Response
@@ -128,7 +128,7 @@ func (c *Conn) take(ctx context.Context) error {
 }
 
 // release is the link's.
-func (c *Conn) release(*link, *tracer, error) {
+func (c *Conn) release(*link, *tracer, bool) {
 	c.mu.Lock()
 	c.inFlight--
 	c.mu.Unlock()

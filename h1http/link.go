@@ -38,10 +38,10 @@ type link struct {
 	next   *link
 }
 
-// An owner of a link is told when an exchange on it is over. err says why the connection
-// takes no further requests; nil: it does.
+// An owner of a link is told when an exchange on it is over, and whether the connection takes
+// further requests.
 type owner interface {
-	release(l *link, tr *tracer, err error)
+	release(l *link, tr *tracer, usable bool)
 	// tunneled says that the connection is a tunnel now, whose exchange goes on until that is closed.
 	tunneled(t io.Closer)
 }
@@ -138,7 +138,7 @@ func (l *link) close() {
 // failed ends an exchange without a response.
 func (l *link) failed(c *call, err error) error {
 	c.tr.wroteRequest(err)
-	l.owner.release(l, nil, l.h.Err())
+	l.owner.release(l, nil, l.h.Err() == nil)
 	var e *h1.Error
 	if errors.As(err, &e) && e.Kind == h1.Timeout && c.ctx.Err() == nil && errors.Is(e.Err, os.ErrDeadlineExceeded) {
 		return &timeoutError{"h1http: timeout awaiting response headers", err}
@@ -154,21 +154,21 @@ const uploadGrace = 50 * time.Millisecond
 
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
-	err := l.h.Err()
+	usable := l.h.Err() == nil
 	if c.up != nil {
-		if s := l.h.State(); err == nil && !s.Idle() && s.InFlight() == 0 {
+		if s := l.h.State(); usable && !s.Idle() && s.InFlight() == 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
-			err = l.h.Ready().Wait(ctx)
+			usable = l.h.Ready().Wait(ctx) == nil
 			cancel()
 		}
-		c.ready = err == nil
+		c.ready = usable
 		c.up.close()
 		c.tr.wroteRequest(errGone) // unless it was said to be whole
 	}
 	if c.stop != nil { // not before, or what is left of the body would be canceled
 		c.stop(nil)
 	}
-	l.owner.release(l, c.tr, err)
+	l.owner.release(l, c.tr, usable)
 }
 
 // timeoutError is a net.Error, and what net/http's callers look for.

@@ -124,7 +124,7 @@ func (t *Transport) get(ctx context.Context, w way, share bool) (*link, history,
 		}
 		p.unlock()
 		if g = <-n.got; g.l != nil {
-			t.release(g.l, nil, g.l.h.Err())
+			t.release(g.l, nil, g.l.h.Err() == nil)
 		}
 		return nil, history{}, context.Cause(ctx)
 	}
@@ -139,11 +139,11 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	p := &t.pool
 	for n := len(h.idle); n > 0; n = len(h.idle) {
 		l := h.idle[n-1]
-		p.unlist(l)
 		if l.h.Err() != nil || t.tooOld(l) || l.ahead.unasked() {
-			p.drop(l)
+			p.dropIdle(l)
 			continue
 		}
+		p.unlist(l)
 		return l, t.lend(l, share)
 	}
 	if !share || h.full() {
@@ -198,8 +198,6 @@ var (
 	errKeepAlivesDisabled = errors.New("h1http: keep alives disabled")
 	errCloseIdle          = errors.New("h1http: CloseIdleConnections was called")
 	errTooManyIdleHost    = errors.New("h1http: too many idle connections for host")
-	errUnasked            = errors.New("h1http: the server has said something unasked, or closed the connection")
-	errAbandoned          = errors.New("h1http: the connection owes the response of a canceled request")
 )
 
 // tunneled is of no interest: the tunnel's exchange is counted until its end.
@@ -207,30 +205,19 @@ func (t *Transport) tunneled(io.Closer) {}
 
 // release takes a connection back after an exchange. It goes to whoever waits for it,
 // becomes idle, or is dropped.
-func (t *Transport) release(l *link, tr *tracer, bad error) {
+func (t *Transport) release(l *link, tr *tracer, usable bool) {
 	p := &t.pool
 	p.mu.Lock()
 	h := l.host
 	l.load--
 	if l.load == 0 {
 		l.alone = false
-		h.open = slices.DeleteFunc(h.open, func(x *link) bool { return x == l })
+		h.open = without(h.open, l)
 	}
-	switch {
-	case bad != nil:
-	case t.DisableKeepAlives: // and the request did not say so: it asked for an upgrade
-		bad = errKeepAlivesDisabled
-	case l.load == 0 && t.Depth > 1 && l.h.State().InFlight() > 0: // the next would wait for it
-		bad = errAbandoned
-	case l.load == 0:
-		l.ahead.settled() // an answer that was ready would be another's
-		if l.ahead.unasked() {
-			bad = errUnasked
-		}
-	}
+	usable = usable && t.reusable(l)
 	var why error
 	switch {
-	case bad != nil:
+	case !usable:
 		if l.load == 0 {
 			p.drop(l)
 			t.dialWaiting(h)
@@ -242,9 +229,24 @@ func (t *Transport) release(l *link, tr *tracer, bad error) {
 		}
 	}
 	p.unlock()
-	if bad == nil && why != errKeepAlivesDisabled {
+	if usable && why != errKeepAlivesDisabled {
 		tr.putIdle(why)
 	}
+}
+
+// reusable reports whether the pool, too, would send another request on a connection that
+// has been given back. mu is held.
+func (t *Transport) reusable(l *link) bool {
+	switch {
+	case t.DisableKeepAlives: // and the request did not say so: it asked for an upgrade
+		return false
+	case l.load > 0:
+		return true
+	case t.Depth > 1 && l.h.State().InFlight() > 0:
+		return false // a canceled request's response, for which the next would have to wait
+	}
+	l.ahead.settled() // an answer that was ready would be another's
+	return !l.ahead.unasked()
 }
 
 // keep makes a connection idle, or says why not. mu is held.
@@ -267,9 +269,7 @@ func (t *Transport) keep(l *link) error {
 	h.idle = append(h.idle, l)
 	p.enlist(l)
 	if t.MaxIdleConns > 0 && p.idle > t.MaxIdleConns {
-		old := p.oldest
-		p.unlist(old)
-		p.drop(old)
+		p.dropIdle(p.oldest)
 	}
 	t.armSweep()
 	return nil
@@ -313,7 +313,12 @@ func (h *host) forget(n *want) {
 		h.waiting = h.waiting[1:]
 		return
 	}
-	h.waiting = slices.DeleteFunc(h.waiting, func(x *want) bool { return x == n })
+	h.waiting = without(h.waiting, n)
+}
+
+// without removes x from a list, in place.
+func without[T comparable](list []T, x T) []T {
+	return slices.DeleteFunc(list, func(y T) bool { return y == x })
 }
 
 // dialWaiting dials for those waiting who may have a connection of their own now. mu is held.
@@ -333,6 +338,12 @@ func (p *pool) drop(l *link) {
 	l.host.conns--
 	p.dead = append(p.dead, l)
 	p.tidy(l.host)
+}
+
+// dropIdle is drop for a connection that is idle. mu is held.
+func (p *pool) dropIdle(l *link) {
+	p.unlist(l)
+	p.drop(l)
 }
 
 // tidy forgets a host of which nothing is left. mu is held.
@@ -372,7 +383,7 @@ func (p *pool) unlist(l *link) {
 		h.idle[n] = nil
 		h.idle = h.idle[:n]
 	} else {
-		h.idle = slices.DeleteFunc(h.idle, func(x *link) bool { return x == l })
+		h.idle = without(h.idle, l)
 	}
 }
 
@@ -404,8 +415,7 @@ func (t *Transport) sweep() {
 	for l := p.oldest; l != nil; {
 		next := l.next
 		if t.tooOld(l) {
-			p.unlist(l)
-			p.drop(l)
+			p.dropIdle(l)
 		} else {
 			probe = append(probe, l)
 		}
@@ -419,8 +429,7 @@ func (t *Transport) sweep() {
 	for l := p.oldest; l != nil; {
 		next := l.next
 		if l.h.Err() != nil {
-			p.unlist(l)
-			p.drop(l)
+			p.dropIdle(l)
 		}
 		l = next
 	}
@@ -434,9 +443,8 @@ func (t *Transport) CloseIdleConnections() {
 	p := &t.pool
 	p.mu.Lock()
 	p.closing = true
-	for l := p.oldest; l != nil; l = p.oldest {
-		p.unlist(l)
-		p.drop(l)
+	for p.oldest != nil {
+		p.dropIdle(p.oldest)
 	}
 	if p.timer != nil {
 		p.timer.Stop()

@@ -149,7 +149,7 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 		c, err := newCall(ctx, hreq, up, &l.as)
 		if err != nil {
 			up.close()
-			t.release(l, nil, nil)
+			t.release(l, nil, true)
 			return nil, err
 		}
 		c.stop, up = stop, c.upload()
