@@ -81,25 +81,29 @@ func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	ctx, stop := withCancel(hreq)
-	if err = c.take(ctx); err == nil {
-		as := c.link.as
-		as.noGzip = as.noGzip || c.DisableCompression
-		var one *call
-		if one, err = newCall(ctx, hreq, up, &as); err != nil {
-			c.release(c.link, nil, true)
-		} else {
-			one.stop = stop
-			var resp *http.Response
-			if resp, err = c.link.roundTrip(one); err == nil {
-				return resp, nil
-			}
+	resp, err := c.attempt(ctx, stop, hreq, up)
+	if err != nil {
+		up.close()
+		if stop != nil {
+			stop(err)
 		}
 	}
-	up.close()
-	if stop != nil {
-		stop(err)
+	return resp, err
+}
+
+// attempt sends a request once it has a slot. After an error up is still to be closed.
+func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, up *upload) (*http.Response, error) {
+	if err := c.take(ctx); err != nil {
+		return nil, err
 	}
-	return nil, err
+	as := c.link.as
+	as.noGzip = as.noGzip || c.DisableCompression
+	one, err := newCall(ctx, stop, hreq, up, &as)
+	if err != nil {
+		c.release(c.link, nil, true)
+		return nil, err
+	}
+	return c.link.roundTrip(one)
 }
 
 // take turns a reservation, or a free slot, into a request in flight.

@@ -172,13 +172,13 @@ func (t *Transport) connectTo(ctx context.Context, w *way, nc net.Conn, connect 
 	cfg.HeadTimeout = 0 // a proxy has to connect first; its time is limited as a whole
 	h := h1.NewConn(nc, cfg)
 	req := h1.Request{Method: "CONNECT", Target: w.target, Host: w.target}
-	one := call{hreq: connect}
-	one.addUserAgent(&req.Header)
+	addUserAgent(&req.Header, connect.Header)
 	for k, values := range connect.Header {
+		if writtenApart(k) || foldEqual(k, "Expect") { // CONNECT has no body to hold back
+			continue
+		}
 		for _, v := range values {
-			if !one.own(k) {
-				req.Header.Add(k, v)
-			}
+			req.Header.Add(k, v)
 		}
 	}
 	var in h1.Response

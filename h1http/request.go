@@ -57,7 +57,8 @@ func (c *call) free() {
 	if c.up != nil && !c.ready || c.into != nil {
 		return
 	}
-	c.hreq, c.ctx, c.stop, c.tr, c.up, c.ready = nil, nil, nil, nil, nil, false
+	c.hreq, c.ctx, c.stop, c.tr, c.up = nil, nil, nil, nil, nil
+	c.ready, c.gzip, c.expects = false, false, false
 	clear(c.keys)
 	h := c.req.Header
 	h.Reset()
@@ -76,11 +77,9 @@ type manner struct {
 }
 
 // newCall prepares one attempt. It takes charge of up.
-func newCall(ctx context.Context, hreq *http.Request, up *upload, m *manner) (*call, error) {
+func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, up *upload, m *manner) (*call, error) {
 	c := calls.Get().(*call)
-	c.hreq, c.ctx = hreq, ctx
-	c.gzip, c.expects, c.maxInfo = false, false, m.maxHead
-	c.stop, c.tr, c.into = nil, nil, nil
+	c.hreq, c.ctx, c.stop, c.maxInfo = hreq, ctx, stop, m.maxHead
 	if hooks := httptrace.ContextClientTrace(ctx); hooks != nil {
 		c.tr = &tracer{hooks: hooks, call: c}
 	}
@@ -93,6 +92,14 @@ func newCall(ctx context.Context, hreq *http.Request, up *upload, m *manner) (*c
 		return nil, err
 	}
 	return c, nil
+}
+
+// upload returns what is to be closed, or repeated, when the attempt has failed.
+func (c *call) upload() *upload {
+	if c.into != nil {
+		return c.into
+	}
+	return c.up
 }
 
 // fill makes the engine's request.
@@ -127,15 +134,21 @@ func (c *call) fill(m *manner) error {
 // bytes each time.
 func (c *call) fillHeader(m *manner) {
 	hreq, h := c.hreq, &c.req.Header
-	c.addUserAgent(h)
+	addUserAgent(h, hreq.Header)
 	c.keys = c.keys[:0]
 	for k := range hreq.Header {
 		c.keys = append(c.keys, k)
 	}
 	slices.Sort(c.keys)
 	for _, k := range c.keys {
-		if c.own(k) {
+		switch {
+		case writtenApart(k):
 			continue
+		case foldEqual(k, "Expect"):
+			if c.up == nil { // it must not be sent then: RFC 9110, 10.1.1
+				continue
+			}
+			c.expects = hasToken(hreq.Header[k], "100-continue")
 		}
 		for _, v := range hreq.Header[k] {
 			h.Add(k, v)
@@ -162,34 +175,19 @@ func (c *call) fillHeader(m *manner) {
 }
 
 // addUserAgent writes the caller's User-Agent, if it is not empty, or this package's.
-func (c *call) addUserAgent(h *h1.Header) {
-	if ua, ok := c.hreq.Header["User-Agent"]; !ok {
+func addUserAgent(h *h1.Header, from http.Header) {
+	if ua, ok := from["User-Agent"]; !ok {
 		h.Add("User-Agent", "Go-http-client/1.1") // what servers know net/http's callers by
 	} else if len(ua) > 0 && ua[0] != "" {
 		h.Add("User-Agent", ua[0])
 	}
 }
 
-// own reports whether a field of the caller's is not written as it stands there.
-func (c *call) own(k string) bool {
-	switch len(k) {
-	case 4:
-		return foldEqual(k, "Host")
-	case 6: // without a body it must not be sent: RFC 9110, 10.1.1
-		if foldEqual(k, "Expect") {
-			c.expects = c.up != nil && hasToken(c.hreq.Header[k], "100-continue")
-			return c.up == nil
-		}
-	case 7:
-		return foldEqual(k, "Trailer")
-	case 10:
-		return k == "User-Agent"
-	case 14:
-		return foldEqual(k, "Content-Length")
-	case 17:
-		return foldEqual(k, "Transfer-Encoding")
-	}
-	return false
+// writtenApart reports whether a field is not copied from the caller's Header: another field
+// of http.Request, or the engine, says what it is.
+func writtenApart(k string) bool {
+	return k == "User-Agent" || foldEqual(k, "Host") || foldEqual(k, "Trailer") ||
+		foldEqual(k, "Content-Length") || foldEqual(k, "Transfer-Encoding")
 }
 
 // informational is called for each 1xx head.
@@ -309,15 +307,17 @@ func target(hreq *http.Request, host string, proxied bool) (string, error) {
 	t := u.RequestURI()
 	switch {
 	case proxied && u.Scheme != "" && u.Opaque == "" && hreq.Method != "CONNECT":
-		switch t = rooted(t, u); {
-		case t == "*" && hreq.Method != "OPTIONS":
-			return "", errors.New("h1http: * is the target of OPTIONS alone")
-		case t == "*": // in absolute form that is no path at all: RFC 9112, 3.2.4
-			t = ""
+		t = rooted(t, u)
+		if t == "*" {
+			if hreq.Method != "OPTIONS" {
+				return "", errors.New("h1http: * is the target of OPTIONS alone")
+			}
+			t = "" // in absolute form it is written without a path: RFC 9112, 3.2.4
 		}
 		t = u.Scheme + "://" + host + t
 	case hreq.Method == "CONNECT" && u.Path == "":
-		if t = host; u.Opaque != "" {
+		t = host
+		if u.Opaque != "" {
 			t = u.Opaque
 		}
 	default:
@@ -369,10 +369,8 @@ func isUpgrade(h http.Header) bool {
 // hasKey reports whether the caller says that the request may be sent twice.
 func hasKey(h http.Header) bool {
 	_, ok := h["Idempotency-Key"]
-	if !ok {
-		_, ok = h["X-Idempotency-Key"]
-	}
-	return ok
+	_, okX := h["X-Idempotency-Key"]
+	return ok || okX
 }
 
 // replayable reports whether net/http would send the request again, if its body allows it.
@@ -384,12 +382,4 @@ func replayable(hreq *http.Request) bool {
 		return true
 	}
 	return hasKey(hreq.Header)
-}
-
-// upload returns what is to be closed, or repeated, when the attempt has failed.
-func (c *call) upload() *upload {
-	if c.into != nil {
-		return c.into
-	}
-	return c.up
 }

@@ -90,9 +90,11 @@ type Transport struct {
 // redirects, cookies and the like put the Transport under an http.Client.
 func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	up := newUpload(hreq)
-	if err := t.check(hreq); err != nil {
-		up.close()
-		return nil, err
+	if hasHTTPScheme(hreq.URL) || hreq.Header == nil { // another protocol may have other fields
+		if err := check(hreq); err != nil {
+			up.close()
+			return nil, err
+		}
 	}
 	if rt := t.registered(hreq); rt != nil {
 		resp, err := t.elsewhere(rt, hreq, &up)
@@ -100,9 +102,9 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 	}
-	if s := hreq.URL.Scheme; s != "http" && s != "https" {
+	if !hasHTTPScheme(hreq.URL) {
 		up.close()
-		return nil, fmt.Errorf("h1http: unsupported protocol scheme %q", s)
+		return nil, fmt.Errorf("h1http: unsupported protocol scheme %q", hreq.URL.Scheme)
 	}
 	if err := checkHTTP(hreq); err != nil {
 		up.close()
@@ -116,12 +118,10 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// check is what is looked at before the scheme.
-func (t *Transport) check(hreq *http.Request) error {
-	if hreq.URL != nil && hreq.URL.Scheme != "http" && hreq.URL.Scheme != "https" && hreq.Header != nil {
-		return nil // another protocol may have other fields
-	}
-	return check(hreq)
+// hasHTTPScheme reports whether requests for u are this package's own to send. It takes a nil
+// u for one of them, which check then refuses.
+func hasHTTPScheme(u *url.URL) bool {
+	return u == nil || u.Scheme == "http" || u.Scheme == "https"
 }
 
 // attempts sends a request until it has a response, or no further attempt is safe.
@@ -146,13 +146,13 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 			return nil, err
 		}
 		gotConn(hooks, l, was.idleAt, was.used)
-		c, err := newCall(ctx, hreq, up, &l.as)
+		c, err := newCall(ctx, stop, hreq, up, &l.as)
 		if err != nil {
 			up.close()
 			t.release(l, nil, true)
 			return nil, err
 		}
-		c.stop, up = stop, c.upload()
+		up = c.upload()
 		resp, err := l.roundTrip(c)
 		if err == nil {
 			return resp, nil
@@ -260,18 +260,6 @@ func (t *Transport) elsewhere(rt http.RoundTripper, hreq *http.Request, up **upl
 	}
 	return nil, http.ErrSkipAltProtocol
 }
-
-// tracked is a body lent to another RoundTripper.
-type tracked struct{ up *upload }
-
-func (b *tracked) Read(p []byte) (int, error) {
-	b.up.mu.Lock()
-	b.up.began = true
-	b.up.mu.Unlock()
-	return b.up.rc.Read(p)
-}
-
-func (b *tracked) Close() error { return b.up.close() }
 
 // Clone returns a Transport with the same settings, which shares no connection with t. As
 // with http.Transport, protocols that were registered do not come along.

@@ -102,3 +102,7 @@ func (t *tunnel) Close() error {
 	t.link.over(t.call)
 	return err
 }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -75,6 +75,24 @@ func (u *upload) read(p []byte) (int, error) {
 	return u.from.Read(p)
 }
 
+// begin notes that a byte of the body may be gone.
+func (u *upload) begin() {
+	u.mu.Lock()
+	u.began = true
+	u.mu.Unlock()
+}
+
+// tracked is a body lent to another RoundTripper, which may close it and then decline the
+// request (http.ErrSkipAltProtocol).
+type tracked struct{ up *upload }
+
+func (b *tracked) Read(p []byte) (int, error) {
+	b.up.begin()
+	return b.up.rc.Read(p)
+}
+
+func (b *tracked) Close() error { return b.up.close() }
+
 // Read is the engine's. After the last byte it closes the body.
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.read(p)
@@ -99,6 +117,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readOver notes that a Read of rc has returned.
 func (u *upload) readOver() {
 	u.mu.Lock()
 	u.reads--
@@ -212,21 +231,19 @@ func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
 	if watched || u.size <= 0 || hreq.GetBody == nil || hreq.Header["Expect"] != nil { // which may leave it unread
 		return u
 	}
-	if t := reflect.TypeOf(u.from); t == nopCloser || t == nopCloserWriterTo {
-		bare, _ := reflect.ValueOf(u.from).Field(0).Interface().(io.Reader)
-		_, constant := bare.(*strings.Reader)
-		switch r := bare.(type) {
-		case *bytes.Reader, *bytes.Buffer, *strings.Reader:
-			if int64(r.(interface{ Len() int }).Len()) != u.size || !constant && u.size > mostCopied {
-				return u
-			}
-			u.mu.Lock()
-			u.began = true
-			u.mu.Unlock()
-			if constant {
-				return u.call.sameText(bare.(*strings.Reader))
-			}
-			return u.call.copied(bare, int(u.size))
+	if t := reflect.TypeOf(u.from); t != nopCloser && t != nopCloserWriterTo {
+		return u
+	}
+	bare := reflect.ValueOf(u.from).Field(0).Interface()
+	if text, ok := bare.(*strings.Reader); ok && int64(text.Len()) == u.size {
+		u.begin()
+		return u.call.sameText(text)
+	}
+	switch bare.(type) {
+	case *bytes.Reader, *bytes.Buffer:
+		if int64(bare.(interface{ Len() int }).Len()) == u.size && u.size <= mostCopied {
+			u.begin()
+			return u.call.copied(bare.(io.Reader), int(u.size))
 		}
 	}
 	return u
@@ -254,8 +271,7 @@ const sniffTime = 200 * time.Millisecond
 // sniff finds out whether the body of a GET, say, of unknown length is empty: many servers
 // do not expect even an empty one there. It returns nil if it is, and the error of its Close.
 func (u *upload) sniff(hreq *http.Request) (*upload, error) {
-	if u == nil || u.size >= 0 || u.began || isChunked(hreq.TransferEncoding) ||
-		!slices.Contains([]string{"", "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH"}, hreq.Method) {
+	if u == nil || u.size >= 0 || u.began || isChunked(hreq.TransferEncoding) || !usuallyLacksBody(hreq.Method) {
 		return u, nil
 	}
 	s := &sniffed{src: u.from, got: make(chan struct{})}
@@ -284,6 +300,15 @@ func (u *upload) sniff(hreq *http.Request) (*upload, error) {
 	return u, nil
 }
 
+// usuallyLacksBody names the methods that net/http sniffs for.
+func usuallyLacksBody(method string) bool {
+	switch method {
+	case "", "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH":
+		return true
+	}
+	return false
+}
+
 // sniffed is a body of which one byte may have been read.
 type sniffed struct {
 	src io.Reader
@@ -304,10 +329,6 @@ func (s *sniffed) Read(p []byte) (int, error) {
 	}
 	return s.src.Read(p)
 }
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // fillTrailer copies the caller's trailer fields, which are complete by now.
 func (c *call) fillTrailer() {
