@@ -16,7 +16,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"slices"
-	"time"
 
 	"example.com/h1"
 )
@@ -97,29 +96,19 @@ func (t *Transport) engine() *h1.Config {
 
 // firstHop connects to the server, or to the proxy, with TLS if that is its scheme.
 func (t *Transport) firstHop(ctx context.Context, w *way) (net.Conn, error) {
-	wrap := func(err error) error {
-		if w.proxy != nil {
-			return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
-		}
-		return err
-	}
+	var nc net.Conn
+	var err error
 	secure := w.hopScheme() == "https"
 	if secure && t.DialTLSContext != nil {
-		nc, err := t.dialTLS(ctx, w.hop())
-		if err != nil {
-			return nil, wrap(err)
-		}
-		return nc, nil
-	}
-	nc, err := t.dialPlain(ctx, w.hop())
-	if err == nil && secure {
+		nc, err = t.dialTLS(ctx, w.hop())
+	} else if nc, err = t.dialPlain(ctx, w.hop()); err == nil && secure {
 		host, _, _ := net.SplitHostPort(w.hop())
 		nc, err = t.addTLS(ctx, nc, host)
 	}
-	if err != nil {
-		return nil, wrap(err)
+	if err != nil && w.proxy != nil {
+		err = &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
 	}
-	return nc, nil
+	return nc, err
 }
 
 var errNilConn = errors.New("h1http: a dial hook returned neither connection nor error")
@@ -191,7 +180,7 @@ func handshake(ctx context.Context, tc *tls.Conn) error {
 	if err == nil {
 		cs = tc.ConnectionState()
 		if cs.NegotiatedProtocol == "h2" {
-			err = fmt.Errorf("h1http: the server was asked for HTTP/2, which this Transport does not speak")
+			err = errors.New("h1http: the server was asked for HTTP/2, which this Transport does not speak")
 		}
 	}
 	if err != nil {
@@ -231,5 +220,3 @@ func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (
 	}
 	return newConn(l, t.Depth), nil
 }
-
-var aLongTimeAgo = time.Unix(1, 0)

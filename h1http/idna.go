@@ -54,9 +54,11 @@ func asciiHost(host string) (string, error) {
 	return strings.Join(labels, "."), nil
 }
 
+// The parameters of RFC 3492, section 5, for host names.
+const base, tMin, tMax, skew, damp = 36, 1, 26, 38, 700
+
 // punycode encodes a label: RFC 3492, section 6.3.
 func punycode(label []rune) string {
-	const base, tMin, tMax, skew, damp = 36, 1, 26, 38, 700
 	var out []byte
 	for _, r := range label {
 		if r < utf8.RuneSelf {
@@ -94,24 +96,30 @@ func punycode(label []rune) string {
 				q = (q - t) / (base - t)
 			}
 			out = append(out, digit(q))
-			if done == basic {
-				delta /= damp
-			} else {
-				delta /= 2
-			}
 			done++
-			delta += delta / done
-			k := 0
-			for ; delta > (base-tMin)*tMax/2; k += base {
-				delta /= base - tMin
-			}
-			bias = k + (base-tMin+1)*delta/(delta+skew)
+			bias = adapt(delta, done, done-1 == basic)
 			delta = 0
 		}
 		delta++
 		n++
 	}
 	return string(out)
+}
+
+// adapt returns the bias after a delta, the done characters of the label being encoded: RFC
+// 3492, section 6.1.
+func adapt(delta, done int, first bool) int {
+	if first {
+		delta /= damp
+	} else {
+		delta /= 2
+	}
+	delta += delta / done
+	k := 0
+	for ; delta > (base-tMin)*tMax/2; k += base {
+		delta /= base - tMin
+	}
+	return k + (base-tMin+1)*delta/(delta+skew)
 }
 
 // digit is a number below 36 as punycode writes it.

@@ -8,6 +8,7 @@ package h1http
 import (
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // commonNames are the response fields that servers are seen to send.
@@ -139,29 +140,17 @@ func isToken(s string) bool { return s != "" && consists(s, tokenOctet) }
 // hasToken reports whether a list of fields' values names a token, in any case.
 func hasToken(values []string, token string) bool {
 	for _, v := range values {
-		for v != "" {
-			i := 0
-			for i < len(v) && v[i] != ',' {
-				i++
-			}
-			if foldEqual(trim(v[:i]), token) {
+		for part := range strings.SplitSeq(v, ",") {
+			if foldEqual(trim(part), token) {
 				return true
 			}
-			v = v[min(i+1, len(v)):]
 		}
 	}
 	return false
 }
 
-func trim(s string) string {
-	for s != "" && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
-}
+// trim drops the white space that may stand around a field's value.
+func trim(s string) string { return strings.Trim(s, " \t") }
 
 // foldEqual compares but for the case of ASCII letters.
 func foldEqual(a, b string) bool {

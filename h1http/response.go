@@ -9,6 +9,7 @@ package h1http
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -212,17 +213,16 @@ func announced(h http.Header) http.Header {
 // is an io.Writer. It is the caller's to close.
 func (l *link) switched(c *call, out *http.Response) error {
 	parts, err := l.h.Detach()
-	if err != nil {
-		err = &answeredError{err}
-	}
-	if err != nil || c.hreq.Method != "CONNECT" {
+	switch {
+	case err != nil:
 		l.over(c)
-		if err == nil {
-			out.Body = parts.Stream()
-		}
-		return err
+		return &answeredError{err}
+	case c.hreq.Method == "CONNECT":
+		out.Body = newTunnel(l, c, parts.Stream())
+	default:
+		l.over(c)
+		out.Body = parts.Stream()
 	}
-	out.Body = newTunnel(l, c, parts.Stream())
 	return nil
 }
 
@@ -281,9 +281,7 @@ func (b *body) fillTrailer(c *call) {
 		b.out.Trailer = got
 		return
 	}
-	for k, v := range got {
-		b.out.Trailer[k] = v
-	}
+	maps.Copy(b.out.Trailer, got)
 }
 
 // Read reads some of the body.
@@ -305,8 +303,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	from := c.resp.Body.(io.WriterTo)
-	n, err := from.WriteTo(w)
+	n, err := c.resp.Body.(io.WriterTo).WriteTo(w)
 	if err != nil {
 		// Whose fault it is, the writer's or the stream's, the next Read will tell.
 		if bad := b.leave(c, nil); bad != nil {

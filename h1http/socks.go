@@ -15,7 +15,10 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"time"
 )
+
+var aLongTimeAgo = time.Unix(1, 0)
 
 // socks5 asks the proxy behind nc for a connection to addr, until ctx ends.
 func socks5(ctx context.Context, nc net.Conn, user *url.Userinfo, addr string) (err error) {
