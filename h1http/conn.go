@@ -36,7 +36,7 @@ type Conn struct {
 // Config returns the settings that [NewConn] uses by default: the engine's own but for
 // tolerances that callers of net/http rely on. The caller may change them.
 func Config() *h1.Config {
-	cfg := tolerant()
+	cfg := tolerantConfig()
 	return &cfg
 }
 
@@ -96,14 +96,14 @@ func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *
 	if err := c.take(ctx); err != nil {
 		return nil, err
 	}
-	as := c.link.as
-	as.noGzip = as.noGzip || c.DisableCompression
-	one, err := newCall(ctx, stop, hreq, up, &as)
+	set := c.link.settings
+	set.noGzip = set.noGzip || c.DisableCompression
+	call, err := newCall(ctx, stop, hreq, up, &set)
 	if err != nil {
 		c.release(c.link, nil, true)
 		return nil, err
 	}
-	return c.link.roundTrip(one)
+	return c.link.roundTrip(call)
 }
 
 // take turns a reservation, or a free slot, into a request in flight.

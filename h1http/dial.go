@@ -35,7 +35,7 @@ func (t *Transport) startDial(h *host, n *want) {
 
 // runDial makes the connection and sees to it that it, or the error, goes to somebody.
 func (t *Transport) runDial(ctx context.Context, d *dial) {
-	l, err := t.connect(ctx, &d.want.way)
+	l, err := t.connect(ctx, &d.want.route)
 	if err != nil { // else it lives on: a stream may be bound to it
 		d.cancel()
 	}
@@ -59,19 +59,19 @@ func (t *Transport) runDial(ctx context.Context, d *dial) {
 	p.tidy(h)
 }
 
-// connect makes a connection the way that w says, ready for a request.
-func (t *Transport) connect(ctx context.Context, w *way) (*link, error) {
-	nc, err := t.firstHop(ctx, w)
-	if err == nil && w.proxy != nil {
-		nc, err = t.throughProxy(ctx, w, nc)
+// connect makes a connection by the route r, ready for a request.
+func (t *Transport) connect(ctx context.Context, r *route) (*link, error) {
+	nc, err := t.firstHop(ctx, r)
+	if err == nil && r.proxy != nil {
+		nc, err = t.throughProxy(ctx, r, nc)
 	}
 	if err != nil {
 		return nil, err
 	}
-	l := newLink(nc, t.engine(), t)
-	l.as = manner{noGzip: t.DisableCompression, close: t.DisableKeepAlives, maxHead: t.maxHead()}
-	if w.absolute() {
-		l.as.proxied, l.as.auth = true, proxyAuth(w.proxy)
+	l := newLink(nc, t.engineConfig(), t)
+	l.settings = settings{noGzip: t.DisableCompression, close: t.DisableKeepAlives, maxHead: t.maxHead()}
+	if r.absolute() {
+		l.settings.proxied, l.settings.auth = true, proxyAuth(r.proxy)
 	}
 	return l, nil
 }
@@ -83,9 +83,9 @@ func (t *Transport) maxHead() int64 {
 	return 10 << 20
 }
 
-// engine returns the engine's settings.
-func (t *Transport) engine() *h1.Config {
-	cfg := tolerant()
+// engineConfig returns the engine's settings.
+func (t *Transport) engineConfig() *h1.Config {
+	cfg := tolerantConfig()
 	cfg.Depth = t.Depth
 	cfg.MaxHeadBytes = int(min(t.maxHead(), 1<<31-1))
 	cfg.HeadTimeout = t.ResponseHeaderTimeout
@@ -95,17 +95,17 @@ func (t *Transport) engine() *h1.Config {
 }
 
 // firstHop connects to the server, or to the proxy, with TLS if that is its scheme.
-func (t *Transport) firstHop(ctx context.Context, w *way) (net.Conn, error) {
+func (t *Transport) firstHop(ctx context.Context, r *route) (net.Conn, error) {
 	var nc net.Conn
 	var err error
-	secure := w.hopScheme() == "https"
+	secure := r.hopScheme() == "https"
 	if secure && t.DialTLSContext != nil {
-		nc, err = t.dialTLS(ctx, w.hop())
-	} else if nc, err = t.dialPlain(ctx, w.hop()); err == nil && secure {
-		host, _, _ := net.SplitHostPort(w.hop())
+		nc, err = t.dialTLS(ctx, r.hop())
+	} else if nc, err = t.dialPlain(ctx, r.hop()); err == nil && secure {
+		host, _, _ := net.SplitHostPort(r.hop())
 		nc, err = t.addTLS(ctx, nc, host)
 	}
-	if err != nil && w.proxy != nil {
+	if err != nil && r.proxy != nil {
 		err = &net.OpError{Op: "proxyconnect", Net: "tcp", Err: err}
 	}
 	return nc, err
@@ -209,12 +209,12 @@ func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (
 	if err != nil {
 		return nil, err
 	}
-	w, err := t.way(hreq)
+	r, err := t.routeOf(hreq)
 	if err != nil {
 		return nil, err
 	}
-	w.target = hostPort(hreq.URL)
-	l, err := t.connect(ctx, &w)
+	r.target = hostPort(hreq.URL)
+	l, err := t.connect(ctx, &r)
 	if err != nil {
 		return nil, err
 	}

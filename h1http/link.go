@@ -21,13 +21,13 @@ import (
 
 // link is a connection and what is known of it besides.
 type link struct {
-	h     *h1.Conn
-	nc    net.Conn // the stream, if it is one
-	ahead *ahead   // between it and the engine; nil: the engine can ask it
-	tls   atomic.Pointer[tls.ConnectionState]
-	owner owner
-	as    manner
-	used  atomic.Bool // a response has come over it, or it was idle: a hangup may be no answer
+	h        *h1.Conn
+	nc       net.Conn // the stream, if it is one
+	ahead    *ahead   // between it and the engine; nil: the engine can ask it
+	tls      atomic.Pointer[tls.ConnectionState]
+	owner    owner
+	settings settings
+	used     atomic.Bool // a response has come over it, or it was idle: a hangup may be no answer
 
 	// The rest is the pool's, and guarded by its mutex.
 	host   *host
@@ -46,12 +46,12 @@ type owner interface {
 	tunneled(t io.Closer)
 }
 
-// tolerant is how this package sets the engine: to what net/http's callers are used to.
+// tolerantConfig is how this package sets the engine: to what net/http's callers are used to.
 //   - A head may be as long as net/http allows, and have as many fields as fit.
 //   - 1xx heads are limited by their bytes, in call.informational.
 //   - Faults in a head that frame nothing are overlooked, since servers that net/http could
 //     talk to have them.
-func tolerant() h1.Config {
+func tolerantConfig() h1.Config {
 	return h1.Config{
 		MaxHeadBytes:     10 << 20,
 		MaxHeaders:       1 << 20,
@@ -72,7 +72,7 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 		l.ahead, rw = readAhead(l.nc, max(cfg.ReadBuffer, 4<<10))
 	}
 	l.h = h1.NewConn(rw, cfg)
-	l.as.maxHead = int64(cfg.MaxHeadBytes)
+	l.settings.maxHead = int64(cfg.MaxHeadBytes)
 	return l
 }
 
@@ -163,7 +163,7 @@ func (l *link) over(c *call) {
 		}
 		c.ready = usable
 		c.up.close()
-		c.tr.wroteRequest(errGone) // unless it was said to be whole
+		c.tr.wroteRequest(errBodyClosed) // unless it was said to be whole
 	}
 	if c.stop != nil { // not before, or what is left of the body would be canceled
 		c.stop(nil)

@@ -79,8 +79,8 @@ func canonical(name []byte) string {
 	return string(key)
 }
 
-// statusLines holds what http.Response.Status says of each status that has a usual text.
-var statusLines = func() (t [600]string) {
+// usualStatuses holds what http.Response.Status says of each status that has a usual text.
+var usualStatuses = func() (t [600]string) {
 	for code := range t {
 		if text := http.StatusText(code); text != "" {
 			t[code] = strconv.Itoa(code) + " " + text
@@ -89,10 +89,10 @@ var statusLines = func() (t [600]string) {
 	return t
 }()
 
-// statusLine is the code, a space, and the reason as it came.
-func statusLine(code int, reason []byte) string {
-	if code < len(statusLines) {
-		if s := statusLines[code]; len(s) > 4 && s[4:] == string(reason) {
+// responseStatus is the code, a space, and the reason as it came.
+func responseStatus(code int, reason []byte) string {
+	if code < len(usualStatuses) {
+		if s := usualStatuses[code]; len(s) > 4 && s[4:] == string(reason) {
 			return s
 		}
 	}

@@ -46,7 +46,7 @@ type host struct {
 // want is a request that waits for a connection.
 type want struct {
 	ctx    context.Context
-	way    way
+	route  route
 	got    chan grant // of capacity 1
 	share  bool
 	dialed bool // a dial runs for it
@@ -97,17 +97,17 @@ func (p *pool) unlock() {
 }
 
 // get returns a connection for a request. It must be given back by release.
-func (t *Transport) get(ctx context.Context, w way, share bool) (*link, history, error) {
+func (t *Transport) get(ctx context.Context, r route, share bool) (*link, history, error) {
 	p := &t.pool
 	p.mu.Lock()
 	p.closing = false
-	h := p.host(w.key)
+	h := p.host(r.key)
 	if l, was := t.takeIdle(h, share); l != nil {
 		p.unlock()
 		return l, was, nil
 	}
-	n := &want{ctx: ctx, way: w, got: make(chan grant, 1), share: share}
-	p.hosts[w.key] = h // takeIdle may have dropped the last connection, and the host with it
+	n := &want{ctx: ctx, route: r, got: make(chan grant, 1), share: share}
+	p.hosts[r.key] = h // takeIdle may have dropped the last connection, and the host with it
 	h.waiting = append(h.waiting, n)
 	t.dialWaiting(h)
 	p.unlock()
@@ -146,7 +146,7 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 		p.unlist(l)
 		return l, t.lend(l, share)
 	}
-	if !share || h.full() {
+	if !share || h.mustQueue() {
 		return nil, history{}
 	}
 	var best *link
@@ -168,9 +168,9 @@ func (t *Transport) joinable(l *link) bool {
 	return !l.alone && l.load < t.Depth && l.used.Load()
 }
 
-// full reports whether a request waits that may not have a connection of its own now. Who
+// mustQueue reports whether a request waits that may not have a connection of its own now. Who
 // comes later does not overtake it, or it might wait for ever. mu is held.
-func (h *host) full() bool {
+func (h *host) mustQueue() bool {
 	n := len(h.waiting)
 	return n > 0 && !h.waiting[n-1].dialed
 }

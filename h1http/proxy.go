@@ -19,23 +19,23 @@ import (
 	"example.com/h1"
 )
 
-// way is where a request goes, and through what.
-type way struct {
+// route is where a request goes, and through what.
+type route struct {
 	key    key
 	proxy  *url.URL // nil: straight to target
 	target string   // the server's host:port
 }
 
-// way finds the way of a request.
-func (t *Transport) way(hreq *http.Request) (way, error) {
-	w := way{target: hostPort(hreq.URL)}
-	w.key = key{scheme: hreq.URL.Scheme, addr: w.target}
+// routeOf finds the route of a request.
+func (t *Transport) routeOf(hreq *http.Request) (route, error) {
+	r := route{target: hostPort(hreq.URL)}
+	r.key = key{scheme: hreq.URL.Scheme, addr: r.target}
 	if t.Proxy == nil {
-		return w, nil
+		return r, nil
 	}
 	proxy, err := t.Proxy(hreq)
 	if err != nil || proxy == nil {
-		return w, err
+		return r, err
 	}
 	switch proxy.Scheme {
 	case "http", "https", "socks5", "socks5h":
@@ -44,36 +44,36 @@ func (t *Transport) way(hreq *http.Request) (way, error) {
 		own.Scheme = "http"
 		proxy = &own
 	default:
-		return w, fmt.Errorf("h1http: unknown scheme of proxy: %q", proxy.Scheme)
+		return r, fmt.Errorf("h1http: unknown scheme of proxy: %q", proxy.Scheme)
 	}
-	w.proxy = proxy
-	w.key.proxy = proxy.String()
-	if w.absolute() {
-		w.key.addr = ""
+	r.proxy = proxy
+	r.key.proxy = proxy.String()
+	if r.absolute() {
+		r.key.addr = ""
 	}
-	return w, nil
+	return r, nil
 }
 
 // absolute reports whether requests name their server in their target, to the proxy.
-func (w *way) absolute() bool {
-	return w.proxy != nil && !w.socks() && w.key.scheme == "http"
+func (r *route) absolute() bool {
+	return r.proxy != nil && !r.socks() && r.key.scheme == "http"
 }
 
-func (w *way) socks() bool { return strings.HasPrefix(w.proxy.Scheme, "socks5") }
+func (r *route) socks() bool { return strings.HasPrefix(r.proxy.Scheme, "socks5") }
 
 // hop is the host:port to connect to.
-func (w *way) hop() string {
-	if w.proxy != nil {
-		return hostPort(w.proxy)
+func (r *route) hop() string {
+	if r.proxy != nil {
+		return hostPort(r.proxy)
 	}
-	return w.target
+	return r.target
 }
 
-func (w *way) hopScheme() string {
-	if w.proxy != nil {
-		return w.proxy.Scheme
+func (r *route) hopScheme() string {
+	if r.proxy != nil {
+		return r.proxy.Scheme
 	}
-	return w.key.scheme
+	return r.key.scheme
 }
 
 // hostPort returns the host of a URL, always with a port.
@@ -109,16 +109,16 @@ func proxyAuth(u *url.URL) string {
 }
 
 // throughProxy makes of a connection to a proxy one to the target. It closes nc if it fails.
-func (t *Transport) throughProxy(ctx context.Context, w *way, nc net.Conn) (net.Conn, error) {
+func (t *Transport) throughProxy(ctx context.Context, r *route, nc net.Conn) (net.Conn, error) {
 	var err error
 	switch {
-	case w.socks():
-		err = socks5(ctx, nc, w.proxy.User, w.target)
-	case w.key.scheme == "https":
-		nc, err = t.tunnel(ctx, w, nc)
+	case r.socks():
+		err = socks5(ctx, nc, r.proxy.User, r.target)
+	case r.key.scheme == "https":
+		nc, err = t.connectByHTTP(ctx, r, nc)
 	}
-	if err == nil && w.key.scheme == "https" {
-		host := w.target
+	if err == nil && r.key.scheme == "https" {
+		host := r.target
 		if i := strings.LastIndexByte(host, ':'); i >= 0 {
 			host = strings.Trim(host[:i], "[]")
 		}
@@ -131,17 +131,17 @@ func (t *Transport) throughProxy(ctx context.Context, w *way, nc net.Conn) (net.
 	return nc, nil
 }
 
-// tunnelTimeout limits CONNECT: a proxy that accepts a connection and then says nothing would
+// connectTimeout limits CONNECT: a proxy that accepts a connection and then says nothing would
 // hold the dial for ever, since that does not end with its request.
-const tunnelTimeout = time.Minute
+const connectTimeout = time.Minute
 
-// tunnel asks an http proxy for a connection to the target. The connection it returns is nc
+// connectByHTTP asks an http proxy for a connection to the target. The connection it returns is nc
 // if it fails.
-func (t *Transport) tunnel(ctx context.Context, w *way, nc net.Conn) (net.Conn, error) {
+func (t *Transport) connectByHTTP(ctx context.Context, r *route, nc net.Conn) (net.Conn, error) {
 	header := t.ProxyConnectHeader
 	if t.GetProxyConnectHeader != nil {
 		var err error
-		if header, err = t.GetProxyConnectHeader(ctx, w.proxy, w.target); err != nil {
+		if header, err = t.GetProxyConnectHeader(ctx, r.proxy, r.target); err != nil {
 			return nc, err
 		}
 	}
@@ -149,29 +149,29 @@ func (t *Transport) tunnel(ctx context.Context, w *way, nc net.Conn) (net.Conn, 
 	if header == nil {
 		header = make(http.Header)
 	}
-	if auth := proxyAuth(w.proxy); auth != "" {
+	if auth := proxyAuth(r.proxy); auth != "" {
 		header.Set("Proxy-Authorization", auth)
 	}
 	connect := &http.Request{
 		Method: "CONNECT",
-		URL:    &url.URL{Opaque: w.target},
-		Host:   w.target,
+		URL:    &url.URL{Opaque: r.target},
+		Host:   r.target,
 		Header: header,
 	}
 	if bad := invalidField(header); bad != "" {
 		return nc, fmt.Errorf("h1http: invalid header %s for the proxy", bad)
 	}
-	ctx, cancel := context.WithTimeout(ctx, tunnelTimeout)
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	return t.connectTo(ctx, w, nc, connect)
+	return t.sendConnect(ctx, r, nc, connect)
 }
 
-// connectTo sends CONNECT and judges the answer.
-func (t *Transport) connectTo(ctx context.Context, w *way, nc net.Conn, connect *http.Request) (net.Conn, error) {
-	cfg := t.engine()
+// sendConnect sends CONNECT and judges the answer.
+func (t *Transport) sendConnect(ctx context.Context, r *route, nc net.Conn, connect *http.Request) (net.Conn, error) {
+	cfg := t.engineConfig()
 	cfg.HeadTimeout = 0 // a proxy has to connect first; its time is limited as a whole
 	h := h1.NewConn(nc, cfg)
-	req := h1.Request{Method: "CONNECT", Target: w.target, Host: w.target}
+	req := h1.Request{Method: "CONNECT", Target: r.target, Host: r.target}
 	addUserAgent(&req.Header, connect.Header)
 	for k, values := range connect.Header {
 		if writtenApart(k) || foldEqual(k, "Expect") { // CONNECT has no body to hold back
@@ -188,7 +188,7 @@ func (t *Transport) connectTo(ctx context.Context, w *way, nc net.Conn, connect 
 	out := &http.Response{Body: in.Body}
 	convert(out, &in, connect)
 	if t.OnProxyConnectResponse != nil {
-		if err := t.OnProxyConnectResponse(ctx, w.proxy, connect, out); err != nil {
+		if err := t.OnProxyConnectResponse(ctx, r.proxy, connect, out); err != nil {
 			return nc, err
 		}
 	}

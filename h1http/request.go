@@ -37,11 +37,11 @@ type call struct {
 	data  []byte         // a copy of a short body in memory
 	text  strings.Reader // the same of a string, whose text is the caller's
 
-	keys    []string // of hreq.Header, sorted
-	gzip    bool     // this package asked for it
-	expects bool     // 100 (Continue) is awaited
-	maxInfo int64    // bytes of 1xx heads that are left; they count until somebody looks
-	info    func(int, *h1.Header) error
+	keys     []string // of hreq.Header, sorted
+	gzip     bool     // this package asked for it
+	expects  bool     // 100 (Continue) is awaited
+	infoLeft int64    // bytes of 1xx heads that are left; they count until somebody looks
+	info     func(int, *h1.Header) error
 }
 
 var calls = sync.Pool{New: func() any {
@@ -67,8 +67,8 @@ func (c *call) free() {
 	calls.Put(c)
 }
 
-// manner is what a connection, or its Transport, adds to a request.
-type manner struct {
+// settings is what a connection, or its Transport, adds to a request.
+type settings struct {
 	noGzip  bool
 	close   bool   // one request for each connection
 	proxied bool   // the target is written in absolute form
@@ -77,15 +77,15 @@ type manner struct {
 }
 
 // newCall prepares one attempt. It takes charge of up.
-func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, up *upload, m *manner) (*call, error) {
+func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, up *upload, set *settings) (*call, error) {
 	c := calls.Get().(*call)
-	c.hreq, c.ctx, c.stop, c.maxInfo = hreq, ctx, stop, m.maxHead
+	c.hreq, c.ctx, c.stop, c.infoLeft = hreq, ctx, stop, set.maxHead
 	if hooks := httptrace.ContextClientTrace(ctx); hooks != nil {
 		c.tr = &tracer{hooks: hooks, call: c}
 	}
 	var err error
 	if c.up, err = up.sniff(hreq); err == nil {
-		err = c.fill(m)
+		err = c.fill(set)
 	}
 	if err != nil {
 		c.tr.wroteRequest(err)
@@ -103,36 +103,36 @@ func (c *call) upload() *upload {
 }
 
 // fill makes the engine's request.
-func (c *call) fill(m *manner) error {
+func (c *call) fill(set *settings) error {
 	hreq, r := c.hreq, &c.req
 	if hreq.Method == "CONNECT" {
 		c.up, c.into = nil, c.up
 	}
-	host, err := hostOf(hreq, m.proxied)
+	host, err := hostOf(hreq, set.proxied)
 	if err != nil {
 		return err
 	}
 	r.Method, r.Host, r.Informational = hreq.Method, host, c.info
-	if r.Target, err = target(hreq, host, m.proxied); err != nil {
+	if r.Target, err = target(hreq, host, set.proxied); err != nil {
 		return err
 	}
 	if host == "" {
 		r.Header.Add("Host", "")
 	}
-	r.Close = hreq.Close || m.close && !isUpgrade(hreq.Header)
+	r.Close = hreq.Close || set.close && !isUpgrade(hreq.Header)
 	if c.up != nil {
 		c.up.call = c
 		r.Body = c.up.reader(hreq, c.tr != nil)
 		r.ContentLength = c.up.size
 	}
-	c.fillHeader(m)
+	c.fillHeader(set)
 	r.Idempotent = hasKey(hreq.Header)
 	return nil
 }
 
 // fillHeader writes the fields in the order of their names, so that a request is the same
 // bytes each time.
-func (c *call) fillHeader(m *manner) {
+func (c *call) fillHeader(set *settings) {
 	hreq, h := c.hreq, &c.req.Header
 	addUserAgent(h, hreq.Header)
 	c.keys = c.keys[:0]
@@ -164,13 +164,13 @@ func (c *call) fillHeader(m *manner) {
 	}
 	// Nothing is asked for where the caller asked for something, where part of a coded
 	// body would come, or where none comes.
-	if !m.noGzip && hreq.Header.Get("Accept-Encoding") == "" && hreq.Header.Get("Range") == "" &&
+	if !set.noGzip && hreq.Header.Get("Accept-Encoding") == "" && hreq.Header.Get("Range") == "" &&
 		hreq.Method != "HEAD" && hreq.Method != "CONNECT" {
 		c.gzip = true
 		h.Add("Accept-Encoding", "gzip")
 	}
-	if m.auth != "" {
-		h.Add("Proxy-Authorization", m.auth)
+	if set.auth != "" {
+		h.Add("Proxy-Authorization", set.auth)
 	}
 }
 
@@ -197,9 +197,9 @@ func (c *call) informational(status int, h *h1.Header) error {
 		return err
 	}
 	for name, value := range h.All() {
-		c.maxInfo -= int64(len(name) + len(value) + 4)
+		c.infoLeft -= int64(len(name) + len(value) + 4)
 	}
-	if c.maxInfo -= int64(len("HTTP/1.1 100 \r\n\r\n")); c.maxInfo < 0 {
+	if c.infoLeft -= int64(len("HTTP/1.1 100 \r\n\r\n")); c.infoLeft < 0 {
 		return errors.New("h1http: server response headers exceeded MaxResponseHeaderBytes")
 	}
 	return nil

@@ -76,7 +76,7 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 
 // convert makes net/http's head of the engine's.
 func convert(out *http.Response, in *h1.Response, hreq *http.Request) {
-	out.Status = statusLine(in.Status, in.Reason())
+	out.Status = responseStatus(in.Status, in.Reason())
 	out.StatusCode = in.Status
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, in.Minor
 	if in.Minor != 1 {

@@ -132,21 +132,21 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 			up.close()
 			return nil, context.Cause(ctx)
 		}
-		w, err := t.way(hreq)
+		r, err := t.routeOf(hreq)
 		if err != nil {
 			up.close()
 			return nil, err
 		}
 		if hooks != nil && hooks.GetConn != nil {
-			hooks.GetConn(w.hop())
+			hooks.GetConn(r.hop())
 		}
-		l, was, err := t.get(ctx, w, t.shares(hreq))
+		l, was, err := t.get(ctx, r, t.shares(hreq))
 		if err != nil {
 			up.close()
 			return nil, err
 		}
 		gotConn(hooks, l, was.idleAt, was.used)
-		c, err := newCall(ctx, stop, hreq, up, &l.as)
+		c, err := newCall(ctx, stop, hreq, up, &l.settings)
 		if err != nil {
 			up.close()
 			t.release(l, nil, true)

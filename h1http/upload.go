@@ -33,12 +33,12 @@ type upload struct {
 	began  bool          // a Read has begun: bytes of rc may be gone
 	reads  int           // Reads of rc that are under way
 	closed bool          // rc was closed, or passed on to the next attempt
-	gone   chan struct{} // closed once closed is set and no Read is under way; nil: nobody waits for that
+	idle   chan struct{} // closed once closed is set and no Read is under way; nil: nobody waits for that
 }
 
 var (
-	errGone     = errors.New("h1http: the request's body is closed")
-	errNoRewind = errors.New("h1http: cannot rewind body after connection loss")
+	errBodyClosed = errors.New("h1http: the request's body is closed")
+	errNoRewind   = errors.New("h1http: cannot rewind body after connection loss")
 )
 
 // newUpload takes charge of the caller's body.
@@ -66,12 +66,12 @@ func (u *upload) read(p []byte) (int, error) {
 	u.mu.Lock()
 	if u.closed {
 		u.mu.Unlock()
-		return 0, errGone
+		return 0, errBodyClosed
 	}
 	u.began = true
 	u.reads++
 	u.mu.Unlock()
-	defer u.readOver()
+	defer u.readDone()
 	return u.from.Read(p)
 }
 
@@ -96,7 +96,7 @@ func (b *tracked) Close() error { return b.up.close() }
 // Read is the engine's. After the last byte it closes the body.
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.read(p)
-	if err == errGone {
+	if err == errBodyClosed {
 		return 0, err
 	}
 	if u.size >= 0 {
@@ -117,13 +117,13 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readOver notes that a Read of rc has returned.
-func (u *upload) readOver() {
+// readDone notes that a Read of rc has returned.
+func (u *upload) readDone() {
 	u.mu.Lock()
 	u.reads--
-	if u.reads == 0 && u.gone != nil {
-		close(u.gone)
-		u.gone = nil
+	if u.reads == 0 && u.idle != nil {
+		close(u.idle)
+		u.idle = nil
 	}
 	u.mu.Unlock()
 }
@@ -141,12 +141,12 @@ func (u *upload) close() error {
 	u.mu.Lock()
 	closed := u.closed
 	u.closed = true
-	if u.reads > 0 && u.gone == nil {
-		u.gone = make(chan struct{})
+	if u.reads > 0 && u.idle == nil {
+		u.idle = make(chan struct{})
 	}
-	gone := u.gone
+	idle := u.idle
 	u.mu.Unlock()
-	if gone == nil {
+	if idle == nil {
 		if closed {
 			return nil
 		}
@@ -158,7 +158,7 @@ func (u *upload) close() error {
 		if !closed {
 			err = u.rc.Close()
 		}
-		<-gone
+		<-idle
 		over <- err
 	}()
 	select {
@@ -282,7 +282,7 @@ func (u *upload) sniff(hreq *http.Request) (*upload, error) {
 	u.from = s
 	go func() {
 		s.n, s.err = s.src.Read(s.b[:])
-		u.readOver()
+		u.readDone()
 		close(s.got)
 	}()
 	timer := time.NewTimer(sniffTime)
