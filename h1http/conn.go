@@ -24,12 +24,11 @@ type Conn struct {
 	DisableCompression bool
 
 	link   *link
-	slots  chan struct{} // full: as many requests in flight, or reserved, as may be
+	slots  chan struct{} // holds one for each request that is in flight or reserved
 	closed chan struct{} // closed once no slot is worth waiting for
 
 	mu       sync.Mutex
-	reserved int
-	inFlight int
+	reserved int       // slots that Reserve took, and no request has yet
 	tunnel   io.Closer // what the connection has become; nil: it has not
 }
 
@@ -106,38 +105,34 @@ func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *
 	return c.link.roundTrip(call)
 }
 
-// take turns a reservation, or a free slot, into a request in flight.
+// take takes a slot for a request: one that was reserved, or one that is free.
 func (c *Conn) take(ctx context.Context) error {
-	c.mu.Lock()
-	reserved := c.reserved > 0
-	if reserved {
-		c.reserved--
-		c.inFlight++
-	}
-	c.mu.Unlock()
-	if reserved {
+	if c.unreserve() {
 		return nil
 	}
 	select {
 	case c.slots <- struct{}{}:
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-c.closed: // for what befell another, which is told in words
 		return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: errors.New(c.link.h.Err().Error())}
 	}
+}
+
+// unreserve takes over a slot that Reserve took, if there is one.
+func (c *Conn) unreserve() bool {
 	c.mu.Lock()
-	c.inFlight++
-	c.mu.Unlock()
-	return nil
+	defer c.mu.Unlock()
+	if c.reserved == 0 {
+		return false
+	}
+	c.reserved--
+	return true
 }
 
 // release is the link's.
-func (c *Conn) release(*link, *tracer, bool) {
-	c.mu.Lock()
-	c.inFlight--
-	c.mu.Unlock()
-	<-c.slots
-}
+func (c *Conn) release(*link, *tracer, bool) { <-c.slots }
 
 var errNoSlot = errors.New("h1http: connection is unavailable")
 
@@ -161,10 +156,7 @@ func (c *Conn) Reserve() error {
 
 // Release gives back a slot that Reserve took; without one it does nothing.
 func (c *Conn) Release() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reserved > 0 {
-		c.reserved--
+	if c.unreserve() {
 		<-c.slots
 	}
 }
@@ -175,9 +167,7 @@ func (c *Conn) Available() int {
 	if c.Err() != nil {
 		return 0
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return cap(c.slots) - c.reserved - c.inFlight
+	return cap(c.slots) - len(c.slots)
 }
 
 // InFlight returns how many requests are in flight or reserved; 0 once the connection has
@@ -186,9 +176,7 @@ func (c *Conn) InFlight() int {
 	if c.link.h.State().Closed() {
 		return 0
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reserved + c.inFlight
+	return len(c.slots)
 }
 
 // Err returns nil while the connection takes requests, and then why it does not: an
