@@ -1,12 +1,13 @@
 package h1http
 
-// ahead.go: streams that cannot be asked whether something has come.
+// ahead.go: streams that the engine cannot look into.
 //
-// Rule: the engine looks into a socket before each request, which costs nothing. A stream that hides its
-// socket (a wrapper without SyscallConn), or has none, and any stream where the system has no such look, is
-// read ahead instead, all its life, by a goroutine, and the engine looks at what that has read: while nothing
-// was in flight that was asked for by nobody, and costs the connection.
-// Not here: the system call (socket_unix.go, socket_other.go).
+// Rule: the engine looks into a socket before each request, which costs nothing. A stream
+// that has no socket or hides it (a wrapper without SyscallConn), and every stream on a
+// system that offers no such look, is read ahead instead: a goroutine reads it all its
+// life, and the engine looks at what that has read. What comes while nothing is in flight
+// was asked for by nobody, and costs the connection. Not here: the system call
+// (socket_unix.go, socket_other.go).
 
 import (
 	"errors"
@@ -19,16 +20,16 @@ import (
 	"time"
 )
 
-// ahead is such a stream. Its read deadlines are its own: they end no Read of the stream below,
-// which may not have any, or not survive it.
+// An ahead is a stream that is read ahead. Its read deadlines are timers of its own, which
+// end no Read of the stream below: that may have no deadlines, or not survive one.
 type ahead struct {
 	net.Conn
 
 	mu     sync.Mutex
-	moved  sync.Cond // wakes the goroutine, and who is in Read
-	inRead int       // how many are
-	begun  time.Time // when the goroutine has begun to read on; zero: it does not
-	data   []byte    // read, and not asked for yet
+	moved  sync.Cond // wakes run, and the Reads that wait
+	inRead int       // Reads under way
+	begun  time.Time // when run began the read it is in; zero: it is in none
+	data   []byte    // read ahead, and not taken yet
 	err    error     // how reading has ended, behind data
 	greets bool      // what has come may be the answer to the first request, which is not written yet
 	closed bool
@@ -36,12 +37,12 @@ type ahead struct {
 	timer  *time.Timer // for it
 }
 
-// layered is one over a stream like TLS, of which the engine wants to know.
+// layered is an ahead over a layer such as TLS, whose NetConn method the engine asks for.
 type layered struct{ *ahead }
 
 func (l layered) NetConn() net.Conn { return l.Conn.(interface{ NetConn() net.Conn }).NetConn() }
 
-// canAsk reports whether the engine finds a socket under a stream, and may look into it.
+// canAsk reports whether the engine can look into the socket under a stream.
 func canAsk(nc net.Conn) bool {
 	under := any(nc)
 	if layer, ok := nc.(interface{ NetConn() net.Conn }); ok {
@@ -55,8 +56,9 @@ func canAsk(nc net.Conn) bool {
 	return err == nil && isSocket(raw)
 }
 
-// readAhead begins to read a stream, size bytes at a time. Some streams that are dialed for a request have
-// their answer ready; see settled.
+// readAhead begins to read a stream, size bytes at a time, and returns it twice: the second
+// is what the engine is given. A stream that is dialed for a request may bring the answer
+// at once: see settled.
 func readAhead(nc net.Conn, size int) (*ahead, net.Conn) {
 	a := &ahead{Conn: nc, greets: true}
 	a.moved.L = &a.mu
@@ -67,9 +69,10 @@ func readAhead(nc net.Conn, size int) (*ahead, net.Conn) {
 	return a, a
 }
 
-// run reads until the stream ends, but no further than somebody has asked for what it read before. A stream
-// may limit each of its reads: it is no end when the time of one is up for which nobody has waited from its
-// beginning, but for many in a row.
+// run reads until the stream ends, but reads on only when all that it read before was
+// taken. A stream may limit the time of each Read: a Read that times out is not the
+// stream's end if nobody was waiting when it began, unless that happens many times in a
+// row.
 func (a *ahead) run(size int) {
 	buf := make([]byte, size)
 	const mostVain = 100 // as bufio has it
@@ -106,8 +109,9 @@ func (a *ahead) run(size int) {
 
 var errReadCount = errors.New("h1http: the stream's Read returned an impossible count")
 
-// isTimeout reports whether the time of a read is up, by any stream's error. That of a peer who was not
-// heard of for too long calls itself a timeout as well, and is the stream's end.
+// isTimeout reports whether err is a Read's that has run out of time, on any stream.
+// ETIMEDOUT calls itself a timeout as well, but means that the peer was not heard of for
+// too long, and ends the stream.
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
@@ -127,9 +131,10 @@ func (a *ahead) PeekNow(p []byte) (int, error) {
 	return 0, a.err
 }
 
-// catchUp lets the goroutine, which reads on as soon as what it has read is taken, come to what lies behind
-// that already: in TLS's buffer, or in the socket. There is no telling when it waits for more: for so long
-// as this takes, it does not. mu is held, but not all the time.
+// catchUp gives run the time to read what has come already, and lies in TLS's buffer or in
+// the socket: run reads on as soon as what it has read is taken. Nothing tells whether run
+// waits for more by now; it is taken to do so after a few microseconds. mu is held, and
+// released meanwhile.
 func (a *ahead) catchUp() {
 	const atMost, yields = 10 * time.Microsecond, 50
 	ends := func() bool { return len(a.data) > 0 || a.err != nil || a.closed }
@@ -143,8 +148,9 @@ func (a *ahead) catchUp() {
 	}
 }
 
-// unasked reports whether something has come, or the stream has ended, if nobody has asked for that yet: it is
-// called while nothing is in flight, and does not wait for what was not read so far.
+// unasked reports whether something has come, or the stream has ended, that nobody asked
+// for. It is called while nothing is in flight, and does not wait for what was not read
+// yet.
 func (a *ahead) unasked() bool {
 	if a == nil {
 		return false
@@ -154,7 +160,8 @@ func (a *ahead) unasked() bool {
 	return !a.greets && (len(a.data) > 0 || a.err != nil)
 }
 
-// settled ends the time in which what comes may be an answer that was ready before its request.
+// settled ends the time in which what comes may be an answer that was ready before its
+// request.
 func (a *ahead) settled() {
 	if a != nil {
 		a.mu.Lock()

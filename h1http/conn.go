@@ -2,8 +2,8 @@ package h1http
 
 // conn.go: one connection as an http.RoundTripper.
 //
-// Rule: a slot is taken before a request is sent, by Reserve or by RoundTrip, and given back
-// when its exchange is over. There are as many as the engine's Depth.
+// Rule: a slot is taken before a request is sent, by Reserve or by RoundTrip, and given
+// back when its exchange is over. There are as many as the engine's Depth.
 
 import (
 	"context"
@@ -15,12 +15,11 @@ import (
 	"example.com/h1"
 )
 
-// A Conn is one connection as an [http.RoundTripper], what http.ClientConn is in net/http:
-// requests are sent over it whatever their URL says, it never dials, and a request that
-// failed is not sent again. Its methods may be called by several goroutines at once.
+// A Conn is one connection as an [http.RoundTripper], as http.ClientConn is in net/http.
+// Requests are sent over it whatever their URL says; it never dials, and sends no request
+// twice. Its methods may be called by several goroutines at once.
 type Conn struct {
-	// DisableCompression is that of [Transport]. It must not be changed once requests are
-	// sent.
+	// DisableCompression is as in [Transport]. It must not be changed once requests are sent.
 	DisableCompression bool
 
 	link   *link
@@ -32,18 +31,22 @@ type Conn struct {
 	tunnel   io.Closer // what the connection has become; nil: it has not
 }
 
-// Config returns the settings that [NewConn] uses by default: the engine's own but for
-// tolerances that callers of net/http rely on. The caller may change them.
+// Config returns the settings that [NewConn] uses by default: the engine's, but that heads
+// may be as long as net/http allows (10 MiB), and that faults in them are overlooked which
+// servers of net/http's callers are known to make. The caller may change the copy it gets.
 func Config() *h1.Config {
 	cfg := tolerantConfig()
 	return &cfg
 }
 
-// NewConn makes a Conn of a stream that is ready for the first request. It owns rw from then
-// on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight at once. Where rw is a
-// net.Conn that hides its socket (it has no SyscallConn), or has none, a goroutine reads it ahead, so that
-// what the server sends to the idle connection is nobody's response. A stream that is no net.Conn is not
-// read ahead: there it is taken for the next one.
+// NewConn makes a Conn of a stream that is ready for the first request. The Conn owns rw
+// from then on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight
+// at once.
+//
+// If rw is a net.Conn without a socket, or one that hides it (it has no SyscallConn), a
+// goroutine reads it ahead, so that what the server sends while the connection is idle is
+// not taken for a response. A stream that is no net.Conn is not read ahead: there it is
+// taken for the next response.
 func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 	if cfg == nil {
 		cfg = Config()
@@ -58,16 +61,17 @@ func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 func newConn(l *link, depth int) *Conn {
 	c := &Conn{link: l, slots: make(chan struct{}, max(depth, 1)), closed: make(chan struct{})}
 	l.owner = c
-	l.rest() // be it for a moment
+	l.rest() // it has been idle, however shortly
 	return c
 }
 
-// Conn returns the connection of the engine's, for its State, Stats, Watch and so on.
+// Conn returns the engine's connection, for its State, Stats, Watch and so on.
 func (c *Conn) Conn() *h1.Conn { return c.link.h }
 
-// RoundTrip sends a request and returns its response, as http.RoundTripper asks. While no
-// slot is free it waits, until the request's context ends, Close is called, or the connection has become
-// a tunnel.
+// RoundTrip sends a request and returns its response, as http.RoundTripper demands. It uses
+// a slot that Reserve took, if there is one; else it waits for a free slot until the
+// request's context ends, Close is called, or the connection becomes a tunnel. Errors are
+// as those of [Transport.RoundTrip].
 func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	up := newUpload(hreq)
 	err := check(hreq)
@@ -115,7 +119,7 @@ func (c *Conn) take(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-c.closed: // for what befell another, which is told in words
+	case <-c.closed: // the cause in words only: errors.Is is not to find another request's fate
 		return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: errors.New(c.link.h.Err().Error())}
 	}
 }
@@ -131,14 +135,14 @@ func (c *Conn) unreserve() bool {
 	return true
 }
 
-// release is the link's.
+// release is for the link: see owner.
 func (c *Conn) release(*link, *tracer, bool) { <-c.slots }
 
 var errNoSlot = errors.New("h1http: connection is unavailable")
 
-// Reserve takes a slot for one call of RoundTrip, which then does not wait for one. It fails
-// where none is free, or the connection takes no requests any more. Every Reserve that
-// returned nil must be followed by one RoundTrip or Release.
+// Reserve takes a slot for one call of RoundTrip, which then does not wait for one. It
+// fails at once if none is free, or with Err's error if the connection takes no requests
+// any more. Each Reserve that returns nil must be followed by one RoundTrip or one Release.
 func (c *Conn) Reserve() error {
 	if err := c.Err(); err != nil {
 		return err
@@ -161,8 +165,8 @@ func (c *Conn) Release() {
 	}
 }
 
-// Available returns how many requests may be sent now without waiting for others; 0 once the
-// connection takes none.
+// Available returns how many requests may be sent now without waiting for others; 0 once
+// the connection takes none.
 func (c *Conn) Available() int {
 	if c.Err() != nil {
 		return 0
@@ -179,14 +183,15 @@ func (c *Conn) InFlight() int {
 	return len(c.slots)
 }
 
-// Err returns nil while the connection takes requests, and then why it does not: an
-// [*h1.Error]. An idle connection is looked at first, without blocking, so that a server's
-// hangup is found here and not by the next request.
+// Err returns nil while the connection takes requests, and afterwards why it does not, as
+// an [*h1.Error]. It looks at an idle connection first, without blocking, so that it finds
+// that the server has hung up before the next request does.
 func (c *Conn) Err() error {
 	return c.link.h.Probe()
 }
 
-// Close ends the connection, and what is in flight on it.
+// Close ends the connection at once, with all requests in flight on it, and closes the
+// stream or the tunnel. It returns the error of the stream's Close.
 func (c *Conn) Close() error {
 	err := c.link.h.Close()
 	c.mu.Lock()
@@ -199,7 +204,8 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// noMore wakes who waits for a slot, and reports whether that was done before. mu is held.
+// noMore wakes those who wait for a slot, and reports whether it had been called before. mu
+// is held.
 func (c *Conn) noMore() bool {
 	select {
 	case <-c.closed:
@@ -210,7 +216,7 @@ func (c *Conn) noMore() bool {
 	}
 }
 
-// tunneled is the link's.
+// tunneled is for the link: see owner.
 func (c *Conn) tunneled(t io.Closer) {
 	c.mu.Lock()
 	c.tunnel = t

@@ -2,9 +2,9 @@ package h1http
 
 // dial.go: new connections.
 //
-// Rule: a dial outlives the request it was begun for: what it comes to is of use to the
-// next. So its context has the request's values, for traces and dialers, but not its end;
-// CloseIdleConnections ends dials that nobody waits for.
+// Rule: a dial outlives the request that it was begun for, since the next can use what it
+// makes. So its context has the request's values, for traces and dialers, but does not end
+// with it; CloseIdleConnections ends dials that no request waits for.
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"example.com/h1"
 )
 
-// startDial begins to make a connection for n. mu of the pool is held.
+// startDial begins to make a connection for n. The pool's mu is held.
 func (t *Transport) startDial(h *host, n *want) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(n.ctx))
 	d := &dial{host: h, want: n, cancel: cancel}
@@ -33,10 +33,10 @@ func (t *Transport) startDial(h *host, n *want) {
 	go t.runDial(ctx, d)
 }
 
-// runDial makes the connection and sees to it that it, or the error, goes to somebody.
+// runDial makes the connection and hands it, or the error, to a request that waits.
 func (t *Transport) runDial(ctx context.Context, d *dial) {
 	l, err := t.connect(ctx, &d.want.route)
-	if err != nil { // else it lives on: a stream may be bound to it
+	if err != nil { // else ctx is left to live: the stream may depend on it
 		d.cancel()
 	}
 	p, h, n := &t.pool, d.host, d.want
@@ -125,7 +125,7 @@ func (t *Transport) dialPlain(ctx context.Context, addr string) (net.Conn, error
 	return nc, err
 }
 
-// dialTLS calls the caller's dialer, and sees the handshake through if that did not.
+// dialTLS calls DialTLSContext, and does the handshake if that has not.
 func (t *Transport) dialTLS(ctx context.Context, addr string) (net.Conn, error) {
 	nc, err := t.DialTLSContext(ctx, "tcp", addr)
 	if nc == nil && err == nil {
@@ -142,7 +142,7 @@ func (t *Transport) dialTLS(ctx context.Context, addr string) (net.Conn, error) 
 	return nc, nil
 }
 
-// addTLS makes a TLS connection over nc, which it closes if that fails.
+// addTLS makes a TLS connection over nc, and closes nc if it fails.
 func (t *Transport) addTLS(ctx context.Context, nc net.Conn, name string) (net.Conn, error) {
 	cfg := &tls.Config{}
 	if t.TLSClientConfig != nil {
@@ -169,7 +169,7 @@ func (t *Transport) addTLS(ctx context.Context, nc net.Conn, name string) (net.C
 	return tc, nil
 }
 
-// handshake does a handshake, and refuses what is not HTTP/1.1. After an error tc is closed.
+// handshake does a TLS handshake, and refuses HTTP/2. It closes tc if it fails.
 func handshake(ctx context.Context, tc *tls.Conn) error {
 	hooks := httptrace.ContextClientTrace(ctx)
 	if hooks != nil && hooks.TLSHandshakeStart != nil {
@@ -193,9 +193,10 @@ func handshake(ctx context.Context, tc *tls.Conn) error {
 	return err
 }
 
-// NewClientConn makes a connection to address ("host:port") by the Transport's settings, its
-// Proxy included, for the caller's use alone: it is not in the Transport's pool, and counts
-// for none of its limits. The scheme is http or https.
+// NewClientConn makes a connection to address ("host:port") as the Transport does for its
+// requests, through its Proxy if there is one. The connection is the caller's alone: it is
+// not in the Transport's pool, and counts for none of its limits. The scheme is "http" or
+// "https". The dial ends with ctx.
 func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (*Conn, error) {
 	if scheme != "http" && scheme != "https" {
 		return nil, fmt.Errorf("h1http: invalid scheme %q", scheme)

@@ -2,8 +2,8 @@ package h1http
 
 // gzip.go: the body of a response that came compressed because this package asked for it.
 //
-// Rule: nothing is read before the caller reads. A decompressor is lent by a pool, and given
-// back at the end only by whoever is certain that nobody is in it.
+// Rule: nothing is read before the caller reads. A decompressor is borrowed from a pool,
+// and given back at the end by whoever is certain that no Read is using it.
 
 import (
 	"compress/gzip"
@@ -19,8 +19,8 @@ type gunzip struct {
 
 	mu   sync.Mutex
 	zr   *gzip.Reader
-	err  error // what Read answers with from now on
-	busy bool
+	err  error // what Read returns from now on
+	busy bool  // a Read is under way, and may use zr without mu
 }
 
 // Read decompresses.
@@ -62,10 +62,10 @@ func (g *gunzip) read(p []byte) (int, error) {
 	return g.zr.Read(p)
 }
 
-// giveBack returns the decompressor. mu is held.
+// giveBack gives the decompressor back to the pool. mu is held, and no Read is under way.
 func (g *gunzip) giveBack() {
 	if g.zr != nil {
-		g.zr.Reset(nothing{}) // drops what it read from; fails, and is fit for the next Reset
+		g.zr.Reset(nothing{}) // lets go of the body; it fails, and leaves zr fit for the next Reset
 		gunzips.Put(g.zr)
 		g.zr = nil
 	}

@@ -2,9 +2,9 @@ package h1http
 
 // idna.go: host names beyond ASCII, as xn-- labels.
 //
-// Rule: only what is certain. A name is put in lower case and encoded (RFC 3492); the mapping
-// and the checks of UTS 46, whose tables the standard library keeps to itself, are not done:
-// a name that needs them should come encoded already.
+// Rule: only what is certain is done: a name is put in lower case and encoded (RFC 3492).
+// The mapping and the checks of UTS 46, whose tables the standard library keeps to itself,
+// are left out: a name that needs them should come encoded already.
 
 import (
 	"errors"

@@ -2,8 +2,9 @@ package h1http
 
 // link.go: one connection, and one exchange on it.
 //
-// Rule: an exchange on a link ends in over, exactly once, whatever became of it; over closes
-// the request's body and tells the owner, who decides what becomes of the connection.
+// Rule: an exchange on a link ends exactly once: in failed if it had no response, else in
+// over, which also closes the request's body. Both tell the owner, who decides what becomes
+// of the connection.
 
 import (
 	"context"
@@ -19,34 +20,35 @@ import (
 	"example.com/h1"
 )
 
-// link is a connection and what is known of it besides.
+// A link is a connection and what this package knows of it.
 type link struct {
 	h        *h1.Conn
 	nc       net.Conn // the stream, if it is one
-	ahead    *ahead   // between it and the engine; nil: the engine can ask it
+	ahead    *ahead   // reads nc for the engine; nil: the engine reads nc itself
 	tls      atomic.Pointer[tls.ConnectionState]
 	owner    owner
 	settings settings
-	used     atomic.Bool // a response has come over it, or it was idle: a hangup may be no answer
+	used     atomic.Bool // it had a response, or was idle: a hangup may not be meant for the request
 
 	// The rest is the pool's, and guarded by its mutex.
 	host   *host
-	load   int  // exchanges
-	alone  bool // nobody may join the one there is
+	load   int  // exchanges on it
+	alone  bool // no other exchange may join the one there is
 	idleAt time.Time
 	prev   *link // in the pool's list of idle links
 	next   *link
 }
 
-// An owner of a link is told when an exchange on it is over, and whether the connection takes
-// further requests.
+// An owner of a link is told when an exchange on it is over, and whether the connection
+// takes further requests.
 type owner interface {
 	release(l *link, tr *tracer, usable bool)
-	// tunneled says that the connection is a tunnel now, whose exchange goes on until that is closed.
+	// tunneled says that the connection is a tunnel now. Its exchange is over when t is
+	// closed.
 	tunneled(t io.Closer)
 }
 
-// tolerantConfig is how this package sets the engine: to what net/http's callers are used to.
+// tolerantConfig returns the engine's settings for callers who are used to net/http:
 //   - A head may be as long as net/http allows, and have as many fields as fit.
 //   - 1xx heads are limited by their bytes, in call.informational.
 //   - Faults in a head that frame nothing are overlooked, since servers that net/http could
@@ -65,7 +67,7 @@ func tolerantConfig() h1.Config {
 func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 	l := &link{owner: o}
 	if tc, ok := rw.(*tls.Conn); ok {
-		cs := tc.ConnectionState() // before somebody reads, who may wait in the handshake
+		cs := tc.ConnectionState() // not later: it waits for a handshake that a Read is in
 		l.tls.Store(&cs)
 	}
 	if l.nc, _ = rw.(net.Conn); l.nc != nil && !canAsk(l.nc) {
@@ -76,8 +78,8 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 	return l
 }
 
-// tlsState returns the state of TLS, or nil. A stream that NewConn was given may have shaken hands no earlier
-// than with its first request.
+// tlsState returns the state of TLS, or nil. A stream that NewConn was given may do its
+// handshake as late as with its first request.
 func (l *link) tlsState() *tls.ConnectionState {
 	cs := l.tls.Load()
 	if cs != nil && !cs.HandshakeComplete {
@@ -88,15 +90,15 @@ func (l *link) tlsState() *tls.ConnectionState {
 	return cs
 }
 
-// rest notes that l's next request, be it the first, is not what it was dialed for: by then the server may have
-// given the connection up, and what has come is not the answer.
+// rest notes that l was idle, so that its next request is not what it was dialed for: the
+// server may have given the connection up by then, and what has come is not the answer.
 func (l *link) rest() {
 	l.ahead.settled()
 	l.used.Store(true)
 }
 
 // roundTrip sends c's request and waits for the head of its response. After an error the
-// exchange is over, but c.up is left as it is: the request may be sent again.
+// exchange is over, but c.up is not closed: the request may be sent again.
 func (l *link) roundTrip(c *call) (*http.Response, error) {
 	if err := l.exchange(c); err != nil {
 		return nil, l.failed(c, err)
@@ -105,7 +107,7 @@ func (l *link) roundTrip(c *call) (*http.Response, error) {
 	return l.deliver(c)
 }
 
-// exchange is h1.Conn's Do, in two steps where somebody wants to know what comes between.
+// exchange is h1.Conn.Do, in two steps if a trace is to be told what comes between them.
 func (l *link) exchange(c *call) error {
 	if c.tr == nil {
 		return l.h.Do(c.ctx, &c.req, &c.resp)
@@ -125,8 +127,9 @@ func (l *link) exchange(c *call) error {
 	return nil
 }
 
-// close closes an idle connection. One to which something has come is the engine's to end: TLS says no goodbye
-// to a peer that has spoken out of turn, which may not read it.
+// close closes a connection that no exchange is on. If something has come on it, Probe ends
+// it first: Close would have TLS send a closing alert, and wait for a peer that may not
+// read it.
 func (l *link) close() {
 	l.ahead.settled()
 	if l.ahead.unasked() {
@@ -146,10 +149,10 @@ func (l *link) failed(c *call, err error) error {
 	return err
 }
 
-// uploadGrace is how long, after a response's end, the rest of its request's body may take
-// before the connection is given up. It is what net/http allows. As there, the caller waits:
-// it is nearly always for a goroutine that has yet to note its last write, and a request
-// that follows at once is to find the connection.
+// uploadGrace is how long the rest of a request's body may take after the end of the
+// response, before the connection is given up. net/http allows as much. As there, the
+// caller waits: mostly it is for a goroutine that has yet to note its last write, and a
+// request that follows at once is to find the connection.
 const uploadGrace = 50 * time.Millisecond
 
 // over ends an exchange that had a response.
@@ -163,15 +166,15 @@ func (l *link) over(c *call) {
 		}
 		c.ready = usable
 		c.up.close()
-		c.tr.wroteRequest(errBodyClosed) // unless it was said to be whole
+		c.tr.wroteRequest(errBodyClosed) // tells nothing if all of it was said to be written
 	}
-	if c.stop != nil { // not before, or what is left of the body would be canceled
+	if c.stop != nil { // not earlier: it would cancel the rest of the upload
 		c.stop(nil)
 	}
 	l.owner.release(l, c.tr, usable)
 }
 
-// timeoutError is a net.Error, and what net/http's callers look for.
+// timeoutError is a net.Error, as net/http's own timeouts are.
 type timeoutError struct {
 	text string
 	err  error

@@ -2,8 +2,8 @@ package h1http
 
 // names.go: field names as net/http keeps them, status lines as it prints them.
 //
-// Rule: what is common costs no allocation. A name is looked up as it came; then in its
-// canonical form; only then is it made.
+// Rule: what is common costs no allocation. A name is looked up as it came, then in its
+// canonical form, and only then is a string made of it.
 
 import (
 	"net/http"
@@ -29,7 +29,8 @@ var commonNames = [...]string{
 	"X-Ua-Compatible", "X-Xss-Protection",
 }
 
-// interned finds the canonical form of a common name, in the three ways it is written.
+// interned has the canonical form of each common name, by the spellings in use: canonical,
+// in lower case, and as its specification writes it.
 var interned = func() map[string]string {
 	m := make(map[string]string, 3*len(commonNames))
 	for _, name := range commonNames {
@@ -39,7 +40,7 @@ var interned = func() map[string]string {
 		}
 		m[name], m[string(low)] = name, name
 	}
-	// As their specifications write them, and most servers.
+	// The specifications, and most servers, write these in another case.
 	for _, name := range [...]string{"ETag", "WWW-Authenticate", "X-XSS-Protection", "X-UA-Compatible",
 		"CF-RAY", "CF-Cache-Status", "NEL", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"} {
 		m[name] = http.CanonicalHeaderKey(name)
@@ -79,7 +80,7 @@ func canonical(name []byte) string {
 	return string(key)
 }
 
-// usualStatuses holds what http.Response.Status says of each status that has a usual text.
+// usualStatuses has http.Response.Status for each code with its usual reason phrase.
 var usualStatuses = func() (t [600]string) {
 	for code := range t {
 		if text := http.StatusText(code); text != "" {
@@ -89,7 +90,8 @@ var usualStatuses = func() (t [600]string) {
 	return t
 }()
 
-// responseStatus is the code, a space, and the reason as it came.
+// responseStatus returns what http.Response.Status is to say: the code and the reason as it
+// came.
 func responseStatus(code int, reason []byte) string {
 	if code < len(usualStatuses) {
 		if s := usualStatuses[code]; len(s) > 4 && s[4:] == string(reason) {
@@ -137,7 +139,8 @@ func consists(s string, class uint8) bool {
 
 func isToken(s string) bool { return s != "" && consists(s, tokenOctet) }
 
-// hasToken reports whether a list of fields' values names a token, in any case.
+// hasToken reports whether a token is in one of the values, which are comma-separated
+// lists. Case does not matter.
 func hasToken(values []string, token string) bool {
 	for _, v := range values {
 		for part := range strings.SplitSeq(v, ",") {
@@ -152,7 +155,7 @@ func hasToken(values []string, token string) bool {
 // trim drops the white space that may stand around a field's value.
 func trim(s string) string { return strings.Trim(s, " \t") }
 
-// foldEqual compares but for the case of ASCII letters.
+// foldEqual compares two strings, ignoring the case of ASCII letters.
 func foldEqual(a, b string) bool {
 	if len(a) != len(b) {
 		return false

@@ -2,10 +2,11 @@ package h1http
 
 // pool.go: which connection a request gets, and where it goes afterwards.
 //
-// Rule: a request that finds no idle connection waits for the first there is: one that
-// another request lets go, or one that is dialed for it. A connection that was dialed and is
-// not wanted any more goes to whoever waits next, or becomes idle. Whatever changes the lists
-// does it under pool.mu, and closes nothing before that is released: closing may block.
+// Rule: a request that finds no idle connection takes the first that comes: one that
+// another request lets go, or one that is dialed for it. A connection that was dialed and
+// is not wanted any more goes to the next request that waits, or becomes idle. The lists
+// change under pool.mu alone, and nothing is closed before that is released: closing may
+// block.
 
 import (
 	"context"
@@ -25,13 +26,13 @@ type pool struct {
 	oldest  *link // idle links of all hosts, by the time they became idle
 	newest  *link
 	idle    int
-	closing bool // CloseIdleConnections was called, and nothing was asked for since
+	closing bool // CloseIdleConnections was called, and no request has come since
 	dials   map[*dial]struct{}
-	timer   *time.Timer // runs sweep; nil: it is not to run
+	timer   *time.Timer // runs sweep; nil: no sweep is due
 	dead    []*link     // to be closed once mu is released
 }
 
-// key is what connections are interchangeable by.
+// A key tells what a connection is for: those with equal keys are interchangeable.
 type key struct{ proxy, scheme, addr string }
 
 // host is the connections of one key.
@@ -40,7 +41,7 @@ type host struct {
 	conns   int     // all, those being dialed included
 	idle    []*link // the one used last at the end
 	open    []*link // in use, and may be joined: with Depth alone
-	waiting []*want // those a dial runs for stand first
+	waiting []*want // in order of arrival; those that a dial runs for stand first
 }
 
 // want is a request that waits for a connection.
@@ -48,9 +49,9 @@ type want struct {
 	ctx    context.Context
 	route  route
 	got    chan grant // of capacity 1
-	share  bool
-	dialed bool // a dial runs for it
-	done   bool // it was given something, or gave up
+	share  bool       // it may go onto a connection in use
+	dialed bool       // a dial runs for it
+	done   bool       // it was given something, or gave up
 }
 
 // grant is a connection, or the error that there is none.
@@ -96,7 +97,8 @@ func (p *pool) unlock() {
 	}
 }
 
-// get returns a connection for a request. It must be given back by release.
+// get returns a connection for a request, and what it was before. It must be given back by
+// release.
 func (t *Transport) get(ctx context.Context, r route, share bool) (*link, history, error) {
 	p := &t.pool
 	p.mu.Lock()
@@ -128,13 +130,13 @@ func (t *Transport) get(ctx context.Context, r route, share bool) (*link, histor
 		}
 		return nil, history{}, context.Cause(ctx)
 	}
-	if g.err != nil && ctx.Err() != nil { // more to the point than what came of it
+	if g.err != nil && ctx.Err() != nil { // says more than what came of that
 		return nil, history{}, context.Cause(ctx)
 	}
 	return g.l, g.was, g.err
 }
 
-// takeIdle returns an idle connection, or one to join. mu is held.
+// takeIdle returns an idle connection, or else one in use to join, or nil. mu is held.
 func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	p := &t.pool
 	for n := len(h.idle); n > 0; n = len(h.idle) {
@@ -162,27 +164,29 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 }
 
 // joinable reports whether a connection in use may take one exchange more. Before its first
-// response that would wait in any case, and for nothing if the server does not keep it. mu is
-// held.
+// response that would have to wait in any case, and in vain if the server does not keep the
+// connection. mu is held.
 func (t *Transport) joinable(l *link) bool {
 	return !l.alone && l.load < t.Depth && l.used.Load()
 }
 
-// mustQueue reports whether a request waits that may not have a connection of its own now. Who
-// comes later does not overtake it, or it might wait for ever. mu is held.
+// mustQueue reports whether a request waits that no connection may be dialed for now. A
+// later request does not overtake it, or it might wait for ever. mu is held.
 func (h *host) mustQueue() bool {
 	n := len(h.waiting)
 	return n > 0 && !h.waiting[n-1].dialed
 }
 
-// tooOld looks at both clocks: one stands still while a machine sleeps, and the wall's may be set back.
+// tooOld reports whether IdleConnTimeout has passed, by either clock: the monotonic one
+// stands still while a machine sleeps, and the wall clock may be set back.
 func (t *Transport) tooOld(l *link) bool {
 	now := time.Now()
 	age := max(now.Sub(l.idleAt), now.Round(0).Sub(l.idleAt.Round(0)))
 	return t.IdleConnTimeout > 0 && age >= t.IdleConnTimeout
 }
 
-// lend counts one exchange more on a link. mu is held.
+// lend counts one exchange more on a link, and returns what the link was before. mu is
+// held.
 func (t *Transport) lend(l *link, share bool) history {
 	was := history{used: l.used.Load(), shared: l.load > 0, idleAt: l.idleAt}
 	l.idleAt = time.Time{}
@@ -200,10 +204,10 @@ var (
 	errTooManyIdleHost    = errors.New("h1http: too many idle connections for host")
 )
 
-// tunneled is of no interest: the tunnel's exchange is counted until its end.
+// tunneled has nothing to do: the exchange counts until the tunnel is closed.
 func (t *Transport) tunneled(io.Closer) {}
 
-// release takes a connection back after an exchange. It goes to whoever waits for it,
+// release takes a connection back after an exchange: it goes to a request that waits,
 // becomes idle, or is dropped.
 func (t *Transport) release(l *link, tr *tracer, usable bool) {
 	p := &t.pool
@@ -275,9 +279,9 @@ func (t *Transport) keep(l *link) error {
 	return nil
 }
 
-// hand gives a connection to those who wait: first to own, whose dial it comes from. Who
-// may share it overtakes only those for whom a dial runs. It reports whether anybody took
-// it. mu is held.
+// hand gives a connection to requests that wait: first to own, which it was dialed for, if
+// that still waits. A request that may share it overtakes only requests that a dial runs
+// for. hand reports whether any request took it. mu is held.
 func (t *Transport) hand(h *host, l *link, own *want) bool {
 	taken := own != nil && !own.done
 	if taken {
@@ -299,13 +303,13 @@ func (t *Transport) hand(h *host, l *link, own *want) bool {
 	return taken
 }
 
-// grant gives a connection to one who waits. mu is held.
+// grant gives a connection to a request that waits. mu is held.
 func (t *Transport) grant(h *host, l *link, n *want) {
 	h.forget(n)
 	n.got <- grant{l: l, was: t.lend(l, n.share)}
 }
 
-// forget takes a request out of those waiting. mu is held.
+// forget takes a request off the list of those that wait. mu is held.
 func (h *host) forget(n *want) {
 	n.done = true
 	if len(h.waiting) > 0 && h.waiting[0] == n {
@@ -321,7 +325,7 @@ func without[T comparable](list []T, x T) []T {
 	return slices.DeleteFunc(list, func(y T) bool { return y == x })
 }
 
-// dialWaiting dials for those waiting who may have a connection of their own now. mu is held.
+// dialWaiting dials for requests that wait, as far as MaxConnsPerHost allows. mu is held.
 func (t *Transport) dialWaiting(h *host) {
 	may := func() bool { return t.MaxConnsPerHost <= 0 || h.conns < t.MaxConnsPerHost }
 	if !may() {
@@ -346,14 +350,14 @@ func (p *pool) dropIdle(l *link) {
 	p.drop(l)
 }
 
-// tidy forgets a host of which nothing is left. mu is held.
+// tidy forgets a host that has no connection left and no request that waits. mu is held.
 func (p *pool) tidy(h *host) {
 	if h.conns == 0 && len(h.waiting) == 0 && p.hosts[h.key] == h {
 		delete(p.hosts, h.key)
 	}
 }
 
-// enlist puts a link at the end of the idle list; unlist takes it out of both. mu is held.
+// enlist appends a link to the pool's list of idle links. mu is held.
 func (p *pool) enlist(l *link) {
 	l.prev, l.next = p.newest, nil
 	if p.newest != nil {
@@ -365,6 +369,7 @@ func (p *pool) enlist(l *link) {
 	p.idle++
 }
 
+// unlist takes a link off that list, and off its host's. mu is held.
 func (p *pool) unlist(l *link) {
 	if l.prev != nil {
 		l.prev.next = l.next
@@ -391,7 +396,8 @@ func (p *pool) unlist(l *link) {
 // while nobody wants it.
 const sweepEvery = 10 * time.Second
 
-// untilSweep returns when there will be something to do. mu is held.
+// untilSweep returns how long it is until there will be something to do. There is an idle
+// link, and mu is held.
 func (t *Transport) untilSweep() time.Duration {
 	if t.IdleConnTimeout <= 0 {
 		return sweepEvery
@@ -399,7 +405,7 @@ func (t *Transport) untilSweep() time.Duration {
 	return max(min(time.Until(t.pool.oldest.idleAt.Add(t.IdleConnTimeout)), sweepEvery), time.Millisecond)
 }
 
-// armSweep sees to it that sweep runs while there are idle connections. mu is held.
+// armSweep has sweep run while there are idle connections. mu is held.
 func (t *Transport) armSweep() {
 	if p := &t.pool; p.timer == nil && p.oldest != nil {
 		p.timer = time.AfterFunc(t.untilSweep(), t.sweep)
@@ -423,7 +429,7 @@ func (t *Transport) sweep() {
 	}
 	p.unlock()
 	for _, l := range probe {
-		l.h.Probe() // which is safe if it has been lent meanwhile
+		l.h.Probe() // without mu, for it takes time; it does no harm to one that was lent meanwhile
 	}
 	p.mu.Lock()
 	for l := p.oldest; l != nil; {
@@ -437,8 +443,9 @@ func (t *Transport) sweep() {
 	p.unlock()
 }
 
-// CloseIdleConnections closes the connections that nobody uses, those that become idle
-// before the next request, and ends dials that nobody waits for any more.
+// CloseIdleConnections closes the connections that no request uses, and those that become
+// idle before the next request, and ends dials that no request waits for. It also calls the
+// method of that name of the RoundTrippers that were given to RegisterProtocol.
 func (t *Transport) CloseIdleConnections() {
 	p := &t.pool
 	p.mu.Lock()

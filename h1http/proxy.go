@@ -1,9 +1,9 @@
 package h1http
 
-// proxy.go: which way a request goes, and through which proxy.
+// proxy.go: the route of a request, and the part of it that goes through a proxy.
 //
-// Rule: connections are interchangeable when their keys are equal. To an http server behind
-// an http proxy any connection to that proxy will do; everything else is made for one server.
+// Rule: connections are interchangeable if their keys are equal. Any connection to an http
+// proxy will do for any http server behind it; every other connection is for one server.
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"example.com/h1"
 )
 
-// route is where a request goes, and through what.
+// A route is where a request goes, and through what.
 type route struct {
 	key    key
 	proxy  *url.URL // nil: straight to target
@@ -54,14 +54,15 @@ func (t *Transport) routeOf(hreq *http.Request) (route, error) {
 	return r, nil
 }
 
-// absolute reports whether requests name their server in their target, to the proxy.
+// absolute reports whether requests are for the proxy to pass on, and so have targets in
+// absolute form.
 func (r *route) absolute() bool {
 	return r.proxy != nil && !r.socks() && r.key.scheme == "http"
 }
 
 func (r *route) socks() bool { return strings.HasPrefix(r.proxy.Scheme, "socks5") }
 
-// hop is the host:port to connect to.
+// hop is the host:port to dial.
 func (r *route) hop() string {
 	if r.proxy != nil {
 		return hostPort(r.proxy)
@@ -69,6 +70,7 @@ func (r *route) hop() string {
 	return r.target
 }
 
+// hopScheme is the scheme to speak there.
 func (r *route) hopScheme() string {
 	if r.proxy != nil {
 		return r.proxy.Scheme
@@ -108,7 +110,8 @@ func proxyAuth(u *url.URL) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
 }
 
-// throughProxy makes of a connection to a proxy one to the target. It closes nc if it fails.
+// throughProxy turns a connection to a proxy into one to the target. It closes nc if it
+// fails.
 func (t *Transport) throughProxy(ctx context.Context, r *route, nc net.Conn) (net.Conn, error) {
 	var err error
 	switch {
@@ -131,12 +134,12 @@ func (t *Transport) throughProxy(ctx context.Context, r *route, nc net.Conn) (ne
 	return nc, nil
 }
 
-// connectTimeout limits CONNECT: a proxy that accepts a connection and then says nothing would
-// hold the dial for ever, since that does not end with its request.
+// connectTimeout limits CONNECT. A proxy that accepts a connection and then says nothing
+// would hold the dial for ever, since a dial does not end with its request.
 const connectTimeout = time.Minute
 
-// connectByHTTP asks an http proxy for a connection to the target. The connection it returns is nc
-// if it fails.
+// connectByHTTP asks an http proxy for a connection to the target. If it fails it returns
+// nc, which the caller closes.
 func (t *Transport) connectByHTTP(ctx context.Context, r *route, nc net.Conn) (net.Conn, error) {
 	header := t.ProxyConnectHeader
 	if t.GetProxyConnectHeader != nil {
@@ -166,7 +169,7 @@ func (t *Transport) connectByHTTP(ctx context.Context, r *route, nc net.Conn) (n
 	return t.sendConnect(ctx, r, nc, connect)
 }
 
-// sendConnect sends CONNECT and judges the answer.
+// sendConnect sends CONNECT and decides by the answer. If it fails it returns nc.
 func (t *Transport) sendConnect(ctx context.Context, r *route, nc net.Conn, connect *http.Request) (net.Conn, error) {
 	cfg := t.engineConfig()
 	cfg.HeadTimeout = 0 // a proxy has to connect first; its time is limited as a whole

@@ -2,9 +2,9 @@ package h1http
 
 // request.go: http.Request becomes h1.Request.
 //
-// Rule: the caller's request is read, never changed. What net/http would send is sent, but
-// for what no server could read as it was meant: that is put right, or refused before a
-// byte of it goes out.
+// Rule: the caller's request is read, never changed. What net/http would send is sent,
+// except for what no server could read as it was meant: that is put right, or refused
+// before a byte of the request goes out.
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 	"example.com/h1"
 )
 
-// A call is one attempt of one request: what the engine borrows for it.
+// A call is one attempt to send a request, and the memory that the engine borrows for it.
 type call struct {
 	hreq *http.Request
 	ctx  context.Context
@@ -50,9 +50,9 @@ var calls = sync.Pool{New: func() any {
 	return c
 }}
 
-// free gives the memory back after an exchange that ended in good order. One that had a body
-// may still be in the hands of a goroutine that reads it, and is left to the collector, but
-// where the connection is ready again.
+// free gives the memory back after an exchange that ended in good order. A call that had a
+// body is left to the collector, since a goroutine may still read that, unless the
+// connection was ready again.
 func (c *call) free() {
 	if c.up != nil && !c.ready || c.into != nil {
 		return
@@ -67,7 +67,7 @@ func (c *call) free() {
 	calls.Put(c)
 }
 
-// settings is what a connection, or its Transport, adds to a request.
+// settings are what a connection, or its Transport, adds to each request.
 type settings struct {
 	noGzip  bool
 	close   bool   // one request for each connection
@@ -76,7 +76,7 @@ type settings struct {
 	maxHead int64
 }
 
-// newCall prepares one attempt. It takes charge of up.
+// newCall prepares one attempt. After an error up is still the caller's to close.
 func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, up *upload, set *settings) (*call, error) {
 	c := calls.Get().(*call)
 	c.hreq, c.ctx, c.stop, c.infoLeft = hreq, ctx, stop, set.maxHead
@@ -102,7 +102,7 @@ func (c *call) upload() *upload {
 	return c.up
 }
 
-// fill makes the engine's request.
+// fill makes the engine's request of the caller's.
 func (c *call) fill(set *settings) error {
 	hreq, r := c.hreq, &c.req
 	if hreq.Method == "CONNECT" {
@@ -162,8 +162,8 @@ func (c *call) fillHeader(set *settings) {
 		slices.Sort(names)
 		h.Add("Trailer", strings.Join(names, ","))
 	}
-	// Nothing is asked for where the caller asked for something, where part of a coded
-	// body would come, or where none comes.
+	// gzip is not asked for where the caller asks for a coding, where part of a coded body
+	// would come, or where no body comes.
 	if !set.noGzip && hreq.Header.Get("Accept-Encoding") == "" && hreq.Header.Get("Range") == "" &&
 		hreq.Method != "HEAD" && hreq.Method != "CONNECT" {
 		c.gzip = true
@@ -183,14 +183,15 @@ func addUserAgent(h *h1.Header, from http.Header) {
 	}
 }
 
-// writtenApart reports whether a field is not copied from the caller's Header: another field
-// of http.Request, or the engine, says what it is.
+// writtenApart reports whether a field is not copied from the caller's Header: another
+// field of http.Request, or the engine, says what it is.
 func writtenApart(k string) bool {
 	return k == "User-Agent" || foldEqual(k, "Host") || foldEqual(k, "Trailer") ||
 		foldEqual(k, "Content-Length") || foldEqual(k, "Transfer-Encoding")
 }
 
-// informational is called for each 1xx head.
+// informational is called for each 1xx head, and limits the bytes of those that no trace
+// looks at.
 func (c *call) informational(status int, h *h1.Header) error {
 	shown, err := c.tr.got1xx(status, h)
 	if err != nil || shown {
@@ -205,7 +206,7 @@ func (c *call) informational(status int, h *h1.Header) error {
 	return nil
 }
 
-// check refuses what cannot be sent, before anything is done for it.
+// check refuses what cannot be sent, by its fields.
 func check(hreq *http.Request) error {
 	switch {
 	case hreq.URL == nil:
@@ -228,7 +229,7 @@ func check(hreq *http.Request) error {
 	return nil
 }
 
-// checkHTTP refuses what cannot be sent by HTTP.
+// checkHTTP refuses what cannot be sent by HTTP, whatever its fields.
 func checkHTTP(hreq *http.Request) error {
 	if hreq.Method != "" && !isToken(hreq.Method) {
 		return fmt.Errorf("h1http: invalid method %q", hreq.Method)
@@ -242,7 +243,8 @@ func checkHTTP(hreq *http.Request) error {
 	return nil
 }
 
-// invalidField names the first field found that may not be sent. Its value may be a secret.
+// invalidField describes a field that may not be sent, or returns "". It leaves out the
+// value, which may be a secret.
 func invalidField(h http.Header) string {
 	for k, values := range h {
 		if !isToken(k) {
@@ -257,9 +259,9 @@ func invalidField(h http.Header) string {
 	return ""
 }
 
-// hostOf returns what the Host field is to say. It may be empty: what is no host is not sent
-// as one, as in net/http, where requests over unix sockets rely on it; but a proxy could do
-// nothing with that.
+// hostOf returns what the Host field is to say. What is no host is left empty, as in
+// net/http, where requests over unix sockets rely on that; but a proxy could do nothing
+// with it, so there it is an error.
 func hostOf(hreq *http.Request, proxied bool) (string, error) {
 	host := hreq.Host
 	if host == "" {
@@ -345,7 +347,7 @@ func rooted(t string, u *url.URL) string {
 	return t
 }
 
-// escaped writes what url.Parse left in a query, and no target may hold, as %XX.
+// escaped writes as %XX what url.Parse lets a query hold, and a request target may not.
 func escaped(t string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
@@ -374,8 +376,8 @@ func hasKey(h http.Header) bool {
 }
 
 // replayable reports whether net/http would send the request again, if its body allows it.
-// PUT and DELETE are not among these: they are idempotent, but not safe to repeat behind the
-// back of a caller who has seen neither fail.
+// PUT and DELETE are idempotent but not replayable: the caller would not know that they
+// were sent twice.
 func replayable(hreq *http.Request) bool {
 	switch hreq.Method {
 	case "", "GET", "HEAD", "OPTIONS", "TRACE":

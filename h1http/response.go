@@ -3,8 +3,9 @@ package h1http
 // response.go: h1.Response becomes http.Response, and its body the end of the exchange.
 //
 // Rule: the connection is let go exactly once: when the body's end was read, when the body
-// was closed, or at once where there is none. What the caller keeps (the http.Response) is
-// never used again; what the engine lent is, once no goroutine can be in it.
+// was closed, or at once if there is no body. The http.Response is the caller's to keep,
+// and never used again; what the engine borrowed is used again once no goroutine can be in
+// it.
 
 import (
 	"errors"
@@ -19,20 +20,20 @@ import (
 	"example.com/h1"
 )
 
-// response is what the caller gets, in one piece of memory.
+// response is what the caller gets, in one allocation.
 type response struct {
 	http.Response
 	body body
 }
 
 // body is http.Response.Body. It is also an io.WriterTo: from socket to socket, io.Copy
-// then moves it inside the kernel.
+// moves it inside the kernel.
 type body struct {
 	mu   sync.Mutex
 	call *call // nil: the exchange is over
 	link *link
 	out  *http.Response
-	err  error // what Read answers with once the exchange is over
+	err  error // what Read returns once the exchange is over
 	busy bool  // a Read or WriteTo is under way
 }
 
@@ -41,8 +42,8 @@ var (
 	errConcurrentRead = errors.New("http: concurrent read on response body")
 )
 
-// deliver makes the caller's response of a head that was read, and lets the connection go if
-// that is all.
+// deliver makes the caller's response of a head that was read, and lets the connection go
+// if there is no body.
 func (l *link) deliver(c *call) (*http.Response, error) {
 	in := &c.resp
 	r := &response{}
@@ -94,8 +95,8 @@ func convert(out *http.Response, in *h1.Response, hreq *http.Request) {
 	}
 }
 
-// saysClose reports whether a head says that the connection ends behind its message; the engine's Close is also
-// that of the request.
+// saysClose reports whether a head says that the connection ends behind its message. The
+// engine's Close does not tell: it is also true if the request said so.
 func saysClose(out *http.Response) bool {
 	h := out.Header
 	te := h["Transfer-Encoding"]
@@ -108,7 +109,7 @@ func saysClose(out *http.Response) bool {
 	return out.ProtoMinor == 0 || len(h["Content-Length"]) > 0 || !foldEqual(trim(te[len(te)-1]), "chunked")
 }
 
-// fields copies a field section. Its values lie in one string.
+// fields copies a field section. All values share one string, to allocate once.
 func fields(h *h1.Header) http.Header {
 	n, size := h.Len(), 0
 	for i := range n {
@@ -137,7 +138,8 @@ func fields(h *h1.Header) http.Header {
 	return out
 }
 
-// fixFraming takes what net/http takes out of a Header and puts it into fields of Response.
+// fixFraming moves the fields that frame a message from Header to Response's own fields, as
+// net/http does.
 func fixFraming(out *http.Response) {
 	h := out.Header
 	head, empty := out.Request.Method == "HEAD", out.StatusCode == 204 || out.StatusCode == 304
@@ -155,7 +157,7 @@ func fixFraming(out *http.Response) {
 		h["Content-Length"] = cl[:1]
 	}
 	switch {
-	case head && (empty || out.TransferEncoding != nil): // what the engine does not ask for there
+	case head && (empty || out.TransferEncoding != nil): // for which the engine does not look at it
 		out.ContentLength = declared(h)
 	case empty && !head:
 		out.ContentLength = 0
@@ -173,7 +175,8 @@ func fixFraming(out *http.Response) {
 	}
 }
 
-// declared returns the length that Content-Length says, -1 where it says none, or several.
+// declared returns the length that Content-Length says; -1 if it says none, or there are
+// several.
 func declared(h http.Header) int64 {
 	cl := h["Content-Length"]
 	if len(cl) != 1 {
@@ -209,8 +212,8 @@ func announced(h http.Header) http.Header {
 	return t
 }
 
-// switched gives the stream to the caller, after 101 or CONNECT's 2xx: Body reads it, and
-// is an io.Writer. It is the caller's to close.
+// switched gives the stream to the caller as the response's Body, after 101 or after 2xx to
+// CONNECT. It is an io.Writer, too, and the caller's to close.
 func (l *link) switched(c *call, out *http.Response) error {
 	parts, err := l.h.Detach()
 	switch {
@@ -226,8 +229,8 @@ func (l *link) switched(c *call, out *http.Response) error {
 	return nil
 }
 
-// answeredError is what ended a connection behind the head of its last response: not an [*h1.Error], which
-// would say that nothing was sent.
+// answeredError is what ended a connection behind the head of its last response. It is not
+// an [*h1.Error], which would say that nothing of the request was sent.
 type answeredError struct{ err error }
 
 func (e *answeredError) Error() string        { return "h1http: answered, but not switched: " + e.err.Error() }
@@ -271,7 +274,7 @@ func (b *body) leave(c *call, err error) error {
 	return err
 }
 
-// fillTrailer adds what came behind the body to what was announced.
+// fillTrailer adds the fields behind the body to those that were announced.
 func (b *body) fillTrailer(c *call) {
 	if c.resp.Trailer.Len() == 0 {
 		return
@@ -305,7 +308,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	}
 	n, err := c.resp.Body.(io.WriterTo).WriteTo(w)
 	if err != nil {
-		// Whose fault it is, the writer's or the stream's, the next Read will tell.
+		// The next Read tells whether the writer failed, or the stream.
 		if bad := b.leave(c, nil); bad != nil {
 			err = bad
 		}
@@ -317,7 +320,8 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// Close gives up what was not read. The engine saves the connection where little is left.
+// Close gives up what was not read. The engine keeps the connection if little of it is
+// left.
 func (b *body) Close() error {
 	b.mu.Lock()
 	c, busy := b.call, b.busy

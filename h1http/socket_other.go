@@ -2,9 +2,10 @@
 
 package h1http
 
-// socket_other.go: where the engine has no look into any socket, every stream is read ahead.
+// socket_other.go: systems where the engine can look into no socket, so that every stream
+// is read ahead.
 
 import "syscall"
 
-// isSocket reports false of each: none that can be looked into.
+// isSocket reports false: there is none that can be looked into.
 func isSocket(syscall.RawConn) bool { return false }

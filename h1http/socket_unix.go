@@ -2,11 +2,12 @@
 
 package h1http
 
-// socket_unix.go: whether the engine can look into a stream, where the system has sockets to look into.
+// socket_unix.go: systems where the engine can look into a socket.
 
 import "syscall"
 
-// isSocket reports whether a descriptor is a socket's. A pipe has one as well, and cannot be asked.
+// isSocket reports whether a descriptor is a socket's. A pipe has a descriptor as well, but
+// cannot be looked into.
 func isSocket(raw syscall.RawConn) bool {
 	is := false
 	raw.Control(func(fd uintptr) {

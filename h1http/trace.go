@@ -2,9 +2,9 @@ package h1http
 
 // trace.go: the events of net/http/httptrace.
 //
-// Rule: each event once for an attempt, in net/http's order. The upload runs on a goroutine
-// of the engine's, so a lock keeps the head's events before the body's. DNS and connect
-// events come from package net, by the context that a dial gets.
+// Rule: each event comes once for an attempt, in net/http's order. The upload runs on a
+// goroutine of the engine's, so a lock keeps the head's events before the body's. DNS and
+// connect events come from package net, by way of the dial's context.
 
 import (
 	"net/http/httptrace"
@@ -24,7 +24,7 @@ type tracer struct {
 	mu    sync.Mutex // held while the hooks of writing run
 	head  bool       // WroteHeaders was fired
 	whole bool       // WroteRequest was fired
-	first bool       // GotFirstResponseByte was fired; of the goroutine that waits
+	first bool       // GotFirstResponseByte was fired; owned by the goroutine that waits for the response
 }
 
 // gotConn says which connection the attempt uses.
@@ -39,7 +39,8 @@ func gotConn(hooks *httptrace.ClientTrace, l *link, idleAt time.Time, reused boo
 	hooks.GotConn(info)
 }
 
-// wroteHead is called when the head has gone out. The body's end may have called it before.
+// wroteHead is called when the head has gone out. The end of the body may have reported it
+// already.
 func (t *tracer) wroteHead() {
 	if t == nil {
 		return
@@ -65,7 +66,7 @@ func (t *tracer) headLocked() {
 	}
 }
 
-// fields reports the fields as they were written, those of the engine's making included.
+// fields reports the fields as they were written, including those that the engine adds.
 func (t *tracer) fields(hook func(string, []string)) {
 	r := &t.call.req
 	if r.Host != "" {
@@ -115,7 +116,7 @@ func (t *tracer) wroteRequest(err error) {
 	}
 }
 
-// firstByte is called when a head was read, the first of the response's.
+// firstByte is called when a head of the response was read, 1xx or final.
 func (t *tracer) firstByte() {
 	if t == nil || t.first {
 		return

@@ -1,10 +1,10 @@
 package h1http
 
-// transport.go: Transport: its fields, and the life of one request.
+// transport.go: Transport, its fields, and the life of one request.
 //
-// Rule: a request is sent again only where h1 says that it is safe: the server certainly did
-// not act on it, or net/http, too, would call it replayable and no byte of a response was
-// seen. A body of which a byte was taken goes again only by GetBody.
+// Rule: a request is sent again only where h1 says that it is safe: the server certainly
+// did not act on it, or no byte of a response was seen and net/http, too, would call it
+// replayable. A body of which a byte was taken is sent again only by GetBody.
 
 import (
 	"context"
@@ -21,64 +21,65 @@ import (
 	"example.com/h1"
 )
 
-// A Transport is an [http.RoundTripper] that keeps connections of the engine for use by later
-// requests. The zero value works. It is safe for concurrent use; its fields must not be
-// changed once requests are sent. Where nothing else is said, a field has the meaning of the
-// field of that name of http.Transport; docs/h1http.md has the comparison.
+// A Transport is an [http.RoundTripper] that keeps connections for use by later requests.
+// The zero value works. It is safe for concurrent use; its fields must not be changed once
+// requests are sent. A field means what the field of that name means in http.Transport,
+// unless its comment says otherwise; docs/h1http.md compares them.
 type Transport struct {
-	// Proxy returns the proxy to use for a request; nil, or a nil URL: none. Schemes are
+	// Proxy returns the proxy to use for a request; nil, or a nil URL, means none. Schemes are
 	// http, https, socks5 and socks5h; no scheme means http. http.ProxyFromEnvironment and
-	// http.ProxyURL fit here. Userinfo of the URL is sent to the proxy.
+	// http.ProxyURL fit here. User and password of the URL are sent to the proxy.
 	Proxy func(*http.Request) (*url.URL, error)
-	// OnProxyConnectResponse is called with a proxy's response to CONNECT, before its status
-	// is looked at. An error from it fails the request.
+	// OnProxyConnectResponse is called with a proxy's response to CONNECT, whatever its
+	// status. An error from it fails the request.
 	OnProxyConnectResponse func(ctx context.Context, proxyURL *url.URL, connectReq *http.Request, connectRes *http.Response) error
 	// ProxyConnectHeader is sent to proxies with CONNECT.
 	ProxyConnectHeader http.Header
 	// GetProxyConnectHeader returns what to send in place of ProxyConnectHeader.
 	GetProxyConnectHeader func(ctx context.Context, proxyURL *url.URL, target string) (http.Header, error)
 
-	// DialContext makes connections, to unix sockets for instance; nil: package net does.
+	// DialContext makes connections, to unix sockets for instance; nil means net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// DialTLSContext makes connections for https without a proxy, past their handshake;
-	// nil: DialContext and TLSClientConfig do.
+	// DialTLSContext makes connections for https without a proxy, and does their handshake;
+	// nil means DialContext and TLSClientConfig.
 	DialTLSContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// TLSClientConfig is for tls.Client; nil: the default. "h2" is never offered.
+	// TLSClientConfig is for tls.Client; nil means the default. "h2" is never offered.
 	TLSClientConfig *tls.Config
-	// TLSHandshakeTimeout limits a handshake; 0: no limit.
+	// TLSHandshakeTimeout limits a handshake; 0 means no limit.
 	TLSHandshakeTimeout time.Duration
 
 	// DisableKeepAlives uses each connection for one request.
 	DisableKeepAlives bool
-	// DisableCompression does not ask for gzip where the caller asks for nothing.
+	// DisableCompression leaves out the Accept-Encoding: gzip that is sent, and its response
+	// decompressed, where the caller asks for no coding.
 	DisableCompression bool
-	// MaxIdleConns limits the idle connections to all hosts; 0: no limit.
+	// MaxIdleConns limits the idle connections to all hosts; 0 means no limit.
 	MaxIdleConns int
-	// MaxIdleConnsPerHost limits those to one host; 0: http.DefaultMaxIdleConnsPerHost; less
-	// than 0: none are kept.
+	// MaxIdleConnsPerHost limits the idle connections to one host; 0 means
+	// http.DefaultMaxIdleConnsPerHost, less than 0 that none are kept.
 	MaxIdleConnsPerHost int
-	// MaxConnsPerHost limits the connections to one host in all states, being made included;
-	// requests wait for their turn; 0: no limit.
+	// MaxConnsPerHost limits the connections to one host in all states, those being dialed
+	// included; 0 means no limit. Requests past it wait for a connection.
 	MaxConnsPerHost int
-	// IdleConnTimeout closes connections that were idle for so long; 0: no limit. Those that
-	// the server has closed are found by their next use, or within 10 s.
+	// IdleConnTimeout closes connections that were idle for so long; 0 means no limit. That
+	// the server has closed one is found when it is wanted next, or within 10 s.
 	IdleConnTimeout time.Duration
-	// ResponseHeaderTimeout limits the time from a request's last byte to the final
-	// response's head; 0: no limit.
+	// ResponseHeaderTimeout limits the time from a request's last byte to the final response's
+	// head; 0 means no limit.
 	ResponseHeaderTimeout time.Duration
-	// ExpectContinueTimeout is how long to hold back the body of a request with
-	// "Expect: 100-continue"; 0: not at all.
+	// ExpectContinueTimeout is how long to hold back the body of a request with "Expect:
+	// 100-continue"; 0 means not at all.
 	ExpectContinueTimeout time.Duration
-	// MaxResponseHeaderBytes limits a response's head; 0: 10 MiB.
+	// MaxResponseHeaderBytes limits a response's head, in bytes; 0 means 10 MiB.
 	MaxResponseHeaderBytes int64
-	// WriteBufferSize and ReadBufferSize are in bytes; 0: 4 KiB. They are lent to a
-	// connection while it is in use.
+	// WriteBufferSize and ReadBufferSize are in bytes; 0 means 4 KiB. A connection has its
+	// buffers only while it is in use.
 	WriteBufferSize, ReadBufferSize int
 
 	// Depth is how many requests may be in flight on one connection; 0 means 1. With more,
-	// requests that are safe to pipeline (GET, HEAD, OPTIONS and TRACE without a body, and
-	// what has an Idempotency-Key) join a connection in use before another is made. A
-	// response that its caller reads slowly, or leaves unread, then delays those behind it.
+	// requests that are safe to pipeline (GET, HEAD, OPTIONS, TRACE, and those with an
+	// Idempotency-Key, all without a body) join a connection in use before another is dialed.
+	// A response that its caller reads slowly, or leaves unread, then delays those behind it.
 	Depth int
 
 	pool  pool
@@ -86,8 +87,9 @@ type Transport struct {
 	alt   map[string]http.RoundTripper
 }
 
-// RoundTrip sends a request and returns its response, as http.RoundTripper asks. For
-// redirects, cookies and the like put the Transport under an http.Client.
+// RoundTrip sends a request and returns its response, as http.RoundTripper demands. For
+// redirects, cookies and the like put the Transport under an http.Client. What fails on the
+// wire is an [*h1.Error] under errors.As; a context that ended is found by errors.Is.
 func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	up := newUpload(hreq)
 	if hasHTTPScheme(hreq.URL) || hreq.Header == nil { // another protocol may have other fields
@@ -118,8 +120,8 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// hasHTTPScheme reports whether requests for u are this package's own to send. It takes a nil
-// u for one of them, which check then refuses.
+// hasHTTPScheme reports whether requests for u are this package's own to send. It takes a
+// nil u for one of them, which check then refuses.
 func hasHTTPScheme(u *url.URL) bool {
 	return u == nil || u.Scheme == "http" || u.Scheme == "https"
 }
@@ -167,9 +169,9 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 	}
 }
 
-// again reports whether a request may be sent on another connection after an error. That the
-// connection was used before is for the caller to know: a server that hangs up on a new one
-// means it, and there would be no end of attempts.
+// again reports whether a request may be sent on another connection after an error. The
+// caller must know that the connection was used before: a server that hangs up on a new one
+// means the request, and attempts would never end.
 func again(hreq *http.Request, err error) bool {
 	var e *h1.Error
 	if !errors.As(err, &e) {
@@ -182,7 +184,7 @@ func again(hreq *http.Request, err error) bool {
 	return false // the request's own fault, its caller's wish, or a response that was seen
 }
 
-// shares reports whether a request may go onto a connection that is in use.
+// shares reports whether a request may go onto a connection that others are using.
 func (t *Transport) shares(hreq *http.Request) bool {
 	return t.Depth > 1 && replayable(hreq) && bodyless(hreq) &&
 		!hreq.Close && !t.DisableKeepAlives && hreq.Header["Upgrade"] == nil && hreq.Header["Expect"] == nil
@@ -190,8 +192,8 @@ func (t *Transport) shares(hreq *http.Request) bool {
 
 var errRequestCanceled = errors.New("net/http: request canceled")
 
-// withCancel makes a context that ends also with Request.Cancel, which http.Client uses for
-// its Timeout. Where there is none it is the request's own, and stop is nil.
+// withCancel returns a context that also ends with Request.Cancel, which http.Client uses
+// for its Timeout. If that is not set it is the request's own context, and stop is nil.
 func withCancel(hreq *http.Request) (ctx context.Context, stop context.CancelCauseFunc) {
 	ctx = hreq.Context()
 	//lint:ignore SA1019 deprecated for callers, of whom http.Client is one
@@ -212,9 +214,9 @@ func awaitCancel(ctx context.Context, stop context.CancelCauseFunc, cancel <-cha
 	}
 }
 
-// RegisterProtocol has requests of a scheme sent by rt. Where rt returns
-// http.ErrSkipAltProtocol the Transport sends the request itself. It panics if the scheme is
-// registered already.
+// RegisterProtocol has rt send the requests of a scheme. If rt returns
+// http.ErrSkipAltProtocol the Transport sends the request itself. It panics if the scheme
+// is registered already. It may be called while requests are sent.
 func (t *Transport) RegisterProtocol(scheme string, rt http.RoundTripper) {
 	t.altMu.Lock()
 	defer t.altMu.Unlock()
@@ -227,8 +229,8 @@ func (t *Transport) RegisterProtocol(scheme string, rt http.RoundTripper) {
 	t.alt[scheme] = rt
 }
 
-// registered returns who was registered for a request's scheme, or nil. What is registered
-// for https speaks HTTP/2 as a rule, and that is not how WebSockets are asked for.
+// registered returns what was registered for a request's scheme, or nil. What is registered
+// for https mostly speaks HTTP/2, where WebSockets are asked for in another way.
 func (t *Transport) registered(hreq *http.Request) http.RoundTripper {
 	t.altMu.RLock()
 	defer t.altMu.RUnlock()
@@ -239,8 +241,8 @@ func (t *Transport) registered(hreq *http.Request) http.RoundTripper {
 	return rt
 }
 
-// elsewhere lets another RoundTripper have the request, whose body is its to close unless it
-// skips.
+// elsewhere has another RoundTripper send the request. That closes the body, unless it
+// declines the request; *up is then what to send instead.
 func (t *Transport) elsewhere(rt http.RoundTripper, hreq *http.Request, up **upload) (*http.Response, error) {
 	if *up == nil {
 		return rt.RoundTrip(hreq)
@@ -261,8 +263,8 @@ func (t *Transport) elsewhere(rt http.RoundTripper, hreq *http.Request, up **upl
 	return nil, http.ErrSkipAltProtocol
 }
 
-// Clone returns a Transport with the same settings, which shares no connection with t. As
-// with http.Transport, protocols that were registered do not come along.
+// Clone returns a Transport with the same settings and connections of its own. As in
+// http.Transport, registered protocols are not copied.
 func (t *Transport) Clone() *Transport {
 	c := &Transport{
 		Proxy:                  t.Proxy,

@@ -1,9 +1,9 @@
 package h1http
 
-// tunnel.go: what a CONNECT comes to.
+// tunnel.go: the stream that a successful CONNECT leaves.
 //
-// Rule: the exchange goes on until the tunnel is closed: until then the request's context can end it,
-// and the connection counts.
+// Rule: the exchange goes on until the tunnel is closed: until then the request's context
+// can end the tunnel, and the connection counts for the pool's limits.
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 )
 
-// tunnel is the Body of a CONNECT's response: a stream, into which the request's body goes, as net/http has
-// it, if there is one.
+// tunnel is the Body of a CONNECT's response: the stream. The request's body, if there is
+// one, is copied into it, as net/http does.
 type tunnel struct {
 	io.ReadWriteCloser
 	link *link
@@ -23,7 +23,7 @@ type tunnel struct {
 	shut atomic.Bool // Close was called
 
 	mu   sync.Mutex
-	stop func() bool // takes cut back
+	stop func() bool // has the context no longer call cut
 }
 
 // tunnelConn is a tunnel through a net.Conn, and is one.
@@ -60,7 +60,8 @@ func (t *tunnel) cut() {
 	t.Close()
 }
 
-// why is the error of the tunnel for one of its stream's.
+// why returns the error of the tunnel for one of its stream: the cause, once the context
+// has ended.
 func (t *tunnel) why(err error) error {
 	if err != nil && t.late.Load() {
 		return context.Cause(t.call.ctx)
@@ -87,8 +88,10 @@ func (t *tunnel) Write(p []byte) (int, error) {
 // CloseWrite closes the sending side, where the stream can do that.
 func (t *tunnel) CloseWrite() error { return closeWrite(t.ReadWriteCloser) }
 
-// Close closes the stream once: what it closes may call it again. The body comes last, for its Close may
-// take its time; each Close sees to that, since what the body reads from is the caller's when it returns.
+// Close closes the stream, the first time it is called. (Closing the body may call it
+// again.) The body comes last, for its Close may take its time; each call sees to it that
+// no Read of the body is under way when it returns, for then what the body lies in is the
+// caller's again.
 func (t *tunnel) Close() error {
 	defer t.call.into.close()
 	if t.shut.Swap(true) {

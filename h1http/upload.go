@@ -2,10 +2,11 @@ package h1http
 
 // upload.go: the body of a request.
 //
-// Rule: whatever happens, the caller's body is closed exactly once: at its end, or when the
-// exchange is over, or when the request is refused; and it is closed even under a Read that
-// hangs, since nothing else would end that; where Close hangs as well it is not waited for. One
-// upload serves one attempt: an attempt that has failed cannot take a byte from the next.
+// Rule: whatever happens, the caller's body is closed exactly once: at its end, when the
+// exchange is over, or when the request is refused. It is closed even under a Read that
+// hangs, since nothing else would end that; if Close hangs as well, it is not waited for.
+// One upload serves one attempt, so that an attempt that has failed cannot take a byte from
+// the next.
 
 import (
 	"bytes"
@@ -21,19 +22,19 @@ import (
 	"example.com/h1"
 )
 
-// upload is what the engine reads a body from. A nil *upload is that of no body.
+// An upload is what the engine reads a body from. A nil *upload means no body.
 type upload struct {
 	from io.Reader // rc, or what stands for it
 	call *call     // of the attempt
 	size int64     // declared; -1: unknown, and sent chunked
-	left int64     // of size
+	left int64     // of size; owned by the goroutine in Read
 
 	mu     sync.Mutex
 	rc     io.ReadCloser
 	began  bool          // a Read has begun: bytes of rc may be gone
 	reads  int           // Reads of rc that are under way
 	closed bool          // rc was closed, or passed on to the next attempt
-	idle   chan struct{} // closed once closed is set and no Read is under way; nil: nobody waits for that
+	idle   chan struct{} // closed once closed is set and reads is 0; nil: nobody waits for that
 }
 
 var (
@@ -54,7 +55,8 @@ func newUpload(hreq *http.Request) *upload {
 	return u
 }
 
-// bodyless reports whether a request has no body. An empty one that is chunked by hand may have a trailer.
+// bodyless reports whether a request has no body. NoBody is one if it is chunked by hand,
+// for it may have a trailer.
 func bodyless(hreq *http.Request) bool {
 	return hreq.Body == nil || hreq.Body == http.NoBody && !isChunked(hreq.TransferEncoding)
 }
@@ -93,7 +95,7 @@ func (b *tracked) Read(p []byte) (int, error) {
 
 func (b *tracked) Close() error { return b.up.close() }
 
-// Read is the engine's. After the last byte it closes the body.
+// Read is for the engine. After the last byte it closes the body.
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.read(p)
 	if err == errBodyClosed {
@@ -128,12 +130,14 @@ func (u *upload) readDone() {
 	u.mu.Unlock()
 }
 
-// closeGrace is how long the end of an exchange may wait for the Close of a body that is being read, and
-// for that read. Some bodies (net/http's server has one) let Close wait for Read, and that may hang.
+// closeGrace is how long the end of an exchange waits for the Close of a body that is being
+// read, and for that Read. With some bodies (that of net/http's server is one) Close waits
+// for Read, which may hang.
 const closeGrace = 10 * time.Millisecond
 
-// close closes the caller's body, the first time it is called, and sees a Read of it out each time: what the
-// body lies in may be the caller's again.
+// close closes the caller's body, the first time it is called. Each time it waits for a
+// Read that is under way, but not for ever: afterwards what the body lies in may be the
+// caller's again.
 func (u *upload) close() error {
 	if u == nil {
 		return nil
@@ -179,8 +183,8 @@ func (u *upload) mayRepeat(hreq *http.Request) bool {
 	return !u.began && !u.closed
 }
 
-// next returns the upload of the next attempt: the same body if not a byte of it was asked
-// for, else one from GetBody.
+// next returns the upload of the next attempt: with the same body if not a byte of it was
+// asked for, else with one from GetBody.
 func (u *upload) next(hreq *http.Request) (*upload, error) {
 	if u == nil {
 		return nil, nil
@@ -188,7 +192,7 @@ func (u *upload) next(hreq *http.Request) (*upload, error) {
 	n := &upload{size: u.size, left: u.size}
 	u.mu.Lock()
 	fresh := !u.began && !u.closed
-	if fresh { // so nobody has been, or will be, in Read
+	if fresh { // so no Read has begun, or will
 		u.closed = true
 		n.rc, n.from = u.rc, u.from
 	}
@@ -220,13 +224,15 @@ var (
 	}{}))
 )
 
-// mostCopied is the size of the largest body in memory that is copied: what the engine sends with its head.
+// mostCopied is the size of the largest body in memory that is copied: the most that the
+// engine sends with its head.
 const mostCopied = 64 << 10
 
-// reader returns what the engine is to read. A body in memory that GetBody can make again is
-// handed over bare: the engine then sends it with its head. But it may be about to read from
-// there when the exchange has failed, and the reader and its memory are the caller's again: so it gets a copy
-// of both, but of a string only of its reader, and a long one that can be written to is read as any other.
+// reader returns what the engine is to read. A body in memory that GetBody can make again
+// is handed over bare, so that the engine sends it with its head. But when an exchange has
+// failed the engine may be about to read it, while reader and memory are the caller's
+// again. So the engine gets a copy of both, or of the reader alone if it reads a string,
+// which cannot change. A body that is too long to copy is read as any other.
 func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
 	if watched || u.size <= 0 || hreq.GetBody == nil || hreq.Header["Expect"] != nil { // which may leave it unread
 		return u
@@ -249,27 +255,29 @@ func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
 	return u
 }
 
-// copied returns a reader of the n bytes that r holds, in memory of the call's own.
+// copied returns a reader of the n bytes that r holds, copied into memory of the call.
 func (c *call) copied(r io.Reader, n int) io.Reader {
 	c.data = slices.Grow(c.data[:0], n)[:n]
-	io.ReadFull(r, c.data) // it holds them
+	io.ReadFull(r, c.data) // cannot fail: r holds n bytes
 	c.body.Reset(c.data)
 	return &c.body
 }
 
-// sameText returns a reader of the call's own of what r holds, and moves r to its end.
+// sameText returns a reader of what r holds that belongs to the call, and moves r to its
+// end.
 func (c *call) sameText(r *strings.Reader) io.Reader {
 	c.text = *r
 	r.Seek(0, io.SeekEnd)
 	return &c.text
 }
 
-// sniffTime is how long a body of a request that usually has none may take to show that it
-// is not empty. It is what net/http allows.
+// sniffTime is how long the body of a request that usually has none may take to show that
+// it is not empty. net/http allows as much.
 const sniffTime = 200 * time.Millisecond
 
-// sniff finds out whether the body of a GET, say, of unknown length is empty: many servers
-// do not expect even an empty one there. It returns nil if it is, and the error of its Close.
+// sniff finds out whether a body of unknown length is empty, if the method usually has
+// none: many servers do not expect even an empty one there. If it is, sniff returns nil,
+// and the error of its Close.
 func (u *upload) sniff(hreq *http.Request) (*upload, error) {
 	if u == nil || u.size >= 0 || u.began || isChunked(hreq.TransferEncoding) || !usuallyLacksBody(hreq.Method) {
 		return u, nil
@@ -300,7 +308,7 @@ func (u *upload) sniff(hreq *http.Request) (*upload, error) {
 	return u, nil
 }
 
-// usuallyLacksBody names the methods that net/http sniffs for.
+// usuallyLacksBody reports whether it is a method that net/http sniffs for.
 func usuallyLacksBody(method string) bool {
 	switch method {
 	case "", "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH":
