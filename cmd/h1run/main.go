@@ -4,11 +4,11 @@
 //	h1run                          # a small server of its own, on loopback
 //	h1run http://host:port/path    # GET, then POST, on that server
 //
-// It exits with 1 where not both exchanges came to their end.
+// It exits with status 1 unless both exchanges came to their end.
 package main
 
-// main.go: the two exchanges. Not here: what is seen of them (wire.go, page.go), and
-// the other end (server.go).
+// main.go: the two exchanges. Not here: how they are shown (wire.go, page.go), and the
+// small server (server.go).
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 	"example.com/h1"
 )
 
-// patience is for both exchanges together: a server may be slow, but nobody watches a
+// patience limits both exchanges together. A server may be slow, but nobody watches a
 // terminal for longer.
 const patience = 15 * time.Second
 
@@ -37,7 +37,7 @@ func main() {
 }
 
 func run(p *page, args []string) error {
-	target, from := "", ""
+	target, whose := "", ""
 	switch {
 	case len(args) > 1 || len(args) == 1 && (args[0] == "-h" || args[0] == "--help"):
 		return errors.New("usage: h1run [http://host:port/path]")
@@ -49,7 +49,7 @@ func run(p *page, args []string) error {
 			return err
 		}
 		defer stop()
-		target, from = "http://"+addr+"/greeting", ", a small server of h1run's own"
+		target, whose = "http://"+addr+"/greeting", ", a small server of h1run's own"
 	}
 	u, err := url.Parse(target)
 	if err != nil {
@@ -61,11 +61,11 @@ func run(p *page, args []string) error {
 	if err != nil {
 		return err
 	}
-	w := &wire{Conn: nc, page: p, out: side{mark: '>'}, in: side{mark: '<', response: true}}
+	w := newWire(nc, p)
 	s := &session{page: p, conn: h1.NewConn(w, nil), url: u, deadline: time.Now().Add(patience)}
 	defer s.conn.Close()
 
-	p.title("Two requests on one connection to %s%s", u.Host, from)
+	p.title("Two requests on one connection to %s%s", u.Host, whose)
 	p.legend("> what h1 writes, < what the server sends; at the left, the bytes of each call")
 	p.legend("state: the write half, the read half, may it be used again, requests in flight")
 	p.legend("")
@@ -99,18 +99,18 @@ func dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if u.Scheme == "http" {
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}
-	// Without this a server may choose HTTP/2.
+	// Asking for HTTP/1.1 by name keeps a server from choosing HTTP/2.
 	d := tls.Dialer{Config: &tls.Config{NextProtos: []string{"http/1.1"}}}
 	return d.DialContext(ctx, "tcp", addr)
 }
 
-// A session is the connection and what is told of it.
+// A session is the connection and what is shown of it.
 type session struct {
 	page     *page
 	conn     *h1.Conn
 	url      *url.URL
 	deadline time.Time
-	resp     h1.Response // used for both
+	resp     h1.Response // of the exchange at hand
 }
 
 func (s *session) request(method string) *h1.Request {
@@ -169,11 +169,11 @@ func (s *session) finish(ctx context.Context, x h1.Exchange) error {
 	if err != nil {
 		return err
 	}
-	told := fmt.Sprintf("Read: the end, after %d bytes", n)
+	note := fmt.Sprintf("Read: the end, after %d bytes", n)
 	for name, value := range s.resp.Trailer.All() {
-		told += clip(fmt.Sprintf(", %s=%s", name, value))
+		note += clip(fmt.Sprintf(", %s=%s", name, value))
 	}
-	s.state(told)
+	s.state(note)
 	return nil
 }
 

@@ -15,12 +15,13 @@ import (
 )
 
 const (
-	gutter = 10 // columns before the mark: "write 1234"
-	column = 40 // columns of text before a note
-	widest = 100
+	gutter = 10  // columns before the mark: "write 1234"
+	column = 40  // columns of text before a note
+	widest = 100 // columns of a text that clip shortens
 )
 
-// A page may be written to by the goroutine that uploads and by the one that reads.
+// A page is where rows are printed. The goroutine that uploads and the one that reads may
+// both print.
 type page struct {
 	mu      sync.Mutex
 	w       io.Writer
@@ -36,7 +37,7 @@ const (
 	amber = "33"
 )
 
-// newPage prints in colours to a terminal alone, and there unless NO_COLOR is set
+// newPage returns a page on f, in colours if f is a terminal and NO_COLOR is not set
 // (https://no-color.org).
 func newPage(f *os.File) *page {
 	info, err := f.Stat()
@@ -44,6 +45,7 @@ func newPage(f *os.File) *page {
 	return &page{w: f, colours: terminal && os.Getenv("NO_COLOR") == ""}
 }
 
+// in returns s in a colour.
 func (p *page) in(colour, s string) string {
 	if !p.colours || s == "" {
 		return s
@@ -65,13 +67,14 @@ func (p *page) legend(s string) { p.print(strings.Repeat(" ", gutter+1) + p.in(d
 
 func (p *page) end(format string, args ...any) { p.print("\n" + plain(fmt.Sprintf(format, args...))) }
 
-// state prints where the connection stands. The word "state" alone stands in the gutter.
+// state prints the state of the connection, and what has led to it.
 func (p *page) state(now, why string) {
 	p.print(fmt.Sprintf("%*s %s%s %s", gutter, "state",
 		p.in(amber, now), pad(now, column+2), p.in(dim, why)))
 }
 
-// row prints one line of the wire. Call is what moved it, where it was the first of it.
+// row prints one line of the wire. call is the call that moved it, "" behind the first line
+// of a call.
 func (p *page) row(call string, mark byte, text, note string) {
 	colour := cyan
 	if mark == '<' {
@@ -81,18 +84,18 @@ func (p *page) row(call string, mark byte, text, note string) {
 		p.in(colour, string(mark)), text, pad(text, column), p.in(dim, note)))
 }
 
-// pad returns what is missing of s to n columns.
+// pad returns the spaces that s lacks to be n columns wide.
 func pad(s string, n int) string {
 	return strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s)))
 }
 
-// plain makes one line of s, without control characters.
+// plain returns s on one line, with control characters escaped.
 func plain(s string) string {
 	quoted := strconv.Quote(s)
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }
 
-// clip is plain for what may be long and need not be read whole.
+// clip is plain, cut off at widest: for what may be long and need not be read whole.
 func clip(s string) string {
 	if s = plain(s); utf8.RuneCountInString(s) > widest {
 		s = string([]rune(s)[:widest-3]) + "..."

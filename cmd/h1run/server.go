@@ -1,6 +1,6 @@
 package main
 
-// server.go: the other end, where none is given: canned answers, on net alone.
+// server.go: the small server, for when no other is given: canned answers, on net alone.
 
 import (
 	"bufio"
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// greeting is the answer to GET, in the pieces it is written in. The pauses between them
-// let each be read, and shown, by itself.
+// greeting is the answer to GET, in the pieces that it is written in. A pause after each
+// lets it be read, and shown, by itself.
 var greeting = []string{
 	"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\nTrailer: Lines\r\n\r\n",
 	chunk("How long will this be?\n"),
@@ -25,7 +25,7 @@ const pause = 50 * time.Millisecond
 
 func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
 
-// serve listens on loopback, for one connection.
+// serve listens on loopback, and answers the requests of one connection.
 func serve() (addr string, stop func() error, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,7 +41,8 @@ func serve() (addr string, stop func() error, err error) {
 	return l.Addr().String(), l.Close, nil
 }
 
-// answer takes one request, and says how much of it there was.
+// answer reads one request. It answers GET with greeting, and other methods with the length
+// of the body.
 func answer(r *bufio.Reader, w io.Writer) error {
 	method, length := "", 0
 	for first := true; ; first = false {

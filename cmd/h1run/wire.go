@@ -16,22 +16,30 @@ import (
 // A wire hides SyscallConn, by which bytes could be moved past it.
 type wire struct {
 	net.Conn
-	page    *page
-	in, out side // owned by whoever reads, and by whoever writes
+	in  side // owned by the goroutine that reads
+	out side // owned by the goroutine that writes
+}
+
+func newWire(nc net.Conn, p *page) *wire {
+	return &wire{
+		Conn: nc,
+		in:   side{page: p, mark: '<', response: true},
+		out:  side{page: p, mark: '>'},
+	}
 }
 
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
-	w.in.take(w.page, "read", p[:n])
+	w.in.take("read", p[:n])
 	if err == io.EOF {
-		w.in.end(w.page)
+		w.in.end()
 	}
 	return n, err
 }
 
 func (w *wire) Write(p []byte) (int, error) {
 	n, err := w.Conn.Write(p)
-	w.out.take(w.page, "write", p[:n])
+	w.out.take("write", p[:n])
 	return n, err
 }
 
@@ -40,7 +48,7 @@ type stage int
 
 const (
 	inHead    stage = iota
-	inBody          // left bytes of it, or all there are where left < 0
+	inBody          // left bytes of it, or all until the stream's end if left < 0
 	inSize          // the line before a chunk
 	inChunk         // left bytes of it
 	inCRLF          // after a chunk
@@ -49,29 +57,31 @@ const (
 
 // A side is one direction of a wire.
 type side struct {
+	page     *page
 	mark     byte
 	response bool
 	stage    stage
-	line     []byte // of a line whose end is not there yet
-	left     int64
+	line     []byte // the beginning of a line whose end has not come yet
+	left     int64  // of a body or chunk; see stage
 
-	begun    bool // of the head at hand: there was a first line
-	status   string
-	length   int64 // -1: not said
-	chunked  bool
-	pieces   int   // of the body at hand
-	unshown  int   // pieces past the most
-	unshownB int64 // bytes in them
+	// Of the message at hand:
+	begun        bool // the first line of its head has come
+	status       string
+	length       int64 // -1: it has no Content-Length
+	chunked      bool
+	pieces       int   // of its body
+	unshown      int   // pieces past mostPieces, since the last summary
+	unshownBytes int64 // in them
 
 	calls int
-	call  string // what to write in the gutter of the next row
+	call  string // for the gutter of the next row
 }
 
-// mostPieces of a body are shown one by one: enough to see the form of it.
+// mostPieces of a body are shown one by one: enough to show its form.
 const mostPieces = 8
 
 // take shows the bytes of one call.
-func (s *side) take(p *page, call string, b []byte) {
+func (s *side) take(call string, b []byte) {
 	if len(b) == 0 {
 		return
 	}
@@ -79,7 +89,7 @@ func (s *side) take(p *page, call string, b []byte) {
 	s.call = fmt.Sprintf("%s %d", call, len(b))
 	for len(b) > 0 {
 		if s.stage == inBody || s.stage == inChunk {
-			b = b[s.data(p, b):]
+			b = b[s.data(b):]
 			continue
 		}
 		i := strings.IndexByte(string(b), '\n')
@@ -91,12 +101,12 @@ func (s *side) take(p *page, call string, b []byte) {
 		b = b[i+1:]
 		line := strings.TrimSuffix(string(s.line), "\r")
 		s.line = s.line[:0]
-		s.text(p, line)
+		s.text(line)
 	}
 }
 
-// data shows bytes of a body and returns how many of b are.
-func (s *side) data(p *page, b []byte) int {
+// data shows bytes of a body, and returns how many of b they are.
+func (s *side) data(b []byte) int {
 	if s.left >= 0 && int64(len(b)) > s.left {
 		b = b[:s.left]
 	}
@@ -105,59 +115,61 @@ func (s *side) data(p *page, b []byte) int {
 	if len(b) > most {
 		shown += "..."
 	}
-	s.piece(p, shown, fmt.Sprintf("%d bytes of body", len(b)), len(b))
-	if s.left > 0 {
-		if s.left -= int64(len(b)); s.left == 0 {
-			if s.stage == inChunk {
-				s.stage = inCRLF
-			} else {
-				s.over(p)
-			}
-		}
+	s.piece(shown, fmt.Sprintf("%d bytes of body", len(b)), len(b))
+	if s.left < 0 { // until the stream's end
+		return len(b)
+	}
+	s.left -= int64(len(b))
+	switch {
+	case s.left > 0:
+	case s.stage == inChunk:
+		s.stage = inCRLF
+	default:
+		s.over()
 	}
 	return len(b)
 }
 
-// text shows a line and decides by it what comes next.
-func (s *side) text(p *page, line string) {
+// text shows a line, and decides what comes after it.
+func (s *side) text(line string) {
 	switch s.stage {
 	case inHead:
-		s.head(p, line)
+		s.head(line)
 	case inSize:
 		size, _, _ := strings.Cut(line, ";")
 		n, err := strconv.ParseInt(strings.TrimSpace(size), 16, 64)
 		switch {
 		case err != nil || n < 0:
-			s.row(p, clip(line), "not a chunk's size")
+			s.row(clip(line), "not a chunk's size")
 		case n == 0:
-			s.summary(p)
-			s.row(p, clip(line), "the last chunk")
+			s.summary()
+			s.row(clip(line), "the last chunk")
 			s.stage = inTrailer
 		default:
 			s.left, s.stage = n, inChunk
-			s.piece(p, clip(line), fmt.Sprintf("a chunk of %d bytes", n), 0)
+			s.piece(clip(line), fmt.Sprintf("a chunk of %d bytes", n), 0)
 		}
 	case inCRLF:
 		s.stage = inSize
 	case inTrailer:
 		if line != "" {
-			s.row(p, clip(line), "trailer")
+			s.row(clip(line), "trailer")
 			return
 		}
-		s.row(p, "", "end of the message")
-		s.over(p)
+		s.row("", "end of the message")
+		s.over()
 	}
 }
 
-// head takes a line of a head. At its end it finds the body's framing as RFC 9112,
-// section 6.3, has it, in short: this is for looking, not for relying on.
-func (s *side) head(p *page, line string) {
+// head takes a line of a head. At the head's end it works out the body's framing by RFC
+// 9112, section 6.3, but roughly: this is for looking at, not for relying on.
+func (s *side) head(line string) {
 	if !s.begun {
 		s.begun, s.length, s.chunked, s.status = true, -1, false, ""
 		if f := strings.Fields(line); s.response && len(f) > 1 {
 			s.status = f[1]
 		}
-		s.row(p, clip(line), "")
+		s.row(clip(line), "")
 		return
 	}
 	if line != "" {
@@ -170,10 +182,10 @@ func (s *side) head(p *page, line string) {
 		case "transfer-encoding":
 			s.chunked = strings.HasSuffix(strings.ToLower(value), "chunked")
 		}
-		s.row(p, clip(line), "")
+		s.row(clip(line), "")
 		return
 	}
-	s.row(p, "", "end of the head")
+	s.row("", "end of the head")
 	s.begun = false
 	switch {
 	case strings.HasPrefix(s.status, "1") || s.status == "204" || s.status == "304":
@@ -186,42 +198,42 @@ func (s *side) head(p *page, line string) {
 	}
 }
 
-// over makes ready for the next message.
-func (s *side) over(p *page) {
-	s.summary(p)
+// over prepares for the next message.
+func (s *side) over() {
+	s.summary()
 	s.stage, s.pieces = inHead, 0
 }
 
 // end shows that the stream has ended.
-func (s *side) end(p *page) {
+func (s *side) end() {
 	if len(s.line) > 0 {
-		s.row(p, clip(string(s.line)), "cut off")
+		s.row(clip(string(s.line)), "cut off")
 	}
-	s.summary(p)
+	s.summary()
 	s.call = "read"
-	s.row(p, "", "end of the stream")
+	s.row("", "end of the stream")
 }
 
-// piece shows a row of a body, or counts it where there were many.
-func (s *side) piece(p *page, text, note string, bytes int) {
+// piece shows a row of a body, or only counts it if there were many.
+func (s *side) piece(text, note string, bytes int) {
 	if s.pieces++; s.pieces > mostPieces {
 		s.unshown++
-		s.unshownB += int64(bytes)
+		s.unshownBytes += int64(bytes)
 		return
 	}
-	s.row(p, text, note)
+	s.row(text, note)
 }
 
-// summary shows what piece has counted.
-func (s *side) summary(p *page) {
+// summary shows what piece has only counted.
+func (s *side) summary() {
 	if s.unshown > 0 {
 		s.call = ""
-		s.row(p, "...", fmt.Sprintf("%d bytes of body in more rows like these", s.unshownB))
-		s.unshown, s.unshownB = 0, 0
+		s.row("...", fmt.Sprintf("%d bytes of body in more rows like these", s.unshownBytes))
+		s.unshown, s.unshownBytes = 0, 0
 	}
 }
 
-func (s *side) row(p *page, text, note string) {
-	p.row(s.call, s.mark, text, note)
+func (s *side) row(text, note string) {
+	s.page.row(s.call, s.mark, text, note)
 	s.call = ""
 }
