@@ -24,7 +24,7 @@ import (
 type link struct {
 	h        *h1.Conn
 	nc       net.Conn // the stream, if it is one
-	ahead    *ahead   // reads nc for the engine; nil: the engine reads nc itself
+	ahead    *ahead   // reads nc for the engine; nil: the engine reads the stream itself
 	tls      atomic.Pointer[tls.ConnectionState]
 	owner    owner
 	settings settings
@@ -166,7 +166,7 @@ func (l *link) over(c *call) {
 		}
 		c.ready = usable
 		c.up.close()
-		c.tr.wroteRequest(errBodyClosed) // tells nothing if all of it was said to be written
+		c.tr.wroteRequest(errBodyClosed) // does nothing if it was reported as written
 	}
 	if c.stop != nil { // not earlier: it would cancel the rest of the upload
 		c.stop(nil)

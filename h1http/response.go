@@ -138,8 +138,8 @@ func fields(h *h1.Header) http.Header {
 	return out
 }
 
-// fixFraming moves the fields that frame a message from Header to Response's own fields, as
-// net/http does.
+// fixFraming brings a head into net/http's form: what frames the message is moved from
+// Header to fields of Response.
 func fixFraming(out *http.Response) {
 	h := out.Header
 	head, empty := out.Request.Method == "HEAD", out.StatusCode == 204 || out.StatusCode == 304
@@ -157,7 +157,7 @@ func fixFraming(out *http.Response) {
 		h["Content-Length"] = cl[:1]
 	}
 	switch {
-	case head && (empty || out.TransferEncoding != nil): // for which the engine does not look at it
+	case head && (empty || out.TransferEncoding != nil): // where the engine does not read Content-Length
 		out.ContentLength = declared(h)
 	case empty && !head:
 		out.ContentLength = 0

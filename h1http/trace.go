@@ -116,7 +116,7 @@ func (t *tracer) wroteRequest(err error) {
 	}
 }
 
-// firstByte is called when a head of the response was read, 1xx or final.
+// firstByte is called when a head was read, 1xx or final, and fires for the first one.
 func (t *tracer) firstByte() {
 	if t == nil || t.first {
 		return

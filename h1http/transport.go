@@ -169,9 +169,9 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 	}
 }
 
-// again reports whether a request may be sent on another connection after an error. The
-// caller must know that the connection was used before: a server that hangs up on a new one
-// means the request, and attempts would never end.
+// again reports whether a request may be sent on another connection after an error on one
+// that was used before. (On a new one it may not: a server that hangs up there means the
+// request, and attempts would never end.)
 func again(hreq *http.Request, err error) bool {
 	var e *h1.Error
 	if !errors.As(err, &e) {
