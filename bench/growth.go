@@ -97,10 +97,10 @@ func onNew(c client, n int) contestant {
 	}}
 }
 
-// A steps is a stretch of a curve whose steps are of one kind.
-type steps struct {
-	word string
-	to   int // the last point
+// A stretch is a part of a curve whose steps are all of one kind.
+type stretch struct {
+	word string // the kind, as growing has it
+	to   int    // the index of its last point
 }
 
 // slack is how far from its power a step may be, of an exponent: 1.4 times as much work where there is
@@ -114,14 +114,14 @@ func (g grown) verdict() string {
 	if g.flat {
 		should, none, some = 0, "No step rises.", "It rises "
 	}
-	var stretches []steps
+	var stretches []stretch
 	var knees []string
 	for i := range len(g.points) - 1 {
 		power := g.power("h1", i)
-		if n := len(stretches); n > 0 && stretches[n-1].word == growing(power, slack) {
+		if n := len(stretches); n > 0 && stretches[n-1].word == growing(power) {
 			stretches[n-1].to = i + 1
 		} else {
-			stretches = append(stretches, steps{growing(power, slack), i + 1})
+			stretches = append(stretches, stretch{growing(power), i + 1})
 		}
 		if power > should+slack {
 			knees = append(knees, fmt.Sprintf("from %d to %d with the power %.2f%s", g.points[i], g.points[i+1], power, g.floorAt(i)))
@@ -138,7 +138,7 @@ func (g grown) verdict() string {
 }
 
 // growing says what a step of a curve does.
-func growing(power, slack float64) string {
+func growing(power float64) string {
 	switch {
 	case power < -slack:
 		return "falls"

@@ -11,17 +11,17 @@ import (
 	"example.com/h1"
 )
 
-var h1Do = h1Client("h1", way{})
+var h1Do = h1Client("h1", usage{})
 
-// A way is how h1 is used: the options whose cost is asked for.
-type way struct {
+// A usage is how h1 is used: with the options whose cost is asked for.
+type usage struct {
 	cfg      h1.Config
 	cancel   bool          // a context that can be canceled
 	deadline time.Duration // from the start to Request.Deadline, which is another each time; 0: none
 	procs    int           // GOMAXPROCS; 0: as it is
 }
 
-func h1Client(name string, use way) client {
+func h1Client(name string, use usage) client {
 	return client{name, func(e *env, w wire, width int) func() exchange {
 		cfg := use.cfg
 		cfg.Depth = width

@@ -45,73 +45,106 @@ func main() {
 		check(pprof.StartCPUProfile(f))
 		defer pprof.StopCPUProfile()
 	}
-	rep := suite(s, *quick, *profile != "", *run, *only)
+	rep := suite(s, options{run: *run, only: *only, quick: *quick, profiling: *profile != ""})
 	if *out != "" {
 		rep.write(*out, *readme)
 	}
 }
 
-// mostPerRow ends the program where a contestant hangs; the longest row takes a quarter.
-const mostPerRow = 3 * time.Minute
+// options are the flags that say what to measure.
+type options struct {
+	run       string // the name of a row or a curve; "": all
+	only      string // of the contestant; "": all
+	quick     bool
+	profiling bool // this process writes a CPU profile
+}
 
-// suite runs the benchmarks of that name, or all, and prints their tables.
-func suite(s schedule, quick, profiling bool, run, only string) report {
+func (o options) wants(name string) bool { return o.run == "" || o.run == name }
+
+// suite runs the benchmarks that are wanted, and prints their tables.
+func suite(s schedule, o options) report {
 	began := time.Now()
-	pinned, stopPinned := startServer(lastCore())
-	defer stopPinned()
-	free, stopFree := startServer(noCore)
-	defer stopFree()
-	dir, err := os.MkdirTemp("", "h1-bench")
-	check(err)
-	defer os.RemoveAll(dir)
-	serverOf := func(r row) string {
-		if r.pinned {
-			return pinned
-		}
-		return free
-	}
-	measure := func(s schedule, r row) result {
-		r.pick(only)
-		hangs := time.AfterFunc(mostPerRow, func() { fatal(r.name + " does not end") })
-		defer hangs.Stop()
-		return s.run(serverOf(r), dir, r)
-	}
-
+	p, end := newPlace()
+	defer end()
 	rep := report{schedule: s}
-	for _, r := range slices.Concat(soloRows(), pipelineRows(), codecRows(), []row{memoryRow()},
-		bodyRows(quick), []row{idleRow(quick)}, poolRows(), []row{optionsRow(), roundTripperRow()}) {
-		if run == "" || run == r.name {
-			res := measure(s, r)
-			rep.results = append(rep.results, res)
-			fmt.Print(res.table())
-			if who := res.missed(); len(who) > 0 && !profiling {
-				rep.spent = append(rep.spent, s.spend(serverOf(r), dir, r, who))
-				fmt.Print(rep.spent[len(rep.spent)-1].table())
-			}
+	for _, r := range rows(o.quick) {
+		if !o.wants(r.name) {
+			continue
+		}
+		r.pick(o.only)
+		res := p.measure(s, r)
+		rep.results = append(rep.results, res)
+		fmt.Print(res.table())
+		if who := res.missed(); len(who) > 0 && !o.profiling {
+			sp := s.spend(p.serverOf(r), p.dir, r, who)
+			rep.spent = append(rep.spent, sp)
+			fmt.Print(sp.table())
 		}
 	}
 	s.slot /= 2 // a curve has many points
-	for _, c := range curves(quick) {
-		if run != "" && run != c.name {
+	for _, c := range curves(o.quick) {
+		if !o.wants(c.name) {
 			continue
 		}
 		g := grown{curve: c}
 		for _, x := range c.points {
 			r := c.at(x)
 			r.name = c.name
-			g.results = append(g.results, measure(s, r))
+			r.pick(o.only)
+			g.results = append(g.results, p.measure(s, r))
 		}
 		fmt.Print(g.table(), g.verdict(), "\n\n")
 		rep.grown = append(rep.grown, g)
 	}
 	if len(rep.results)+len(rep.grown) == 0 {
-		fatal("no benchmark is named " + run)
+		fatal("no benchmark is named " + o.run)
 	}
-	if len(rep.results) > 0 && !quick {
+	if len(rep.results) > 0 && !o.quick {
 		fmt.Print(targetsTable(rep.results))
 	}
 	rep.took = time.Since(began)
 	return rep
+}
+
+func rows(quick bool) []row {
+	return slices.Concat(soloRows(), pipelineRows(), codecRows(), []row{memoryRow()}, bodyRows(quick),
+		[]row{idleRow(quick)}, poolRows(), []row{optionsRow(), roundTripperRow()})
+}
+
+// A place is where rows are measured.
+type place struct {
+	pinned, free string // the servers' addresses: of one on the last core, and one on any
+	dir          string // for what contestants build
+}
+
+func newPlace() (p place, end func()) {
+	var stopPinned, stopFree func()
+	p.pinned, stopPinned = startServer(lastCore())
+	p.free, stopFree = startServer(noCore)
+	var err error
+	p.dir, err = os.MkdirTemp("", "h1-bench")
+	check(err)
+	return p, func() {
+		os.RemoveAll(p.dir)
+		stopFree()
+		stopPinned()
+	}
+}
+
+func (p place) serverOf(r row) string {
+	if r.pinned {
+		return p.pinned
+	}
+	return p.free
+}
+
+// mostPerRow ends the program if a contestant hangs; the longest row takes a quarter of it.
+const mostPerRow = 3 * time.Minute
+
+func (p place) measure(s schedule, r row) result {
+	hangs := time.AfterFunc(mostPerRow, func() { fatal(r.name + " does not end") })
+	defer hangs.Stop()
+	return s.run(p.serverOf(r), p.dir, r)
 }
 
 // pick leaves only the contestant of that name, for a profile: then no target says anything.

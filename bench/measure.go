@@ -186,7 +186,11 @@ func (r result) median(who string, m metric) float64 {
 
 // has reports whether somebody of that name did the work.
 func (r result) has(who string) bool {
-	return slices.ContainsFunc(r.contestants, func(c contestant) bool { return c.name == who })
+	return r.index(who) >= 0
+}
+
+func (r result) index(who string) int {
+	return slices.IndexFunc(r.contestants, func(c contestant) bool { return c.name == who })
 }
 
 // against returns the median of the rounds' ratios, or differences, of two contestants.
@@ -203,8 +207,7 @@ func (r result) against(who, of string, m metric) float64 {
 }
 
 func (r result) column(who string, m metric) (column []float64) {
-	i := slices.IndexFunc(r.contestants, func(c contestant) bool { return c.name == who })
-	for _, s := range r.samples[i] {
+	for _, s := range r.samples[r.index(who)] {
 		column = append(column, s[m])
 	}
 	return column

@@ -10,7 +10,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -155,8 +154,6 @@ func encodeHTTP() contestant {
 type counter int
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
-
-var _ io.Writer = new(counter)
 
 // own returns h1 as measured by a benchmark of its own package.
 func own(benchmark string) contestant {

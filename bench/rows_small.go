@@ -56,7 +56,7 @@ func onOne(number string, n int, most float64) row {
 		work:  fmt.Sprintf("%d goroutines on one connection, depth %d; the floor %d at a time", n, n, n),
 		shows: perRequest, batch: n,
 		contestants: append([]contestant{floorBatch(hello, n)},
-			together(hello, n, h1Do, h1Client("h1, GOMAXPROCS=1", way{procs: 1}), pipelineClient)...),
+			together(hello, n, h1Do, h1Client("h1, GOMAXPROCS=1", usage{procs: 1}), pipelineClient)...),
 		targets: []target{{what: wall, most: most, of: "PipelineClient"}},
 	}
 }
@@ -88,7 +88,7 @@ func poolRows() (rows []row) {
 			targets: poolTargets("h1"),
 		}
 		if conns == 1 { // then nothing need be handed from one to the next
-			deep := h1Client(fmt.Sprint("h1, depth ", workers), way{})
+			deep := h1Client(fmt.Sprint("h1, depth ", workers), usage{})
 			r.contestants = slices.Insert(r.contestants, 2, together(hello, workers, deep)...)
 			r.targets = append(r.targets, poolTargets(deep.name)...)
 		}
@@ -128,10 +128,10 @@ func optionsRow() row {
 		work:   "what an option adds, over an in-memory stream whose deadlines are a socket's",
 		pinned: true, shows: []metric{wall, cpu, allocs, allocBytes}, differs: true,
 		contestants: alone(memory, h1Do,
-			h1Client("h1, context with Done", way{cancel: true}),
-			h1Client("h1, Request.Deadline", way{deadline: time.Hour}),
-			h1Client("h1, StallTimeout", way{cfg: h1.Config{StallTimeout: time.Minute}}),
-			h1Client("h1, Timing", way{cfg: h1.Config{Timing: true}})),
+			h1Client("h1, context with Done", usage{cancel: true}),
+			h1Client("h1, Request.Deadline", usage{deadline: time.Hour}),
+			h1Client("h1, StallTimeout", usage{cfg: h1.Config{StallTimeout: time.Minute}}),
+			h1Client("h1, Timing", usage{cfg: h1.Config{Timing: true}})),
 		targets: []target{{who: "h1, Request.Deadline", what: wall, most: 200, of: "h1"}},
 	}
 }
