@@ -13,8 +13,8 @@ import (
 	"sync"
 )
 
-// An env is where a contestant runs: the server it talks to, a directory for what it
-// builds, and what is to be done when it has ended.
+// An env is where a contestant runs for one slot: the server it talks to, a directory for
+// what it builds, and what is to be done at its end.
 type env struct {
 	server  string
 	dir     string
@@ -29,15 +29,16 @@ type env struct {
 type contestant struct {
 	name  string
 	start func(e *env) (do func(n int)) // do does the work n times
-	// sample is set instead where a round measures itself.
+	// sample is set instead of start if the contestant measures itself.
 	sample func(e *env) sample
 }
 
-// An exchange asks once and reads the whole answer. It is for one goroutine at a time.
+// An exchange sends one request and reads the whole response. It is for one goroutine at a
+// time.
 type exchange func()
 
-// A client makes exchanges that share what open opened. width is how many of them will
-// run at once. What it opened ends when its connections are closed.
+// A client makes exchanges, which share what open has opened. width is how many of them
+// will run at once. All of it ends when its connections are closed.
 type client struct {
 	name string
 	open func(e *env, w wire, width int) (next func() exchange)
@@ -79,7 +80,7 @@ func together(w wire, goroutines int, clients ...client) (cs []contestant) {
 	return cs
 }
 
-// pooled has workers take connections, each opened by itself, from a pool in turn.
+// pooled has workers take connections in turn from a pool. Each was opened by itself.
 func pooled(w wire, conns, workers int, clients ...client) (cs []contestant) {
 	for _, c := range clients {
 		cs = append(cs, contestant{name: c.name, start: func(e *env) func(int) {
@@ -110,7 +111,7 @@ func share(n, goroutines int, work func(worker, n int)) {
 	wg.Wait()
 }
 
-// connect opens what an exchange runs on.
+// connect opens the stream that an exchange runs on.
 func (e *env) connect(w wire) net.Conn {
 	if w.inMemory {
 		return e.newMemory(w)
@@ -124,7 +125,7 @@ func (e *env) connect(w wire) net.Conn {
 	return secure
 }
 
-// dial opens a connection to the server and says what it shall do there.
+// dial opens a connection to the server, and tells it what to do there.
 func (e *env) dial(s service) *net.TCPConn {
 	conn, err := net.Dial("tcp", e.server)
 	check(err)
@@ -154,7 +155,8 @@ func (e *env) close() {
 	e.ends, e.closed = nil, true
 }
 
-// endIfClosed ends the goroutine of a client that would open a connection anew.
+// endIfClosed ends the goroutine of a client that would open another connection after the
+// end.
 func (e *env) endIfClosed() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -163,8 +165,8 @@ func (e *env) endIfClosed() {
 	}
 }
 
-// reader returns what takes a response's body: into the caller's slice, of 64 KiB where
-// the body is so long, or to another connection. It insists on the length.
+// reader returns what takes a response's body: into the caller's slice, of at most 64 KiB,
+// or to another connection. It insists on the length.
 func (e *env) reader(w wire) func(body io.Reader) {
 	if w.relay {
 		to := e.dial(service{Discard: true})

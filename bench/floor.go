@@ -1,6 +1,6 @@
 package main
 
-// floor.go: what the streams themselves cost: the same bytes, written and read without
+// floor.go: what the streams cost by themselves: the same bytes, written and read without
 // HTTP.
 
 import (

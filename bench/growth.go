@@ -16,10 +16,10 @@ type curve struct {
 	title  string
 	size   string // what x is
 	figure string // what y is
-	why    string // what its form comes from, whatever the run
+	why    string // what gives the curve its form, in every run
 	points []int
 	at     func(x int) row
-	flat   bool // y is by request, and should not depend on x; else it should be linear
+	flat   bool // y is by request, and should not depend on x; false: it should be linear
 }
 
 // A grown is a curve with its results, by point.
@@ -32,7 +32,7 @@ func curves(quick bool) []curve {
 	cs := []curve{
 		{
 			name: "growthhead", title: "a response's head", size: "bytes of fields", figure: "time of an exchange",
-			why:    "System calls and wake-ups, which no field adds to, are most of a small exchange.",
+			why:    "Most of a small exchange is system calls and wake-ups, to which fields add nothing.",
 			points: []int{256, kib, 4 * kib, 16 * kib, 64 * kib, 200 * kib},
 			at: func(x int) row {
 				return row{thirds: 1, pinned: true, contestants: alone(getHead(x), floor, h1Do, hostClient, clientConn)}
@@ -40,7 +40,7 @@ func curves(quick bool) []curve {
 		},
 		{
 			name: "growthbody", title: "a response's body", size: "bytes", figure: "time of an exchange",
-			why:    "System calls and wake-ups are most of a small exchange; of a large one it is the copying of its bytes.",
+			why:    "Most of a small exchange is system calls and wake-ups, most of a large one the copying of its bytes.",
 			points: []int{1, 16, 256, 4 * kib, 64 * kib, mib, 16 * mib, 256 * mib, gib},
 			at: func(x int) row {
 				return row{thirds: 1, pinned: true, contestants: alone(get(int64(x)), floor, h1Do, hostClient, clientConn)}
@@ -59,7 +59,7 @@ func curves(quick bool) []curve {
 		},
 		{
 			name: "growthrequests", title: "requests on one new connection, in memory", size: "requests", figure: "time of a request",
-			why:    "What a new connection costs at first is shared by its requests.",
+			why:    "The requests on a connection share what it costs to make.",
 			points: []int{1, 10, 100, 1000, 10_000, 100_000, 1_000_000}, flat: true,
 			at: func(x int) row {
 				return row{thirds: 1, pinned: true, contestants: []contestant{onNew(h1Do, x), onNew(hostClient, x)}}
@@ -67,7 +67,7 @@ func curves(quick bool) []curve {
 		},
 		{
 			name: "growthgoroutines", title: "goroutines on one connection, and its depth", size: "goroutines", figure: "time of a request",
-			why:    "Requests that are in flight together share writes and reads.",
+			why:    "Requests that are in flight at the same time share writes and reads.",
 			points: []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}, flat: true,
 			at: func(x int) row {
 				return row{thirds: 1, batch: x, contestants: append(together(hello, x, h1Do, pipelineClient), floorBatch(hello, x))}
@@ -103,14 +103,14 @@ type stretch struct {
 	to   int    // the index of its last point
 }
 
-// slack is how far from its power a step may be, of an exponent: 1.4 times as much work where there is
-// 4 times as much to do.
+// slack is how far the exponent of a step may be from what it should be: 0.25 is 1.4 times
+// as much work where there is 4 times as much to do.
 const slack = 0.25
 
-// verdict says in words how h1's time grows, and where it has a knee: a step between two
-// points that is steeper than the curve should be.
+// verdict says in words how h1's time grows, and where its curve has a knee: a step between
+// two points that is steeper than it should be.
 func (g grown) verdict() string {
-	should, none, some := 1.0, "No step is steeper than linear.", "Steeper than linear: "
+	should, none, some := 1.0, "No step is steeper than linear.", "It is steeper than linear "
 	if g.flat {
 		should, none, some = 0, "No step rises.", "It rises "
 	}
@@ -124,7 +124,7 @@ func (g grown) verdict() string {
 			stretches = append(stretches, stretch{growing(power), i + 1})
 		}
 		if power > should+slack {
-			knees = append(knees, fmt.Sprintf("from %d to %d with the power %.2f%s", g.points[i], g.points[i+1], power, g.floorAt(i)))
+			knees = append(knees, fmt.Sprintf("from %d to %d, with an exponent of %.2f%s", g.points[i], g.points[i+1], power, g.floorAt(i)))
 		}
 	}
 	text := fmt.Sprintf("%s h1's time %s from %d to %d %s", g.why, stretches[0].word, g.points[0], g.points[stretches[0].to], g.size)
@@ -134,10 +134,10 @@ func (g grown) verdict() string {
 	if knees == nil {
 		return text + ". " + none
 	}
-	return text + ". " + some + strings.Join(knees, ", ") + "."
+	return text + ". " + some + strings.Join(knees, "; ") + "."
 }
 
-// growing says what a step of a curve does.
+// growing says what a curve does in a step of that power.
 func growing(power float64) string {
 	switch {
 	case power < -slack:
@@ -152,13 +152,14 @@ func growing(power float64) string {
 	return "grows more than linearly"
 }
 
-// power returns the power of x with which a contestant's time grows from point i to the next.
+// power returns the exponent of x with which a contestant's time grows from point i to the
+// next.
 func (g grown) power(who string, i int) float64 {
 	times := g.results[i+1].median(who, wall) / g.results[i].median(who, wall)
 	return math.Log(times) / math.Log(float64(g.points[i+1])/float64(g.points[i]))
 }
 
-// floorAt says how the floor grows there, if there is one.
+// floorAt says how the floor grows in the step from point i, if there is a floor.
 func (g grown) floorAt(i int) string {
 	if !g.results[i].has("floor") {
 		return ""

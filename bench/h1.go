@@ -17,7 +17,7 @@ var h1Do = h1Client("h1", usage{})
 type usage struct {
 	cfg      h1.Config
 	cancel   bool          // a context that can be canceled
-	deadline time.Duration // from the start to Request.Deadline, which is another each time; 0: none
+	deadline time.Duration // from the start to the first Request.Deadline, which moves with each request; 0: none
 	procs    int           // GOMAXPROCS; 0: as it is
 }
 
@@ -56,7 +56,7 @@ func (e *env) do(ctx context.Context, conn *h1.Conn, w wire, deadline time.Durat
 	began := time.Now()
 	read := e.reader(w)
 	return func() {
-		if deadline > 0 { // as callers have it, but for time.Now, which is not h1's
+		if deadline > 0 { // another each time, as callers have it, but without the cost of time.Now
 			req.Deadline = began.Add(deadline)
 			deadline += time.Microsecond
 		}
@@ -68,7 +68,7 @@ func (e *env) do(ctx context.Context, conn *h1.Conn, w wire, deadline time.Durat
 	}
 }
 
-// h1Batch sends several requests, and then waits for as many responses.
+// h1Batch sends several requests, and then waits for their responses.
 func h1Batch(w wire, batch int) contestant {
 	return contestant{name: "h1", start: func(e *env) func(int) {
 		conn := h1.NewConn(e.connect(w), &h1.Config{Depth: batch})

@@ -1,6 +1,6 @@
 package main
 
-// machine.go: what this runs on, and on which core.
+// machine.go: the machine that this runs on, and the core.
 
 import (
 	"bufio"
@@ -24,8 +24,8 @@ func affinity() (set unix.CPUSet) {
 	return set
 }
 
-// lastCore returns the core for pinned rows: the last, because a kernel's own work
-// gathers on the first.
+// lastCore returns the core for pinned rows: the last, since the kernel's own work gathers
+// on the first.
 func lastCore() int {
 	for core := 1023; core > 0; core-- {
 		if everyCore.IsSet(core) {
@@ -45,8 +45,8 @@ func pin(core int) {
 // unpin takes pin back.
 func unpin() { bind(everyCore) }
 
-// bind sets each thread's affinity; twice, for a thread that began during the first pass
-// has that of the thread that began it.
+// bind sets each thread's affinity. It does so twice, for a thread that began during the
+// first pass has the old one of the thread that began it.
 func bind(set unix.CPUSet) {
 	for range 2 {
 		threads, err := os.ReadDir("/proc/self/task")

@@ -1,5 +1,5 @@
-// Command bench compares h1 with the floor of its streams and with its peers, in one run
-// and on the same bytes: see RESULTS.md, which it writes.
+// Command bench compares h1 with the cost of its streams alone (the floor) and with its
+// peers, in one run and on the same bytes. RESULTS.md, which it writes, says how.
 package main
 
 import (
@@ -23,17 +23,17 @@ func main() {
 	run := flag.String("run", "", "run only the benchmark of this `name`")
 	only := flag.String("only", "", "with -run, run only the contestant of this `name`: for profiles")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this `file`")
-	rounds := flag.Int("rounds", 9, "rounds whose median is taken; of slow benchmarks a third, of large bodies twice as many")
-	slot := flag.Duration("slot", 80*time.Millisecond, "time of one contestant in one round")
-	quick := flag.Bool("quick", false, "do every benchmark once and short, to see that it works")
+	rounds := flag.Int("rounds", 9, "take the median over this `number` of rounds; over a third of it for slow benchmarks, twice as many for large bodies")
+	slot := flag.Duration("slot", 80*time.Millisecond, "`time` of one contestant in one round")
+	quick := flag.Bool("quick", false, "run each benchmark once and briefly, to see that it works")
 	out := flag.String("out", "", "write the results to this `file`, and plots beside it")
-	readme := flag.String("readme", "../README.md", "with -out, write a few of the figures into this `file`, too")
+	readme := flag.String("readme", "../README.md", "with -out, also write a few of the figures into this `file`")
 	flag.Parse()
 	if *out != "" && (*run != "" || *only != "" || *quick) {
 		fatal("-out is for the whole suite: without -run, -only and -quick")
 	}
 	if *out != "" && *readme != "" {
-		aroundFigures(*readme) // it must have a place for them, which is known before they are
+		aroundFigures(*readme) // fails now, not after the run, if it has no place for them
 	}
 	s := schedule{rounds: *rounds, slot: *slot}
 	if *quick {
@@ -147,7 +147,8 @@ func (p place) measure(s schedule, r row) result {
 	return s.run(p.serverOf(r), p.dir, r)
 }
 
-// pick leaves only the contestant of that name, for a profile: then no target says anything.
+// pick leaves only the contestant of that name, if one is named. The targets are dropped,
+// for they need the others.
 func (r *row) pick(only string) {
 	if only != "" {
 		r.contestants = slices.DeleteFunc(r.contestants, func(c contestant) bool { return c.name != only })
@@ -162,7 +163,7 @@ func check(err error) {
 	}
 }
 
-// fatal ends the program where no figure would be right.
+// fatal ends the program: no figure would be right.
 func fatal(why any) {
 	text := strings.TrimSpace(fmt.Sprint(why))
 	_, file, line, _ := runtime.Caller(2)

@@ -1,8 +1,9 @@
 package main
 
-// measure.go: rounds. In each, every contestant has a slot in turn, so that a machine
-// that slows down slows all of them, and on connections of its own, for some are faster
-// than others all their life; medians and the ratios' medians are over rounds.
+// measure.go: rounds. In each round every contestant has a slot in turn, so that a machine
+// that slows down slows all of them, and opens connections of its own, since some
+// connections are faster than others all their life. Medians, also of ratios, are over the
+// rounds.
 
 import (
 	"bytes"
@@ -16,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A metric is what is measured, by operation.
+// A metric is what is measured, per operation unless it says otherwise.
 type metric int
 
 const (
@@ -26,36 +27,36 @@ const (
 	allocBytes               // heap bytes
 	reads                    // read system calls
 	writes                   // write system calls
-	memoryHeld               // bytes, by idle connection
-	goroutines               // by idle connection
+	memoryHeld               // bytes per idle connection
+	goroutines               // per idle connection
 	metrics
 )
 
 type sample [metrics]float64
 
-// A row is one work and all that do it.
+// A row is one piece of work and all contestants that do it.
 type row struct {
-	number      string // in issue 3
+	number      string // in RESULTS.md; rows of one kind share it
 	name        string // for -run
 	work        string
 	pinned      bool // client and server share one core
 	shows       []metric
-	differs     bool // contestants are set against each other by difference, not ratio
-	thirds      int  // of the rounds, that it gets: fewer of what is slow, more of what varies; 0: all
-	batch       int  // operations are done in multiples of it; 0 means 1
+	differs     bool // contestants are compared by difference, not by ratio
+	thirds      int  // it gets this many thirds of the rounds, fewer if it is slow, more if it varies; 0: all
+	batch       int  // operations are done in multiples of this; 0 means 1
 	contestants []contestant
 	targets     []target
 }
 
-// A target is what a contestant's figure must not pass.
+// A target is a limit for a contestant's figure.
 type target struct {
-	who  string // one of h1's ways; "": h1
+	who  string // the contestant; "": h1
 	what metric
 	most float64
-	of   string // of this contestant's figure; "": by itself
+	of   string // most is a multiple of this contestant's figure; "": it is a figure
 }
 
-// name returns who is to meet the target.
+// name returns the contestant that is to meet the target.
 func (t target) name() string { return cmp.Or(t.who, "h1") }
 
 // A result holds a row's samples: by contestant, then by round.
@@ -64,19 +65,19 @@ type result struct {
 	samples [][]sample
 }
 
-// schedule says how much time a measurement takes.
+// A schedule says how much time a measurement takes.
 type schedule struct {
 	rounds int
 	slot   time.Duration // of one contestant in one round
-	// profile is a file for the CPU profile of who measures himself; "": none is asked for.
+	// profile is the file for the CPU profile of a contestant that measures itself; "": none.
 	profile string
 }
 
 // run measures a row, with contestants that talk to the server and build in dir.
 func (s schedule) run(server, dir string, r row) result {
 	if r.pinned {
-		// One P for one core: with more of them, goroutines that look for work take the
-		// core from those that have it, which makes net/http a fifth slower.
+		// One P for one core: with more Ps, those that look for work take the core from
+		// those that have some, which makes net/http a fifth slower.
 		pin(lastCore())
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 		defer unpin()
@@ -90,7 +91,7 @@ func (s schedule) run(server, dir string, r row) result {
 	res := result{r, make([][]sample, len(r.contestants))}
 	for round := range rounds {
 		for i := range r.contestants {
-			i = (i + round) % len(r.contestants) // nobody always follows the same one
+			i = (i + round) % len(r.contestants) // so that none goes first in all rounds
 			e := &env{server: server, dir: dir, profile: s.profile}
 			res.samples[i] = append(res.samples[i], s.slotOf(e, r.contestants[i], &counts[i], r.batch))
 			e.close()
@@ -99,8 +100,8 @@ func (s schedule) run(server, dir string, r row) result {
 	return res
 }
 
-// slotOf has a contestant start anew, warm up and be measured. The first time it finds how
-// many operations fit, which is kept in count.
+// slotOf has a contestant start anew, warm up and be measured. The first time it finds out
+// how many operations fit a slot, and keeps that in count.
 func (s schedule) slotOf(e *env, c contestant, count *int, batch int) sample {
 	if c.sample != nil {
 		runtime.GC()
@@ -110,7 +111,7 @@ func (s schedule) slotOf(e *env, c contestant, count *int, batch int) sample {
 	switch {
 	case *count == 0:
 		*count = s.calibrate(do, batch)
-	case *count > batch: // else one operation takes the whole slot and is its own warm-up
+	case *count > batch: // else a batch takes the whole slot, and needs no warm-up
 		do(max(*count/warmUp/batch, 1) * batch)
 	}
 	runtime.GC()
@@ -120,7 +121,8 @@ func (s schedule) slotOf(e *env, c contestant, count *int, batch int) sample {
 // warmUp is how many times longer a slot is than what goes before it.
 const warmUp = 4
 
-// calibrate returns how often do fits a slot, in multiples of batch, and warms it up.
+// calibrate returns how many operations fit a slot, in multiples of batch. It also warms
+// the contestant up.
 func (s schedule) calibrate(do func(int), batch int) int {
 	timed := func(n int) time.Duration {
 		start := time.Now()
@@ -140,8 +142,8 @@ func (s schedule) calibrate(do func(int), batch int) int {
 	}
 }
 
-// measure does the work n times. What is read last before is read first after, so that
-// reading one counter is not charged to another.
+// measure does the work n times. The counters are read in one order before it and in the
+// opposite order after it, so that reading one is not counted by another.
 func measure(do func(int), n int) (s sample) {
 	var mem, memAfter runtime.MemStats
 	r, w := systemCalls()
@@ -184,7 +186,7 @@ func (r result) median(who string, m metric) float64 {
 	return median(r.column(who, m))
 }
 
-// has reports whether somebody of that name did the work.
+// has reports whether a contestant of that name did the work.
 func (r result) has(who string) bool {
 	return r.index(who) >= 0
 }

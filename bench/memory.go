@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// A memory is a connection whose peer answers every request at once. Reads wait where
-// there is nothing to read, because net/http reads on a goroutine of its own.
+// A memory is a connection whose peer answers every request at once. Reads wait if there is
+// nothing to read, because net/http reads on a goroutine of its own.
 type memory struct {
 	request int          // bytes of one
 	answer  []byte       // to each
 	atMost  int          // bytes that one Read returns
-	socket  *net.TCPConn // whose deadlines are set; nil: none are
+	socket  *net.TCPConn // deadlines are set on it; nil: they are ignored
 
 	mu    sync.Mutex
 	more  sync.Cond
-	asked int // bytes of a request so far
-	owed  int // answers, the one being read among them
-	at    int // in that one
+	asked int // bytes of the next request that have come
+	owed  int // answers, including the one being read
+	at    int // how much of that one was read
 	gone  bool
 }
 

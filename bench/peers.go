@@ -1,8 +1,8 @@
 package main
 
-// peers.go: net/http and fasthttp, each driven in the cheapest way its API allows:
+// peers.go: net/http and fasthttp, each driven in the cheapest way that its API allows:
 // below redirects and cookies, with requests and responses used again, and without the
-// fields that only it would send.
+// fields that it alone would send.
 
 import (
 	"bytes"
@@ -65,8 +65,8 @@ func newClientConn(e *env, w wire) *http.ClientConn {
 	return c
 }
 
-// newHostClient returns a client with width connections open: those it has taken and was
-// not given back. Its pool is first in, first out, and so uses all of them.
+// newHostClient returns a client with width connections open: those that it has acquired
+// and then given back. Its pool is first in, first out, and so uses all of them.
 func newHostClient(e *env, w wire, width int) *fasthttp.HostClient {
 	c := &fasthttp.HostClient{
 		Addr:                     host + ":80",
@@ -75,7 +75,7 @@ func newHostClient(e *env, w wire, width int) *fasthttp.HostClient {
 		MaxConnWaitTimeout:       time.Minute,
 		NoDefaultUserAgentHeader: true,
 		StreamResponseBody:       streams(w),
-		MaxResponseBodySize:      mostHeld, // what is longer is streamed, where that is allowed
+		MaxResponseBodySize:      mostHeld, // a longer body is streamed if that is allowed
 		ReadBufferSize:           max(4<<10, len(w.head)),
 	}
 	var release []func()

@@ -11,7 +11,8 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-// Who has which colour, in every plot. Okabe and Ito's, which the colour-blind can tell.
+// colours are the contestants', in every plot: Okabe and Ito's, which the colour-blind can
+// tell apart.
 var colours = map[string]color.Color{
 	"floor":          color.RGBA{0x99, 0x99, 0x99, 0xff},
 	"h1":             color.RGBA{0xd5, 0x5e, 0x00, 0xff},
@@ -46,7 +47,7 @@ func (g grown) plot(file string) {
 	check(p.Save(plotWidth, plotHeight, file))
 }
 
-// powers marks a logarithmic axis, with labels of its own.
+// powers marks a logarithmic axis, with labels made by text.
 func powers(text func(float64) string) plot.TickerFunc {
 	return func(least, most float64) []plot.Tick {
 		ticks := plot.LogTicks{}.Ticks(least, most)
@@ -72,8 +73,8 @@ func count(v float64) string {
 
 const headlineTitle = "wall time, as a multiple of h1's"
 
-// plotHeadline draws, for the rows that have peers to ask over a stream, how often h1's
-// time goes into that of the others.
+// plotHeadline draws the others' time as a multiple of h1's, for the rows over a stream
+// that peers take part in.
 func (rep report) plotHeadline(file string) {
 	names := []string{"get", "tls", "depth16", "depth64", "pool64", "download", "relay", "chunks1k", "upload", "post1k"}
 	others := []string{"floor", "HostClient", "PipelineClient", "ClientConn"}

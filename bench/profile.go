@@ -1,7 +1,7 @@
 package main
 
-// profile.go: where the time goes. A row that misses a target is done once more under a
-// CPU profile, by those of whom the target speaks.
+// profile.go: where the time goes. A row that misses a target is run once more under a CPU
+// profile, by the contestants that the target names.
 
 import (
 	"bytes"
@@ -17,16 +17,17 @@ import (
 	"github.com/google/pprof/profile"
 )
 
-// profileTime is for how long a contestant is watched: 100 looks a second.
+// profileTime is how long a contestant is profiled, at 100 samples a second.
 const profileTime = 3 * time.Second
 
-// A cause is what time is spent on by the functions whose names match.
+// A cause is what time is spent on, by functions whose names match.
 type cause struct {
 	name string
 	of   *regexp.Regexp
 }
 
-// causes holds all. A stack belongs to the first that any of its functions matches.
+// causes lists them all. A stack belongs to the first cause that any of its functions
+// matches.
 var causes = []cause{
 	{"is the idle connection still good?", regexp.MustCompile(`^example\.com/h1\.(\(\*Conn\)\.(gate|probeThrough)|\(\*asking\)\.runPeek)$`)},
 	{"goroutines that wait and are woken", regexp.MustCompile(`^runtime\.(schedule|findRunnable|goready|ready|park_m|mcall|mstart|gosched_m|netpoll|wakep|resetspinning)`)},
@@ -43,18 +44,19 @@ var causes = []cause{
 	{"the rest of net, and the benchmark", regexp.MustCompile(``)},
 }
 
-// A spending is what the contestants of a row spend their time on, by operation.
+// A spending is what the contestants of a row spend their time on, per operation.
 type spending struct {
 	row row
 	who []string
 	ns  [][]float64 // by contestant, then by cause
 }
 
-// missed returns of whom the missed targets speak, after the floor: what that spends, all do.
+// missed returns the contestants that missed targets name, after the floor, whose costs all
+// of them have.
 func (r result) missed() (who []string) {
 	for _, t := range r.targets {
 		if _, _, met := r.meets(t); met || t.what == memoryHeld || t.what == goroutines {
-			continue // where time goes says nothing of what is held
+			continue // a CPU profile says nothing of what is held
 		}
 		for _, name := range []string{"floor", t.name(), t.of} {
 			if r.has(name) && !slices.Contains(who, name) {
@@ -65,7 +67,7 @@ func (r result) missed() (who []string) {
 	return who
 }
 
-// spend does a row again, each of who alone, and looks what it does.
+// spend runs a row again, with each of who alone, and looks where its time goes.
 func (s schedule) spend(server, dir string, r row, who []string) spending {
 	sp := spending{row: r, who: who}
 	file := filepath.Join(dir, "cpu.prof")
@@ -78,13 +80,13 @@ func (s schedule) spend(server, dir string, r row, who []string) spending {
 		watched := schedule{rounds: s.rounds, slot: s.slot, profile: file}
 		if s.rounds > 1 {
 			watched.rounds = int(profileTime / s.slot)
-			alone.thirds = min(alone.thirds, 1) // what varies is slow as well
+			alone.thirds = min(alone.thirds, 1) // rows that vary are slow as well
 		}
 		res := watched.run(server, dir, alone)
 		pprof.StopCPUProfile()
 		text := own.Bytes()
 		took := res.median(name, cpu)
-		if took == 0 { // another process has done it, and left its profile
+		if took == 0 { // the work was done by another process, which has left its profile
 			var err error
 			text, err = os.ReadFile(file)
 			check(err)
@@ -97,7 +99,8 @@ func (s schedule) spend(server, dir string, r row, who []string) spending {
 	return sp
 }
 
-// divide divides what an operation took among the causes, as a profile's samples are.
+// divide divides the time of an operation among the causes, in proportion to the samples of
+// a profile.
 func divide(p *profile.Profile, took float64) []float64 {
 	counts, all := make([]float64, len(causes)), 0.0
 	for _, s := range p.Sample {
@@ -110,7 +113,7 @@ func divide(p *profile.Profile, took float64) []float64 {
 	return counts
 }
 
-// causeOf returns the index of what a stack was about.
+// causeOf returns the index of the cause that a stack belongs to.
 func causeOf(s *profile.Sample) int {
 	return slices.IndexFunc(causes, func(c cause) bool {
 		return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
@@ -119,7 +122,8 @@ func causeOf(s *profile.Sample) int {
 	})
 }
 
-// table prints what each has spent on what, leaving out what is next to nothing for all.
+// table prints what each contestant spends on what. Rows that are next to nothing for all
+// are left out.
 func (sp spending) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s `%s`\n\n| |", sp.row.number, sp.row.name)

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// What stands between these lines of the README is the program's.
+// The program owns what stands between these lines of the README.
 const (
 	figuresBegin = "<!-- make bench writes what follows -->\n"
 	figuresEnd   = "<!-- make bench wrote what is above -->\n"
@@ -41,7 +41,7 @@ var shown = []struct{ name, work string }{
 	{"encode", "encode a head"},
 }
 
-// showIn writes the figures into the README, with plots that are in another directory.
+// showIn writes the figures into the README. The plots are in another directory.
 func (rep report) showIn(readme, plots string) {
 	before, after := aroundFigures(readme)
 	from, err := filepath.Abs(filepath.Dir(readme))
@@ -52,8 +52,8 @@ func (rep report) showIn(readme, plots string) {
 	check(err)
 	plots = filepath.ToSlash(plots)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nh1's time for one operation, and how many times as long others take: fasthttp's HostClient, or PipelineClient, and\n"+
-		"net/http's ClientConn. On %s.\n\n", before, machine())
+	fmt.Fprintf(&b, "%s\nh1's time for one operation, and how many times as long the others take: fasthttp's HostClient (on the shared\n"+
+		"connection its PipelineClient) and net/http's ClientConn. Measured on %s.\n\n", before, machine())
 	b.WriteString("| | h1 | floor | fasthttp | net/http |\n|---|---:|---:|---:|---:|\n")
 	for _, s := range shown {
 		r := rep.of(s.name)
@@ -74,7 +74,8 @@ func (rep report) of(name string) result {
 	return rep.results[i]
 }
 
-// times returns how often h1's time goes into that of the first of these that did the work.
+// times returns how many times as long as h1 the first of these contestants takes that did
+// the work.
 func (r result) times(others ...string) string {
 	for _, other := range others {
 		if r.has(other) {
@@ -84,12 +85,12 @@ func (r result) times(others ...string) string {
 	return ""
 }
 
-// besides says what is no multiple of h1's time.
+// besides returns the figures that are no multiple of h1's time.
 func (rep report) besides() string {
 	http, idle := rep.of("roundtripper"), rep.of("idle")
 	return fmt.Sprintf("As an `http.RoundTripper`, `h1http.Transport` takes %.2f of `http.Transport`'s time for a GET with 8 response\n"+
-		"fields, and %.0f allocations where that takes %.0f. An idle connection holds %s and %.0f goroutines beyond\n"+
-		"its socket, one of net/http's %s and %.0f.",
+		"fields, and makes %.0f allocations instead of %.0f. Beyond its socket an idle connection holds %s and %.0f\n"+
+		"goroutines; one of net/http's holds %s and %.0f.",
 		http.against("h1http", "Transport", wall), http.median("h1http", allocs), http.median("Transport", allocs),
 		memoryHeld.text(idle.against("h1", "floor", memoryHeld)), round(idle.median("h1", goroutines)),
 		memoryHeld.text(idle.against("ClientConn", "floor", memoryHeld)), idle.median("ClientConn", goroutines))

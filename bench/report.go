@@ -33,7 +33,8 @@ func (m metric) text(v float64) string {
 	return fmt.Sprintf("%.1f", round(v))
 }
 
-// table prints a row: each contestant's figures, and its time against the first one's.
+// table prints a row: each contestant's figures, and some of them compared with the first
+// contestant's.
 func (r result) table() string {
 	first := r.contestants[0].name
 	var b strings.Builder
@@ -59,7 +60,7 @@ func (r result) table() string {
 	return b.String() + "\n"
 }
 
-// compared returns the metrics that are set against the first contestant's.
+// compared returns the metrics that are compared with the first contestant's.
 func (r result) compared() (ms []metric) {
 	for _, m := range r.shows {
 		if m == wall || m == cpu || m == memoryHeld {
@@ -102,7 +103,7 @@ func (r result) meets(t target) (asked, measured string, met bool) {
 	return fmt.Sprintf("%s at most %.2f of %s", name, t.most, t.of), fmt.Sprintf("%.3f", v), v <= t.most
 }
 
-// floorMisses says so where not even the floor meets a target set by a peer.
+// floorMisses returns a remark if not even the floor meets a target that a peer sets.
 func (r result) floorMisses(t target) string {
 	if !r.has("floor") || r.differs || t.of == "" || t.of == "floor" {
 		return ""
@@ -113,7 +114,7 @@ func (r result) floorMisses(t target) string {
 	return ""
 }
 
-// round drops what the runtime adds by itself: a collection's own objects, once in a slot.
+// round drops what the runtime allocates by itself, once in a slot, in a collection.
 func round(v float64) float64 { return math.Round(v*10)/10 + 0 } // + 0 makes 0 of -0
 
 // targetsTable lists all targets.
@@ -160,52 +161,60 @@ type report struct {
 	took    time.Duration
 }
 
-const method = `Each contestant has a slot of %v in each of %d rounds, in turn, on the same bytes; in
-growth, for idle connections and in chunks from a file a third of the rounds, with other bodies
-of 1 GiB twice as many, since each is alone on its connection. For each slot it opens new
-connections, warms up, and closes them after: the kernel gives some connections better windows
-than others for all their life, so that a figure must be of many and not of one that was lucky.
-A figure is the median over rounds, a ratio the median of the rounds' ratios. Wall time, the
-CPU time of the client's process (getrusage), heap objects and bytes, and read and write system
-calls are by operation. The server is a process of its own: one thread that
-counts requests and writes canned bytes. Rows 1, 2, 5, 11, 13, 18 and the growth of heads and bodies
-have client and server on one core, the client with GOMAXPROCS=1, because waking an idle core
-costs more than most of what is compared, and because more Ps than cores make net/http slower
-than it is; so have 6, 7, 8 and 17, which need no server. The others have all cores. Rows 6 and 7
-run h1's own benchmarks of its parser and encoder, which are not exported.
+const method = `Each contestant has a slot of %v in each of %d rounds. The contestants take
+turns, and send and receive the same bytes. Growth, idle connections and chunks from a file
+get a third of the rounds; other bodies of 1 GiB get twice as many, because a slot holds
+only one of them. In each slot a contestant opens new connections, warms up, is measured,
+and closes them: the kernel gives some connections better windows than others for all their
+life, so a figure must come from many. A figure is the median over the rounds; a ratio is
+the median of the rounds' ratios. All figures are per operation: wall time, CPU time of the
+client's process (getrusage), heap objects and bytes, and read and write system calls.
+
+The server is a process of its own, with one thread that counts requests and writes canned
+bytes. In rows 1, 2, 5, 11, 13 and 18, and in the growth of heads and bodies, client and
+server share one core, and the client has GOMAXPROCS=1: to wake an idle core costs more than
+most of what is compared, and more Ps than cores make net/http slower than it is. Rows 6, 7,
+8 and 17 run on one core as well, without a server. The other rows have all cores. Rows 6
+and 7 run h1's own benchmarks of its parser and encoder, which are not exported.
 
 The floor is the same bytes written and read without HTTP, in one Write and as few Reads as
-there are; for uploads io.Copy of the file, which is sendfile; for a relay io.Copy between
-connections, which is splice. ClientConn and Transport are net/http's, HostClient and
-PipelineClient fasthttp's. In row 15 Transport opens no more connections than it has use for;
-the others use all in turn, and on one connection "h1, depth 64" has all workers share it where
-the others hand it from one to the next. In row 18 both RoundTrippers have the same settings, and send one
-request again and again, as http.RoundTripper allows once a body is closed.
+possible; for uploads it is io.Copy of the file, which is sendfile, and for a relay io.Copy
+between connections, which is splice. ClientConn and Transport are net/http's, HostClient
+and PipelineClient are fasthttp's. In row 15 Transport opens no more connections than it
+needs, and the others use all of them in turn. On the pool of one connection the workers of
+"h1, depth 64" share it, and those of the others hand it from one to the next. In row 18
+both RoundTrippers have the same settings and send one request again and again, which
+http.RoundTripper allows once the body is closed.
 
-The README shows how many times as long others take as h1, which is again a median of the rounds'
-ratios, and not quite the ratio of two ratios to the floor. In growth a step is called flat, or
-linear, within %v of an exponent of the size.
-
-`
-
-const aboutSpending = `Of the rows that miss a target, from a CPU profile of each contestant alone: CPU time by
-operation, which is not wall time where others work or all wait. Where "the floor itself" misses
-a target, a client would have to be faster than a bare write and read to meet it.
-
-Before a request goes to an idle connection, h1 looks whether bytes or an end have come, which
-would be taken for the response. On a socket that is no system call more: it takes the place of a
-read that finds nothing. Under TLS (row 2) it is a system call and a Read with a deadline that
-has passed, for what the layer has read ahead. fasthttp does not look. On a shared connection
-(rows 3 and 4) each request is a goroutine's, which waits and is woken, where the floor is one
-goroutine that writes a batch and reads it. To wake one has the runtime wake an idle processor as well,
-which then finds little to do: with GOMAXPROCS=1 it does not, and the difference in CPU is what that costs.
-In row 5 the floor neither parses nor matches. In row 7 h1 checks what it writes, and fasthttp does not.
-Reads and writes that the scheduler is not told of would cost less, but mostly since the runtime's monitor
-then sleeps, and nothing interrupts a caller who computes (TestOthersRunAfterDo).
+The README shows how many times as long as h1 the others take. That is a median of the
+rounds' ratios, too, and so not exactly the quotient of two ratios to the floor. In growth,
+a step is called flat or linear if its exponent of the size is within %v of 0 or 1.
 
 `
 
-// write writes the report, its plots beside it, and a few of its figures into a README.
+const aboutSpending = `These rows miss a target. The figures are CPU time per operation,
+from a CPU profile of each contestant alone; that is not wall time if other threads work
+meanwhile, or all of them wait. Where "the floor itself" misses a target, a client would
+have to be faster than a bare write and read to meet it.
+
+Before a request goes to an idle connection, h1 looks whether bytes or an end have come,
+which would be taken for the response. On a socket that is no additional system call: it
+replaces a read that would find nothing. Under TLS (row 2) it is a system call, and a Read
+with a deadline that has passed, to see what TLS has read ahead. fasthttp does not look.
+
+On a shared connection (rows 3 and 4) each request has a goroutine, which waits and is
+woken; the floor is one goroutine that writes a batch and reads it. When the runtime wakes a
+goroutine it also wakes an idle processor, which then finds little to do. With GOMAXPROCS=1
+it does not, and the difference in CPU time is what that costs.
+
+In row 5 the floor neither parses responses nor matches them to requests. In row 7 h1 checks
+what it writes, and fasthttp does not. Reads and writes that the scheduler does not know of
+would cost less, but mostly because the runtime's monitor then sleeps, and nothing
+interrupts a goroutine that computes (TestOthersRunAfterDo).
+
+`
+
+// write writes the report, its plots beside it, and a few of its figures in a README.
 func (rep report) write(file, readme string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Results\n\nWritten by `make bench` in %v, on: %s.\n\n", rep.took.Round(time.Second), machine())

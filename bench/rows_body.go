@@ -14,8 +14,9 @@ const (
 	gib = 1 << 30
 )
 
-// varied is for rows whose operations are a slot each, on a connection of its own, whose windows decide
-// more than what is compared: twice the rounds of others.
+// varied is for rows whose operations fill a slot each. Each of them is on a connection of
+// its own, whose windows decide more than what is compared: such rows get twice the rounds
+// of others.
 const varied = 6
 
 func bodyRows(quick bool) []row {
@@ -69,7 +70,8 @@ func postRow(n int) row {
 	}
 }
 
-// uploadRows uploads from a file without blocks on any disk: its zeros come from memory.
+// uploadRows uploads from a file that has no blocks on any disk: its zeros come from
+// memory.
 func uploadRows(size int64) (rows []row) {
 	file, err := os.CreateTemp("", "h1-bench")
 	check(err)

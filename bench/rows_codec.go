@@ -2,9 +2,8 @@ package main
 
 // rows_codec.go: rows 6 and 7: bytes to fields and fields to bytes, without a stream.
 //
-// h1's parser and encoder are not exported, and behind a stream they could not be told
-// from the rest: they are measured by the benchmarks of their own package, which a round
-// here runs, on the same bytes.
+// h1's parser and encoder are not exported, and their cost cannot be told from the rest's
+// over a stream. So each round runs the benchmarks of their own package, on the same bytes.
 
 import (
 	"bufio"
@@ -155,7 +154,7 @@ type counter int
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
-// own returns h1 as measured by a benchmark of its own package.
+// own returns h1, measured by a benchmark of its own package.
 func own(benchmark string) contestant {
 	return contestant{name: "h1", sample: func(e *env) (s sample) {
 		run := exec.Command(ownBenchmarks(e.dir), "-test.run", "^$", "-test.benchtime", "80ms",
@@ -177,8 +176,8 @@ func own(benchmark string) contestant {
 
 var benchmarkLine = regexp.MustCompile(`([\d.]+) ns/op.*?(\d+) B/op\s+(\d+) allocs/op`)
 
-// ownBenchmarks returns the program that holds the benchmarks of h1's package, and builds
-// it where it is not there yet.
+// ownBenchmarks returns the program with the benchmarks of h1's package. It builds it if it
+// is not there yet.
 func ownBenchmarks(dir string) string {
 	program := filepath.Join(dir, "h1.test")
 	if _, err := os.Stat(program); err != nil {

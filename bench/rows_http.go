@@ -39,13 +39,14 @@ func roundTripperRow() row {
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// An idleCloser is what both packages' Transports are.
+// An idleCloser is a Transport of either package.
 type idleCloser interface {
 	http.RoundTripper
 	CloseIdleConnections()
 }
 
-// roundTripper returns the client of a Transport, with the settings that both packages have.
+// roundTripper returns the client that a Transport is. open gives it the settings that both
+// packages have.
 func roundTripper(name string, open func(dial dialFunc) idleCloser) client {
 	return client{name, func(e *env, w wire, _ int) func() exchange {
 		t := open(func(context.Context, string, string) (net.Conn, error) { return e.connect(w), nil })

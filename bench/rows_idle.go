@@ -1,6 +1,6 @@
 package main
 
-// rows_idle.go: row 14: what a connection holds while nothing is asked.
+// rows_idle.go: row 14: what a connection holds while it is idle.
 
 import (
 	"context"
@@ -36,7 +36,7 @@ func idleRow(quick bool) row {
 			}),
 			idle("HostClient", n, func(e *env) func() any {
 				c := newHostClient(e, hello, n)
-				e.atEnd(c.CloseIdleConnections) // its cleaner holds them for ten seconds more, into another's turn
+				e.atEnd(c.CloseIdleConnections) // or its cleaner holds them ten seconds longer, into another's slot
 				ask := e.doFast(c.Do, hello)
 				return func() any { ask(); return c }
 			}),
@@ -62,7 +62,7 @@ func exchangeBare(conn net.Conn) {
 	readAll(conn, make([]byte, hello.size()), hello.size())
 }
 
-// idle measures what n connections hold, each of which open makes and uses once.
+// idle measures what n connections hold. open makes one of them and uses it once.
 func idle(name string, n int, start func(e *env) (open func() any)) contestant {
 	return contestant{name: name, sample: func(e *env) (s sample) {
 		kept := make([]any, n)
@@ -84,7 +84,7 @@ func idle(name string, n int, start func(e *env) (open func() any)) contestant {
 func held() (bytes, routines float64) {
 	for range 3 { // what lies in a sync.Pool survives two collections
 		runtime.GC()
-		time.Sleep(30 * time.Millisecond) // connections of the turn before are closed in the background
+		time.Sleep(30 * time.Millisecond) // connections of the slot before are closed in the background
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

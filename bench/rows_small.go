@@ -1,6 +1,6 @@
 package main
 
-// rows_small.go: rows 1 to 5, 8, 15 and 17: a GET of 13 bytes, in every way to ask for it.
+// rows_small.go: rows 1 to 5, 8, 15 and 17: a GET of 13 bytes, asked for in many ways.
 
 import (
 	"fmt"
@@ -87,7 +87,7 @@ func poolRows() (rows []row) {
 				ownPool(hello, conns, workers, hostClient, transport)),
 			targets: poolTargets("h1"),
 		}
-		if conns == 1 { // then nothing need be handed from one to the next
+		if conns == 1 { // the workers can share it at a depth, instead of handing it on
 			deep := h1Client(fmt.Sprint("h1, depth ", workers), usage{})
 			r.contestants = slices.Insert(r.contestants, 2, together(hello, workers, deep)...)
 			r.targets = append(r.targets, poolTargets(deep.name)...)
@@ -112,7 +112,7 @@ func plural(n int, thing string) string {
 	return fmt.Sprint(n, " ", thing)
 }
 
-// ownPool has workers share up to conns connections by the client's own means.
+// ownPool has workers share up to conns connections by the client's own pool.
 func ownPool(w wire, conns, workers int, clients ...client) []contestant {
 	for i, c := range clients {
 		clients[i].open = func(e *env, w wire, _ int) func() exchange { return c.open(e, w, conns) }

@@ -1,7 +1,8 @@
 package main
 
-// server.go: the process that answers. It does as little as can be done: it counts
-// where requests end and writes canned bytes, one write for all that one read brought.
+// server.go: the process that answers. It does as little as possible: it counts the ends of
+// requests, and writes canned bytes, in one write for all requests that one read has
+// brought.
 //
 // One thread serves every plain connection by epoll, without Go's own poller: an
 // exchange costs it epoll_wait, read and write.
@@ -30,27 +31,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A service is what a connection wants of the server; the client says it first, as JSON,
-// and goes on when the server has said readyLine.
+// A service is what a connection wants of the server. The client says it first, as JSON,
+// and goes on once the server has said readyLine.
 type service struct {
 	Answer      string // the response, or its beginning
 	Zeros       int64  // and how many zero bytes follow it
 	RequestBody int64  // bytes of body after each request's head; untilChunksEnd: chunked
-	Discard     bool   // reads and never answers
+	Discard     bool   // the server reads and never answers
 	TLS         bool
 }
 
 const readyLine = "\n"
 
-// untilChunksEnd is the RequestBody of a chunked body: it ends where what was read ends
-// in the last chunk. Its data must not hold that, and no request may follow unanswered.
+// untilChunksEnd is the RequestBody of a chunked body. Such a body ends when a read ends in
+// chunksEnd. So its data must not contain that, and the client must not send another
+// request before the answer.
 const untilChunksEnd = -1
 
 // serverFlag makes this program the server; its value is the core to run on, or noCore.
 const serverFlag = "-server"
 
-// startServer runs the server in a process of its own, on one core or, with noCore, on
-// any. It ends with this process, which holds its standard input.
+// startServer runs the server in a process of its own, on one core, or with noCore on any.
+// The server ends with this process, which holds its standard input.
 func startServer(core int) (address string, stop func()) {
 	self, err := os.Executable()
 	check(err)
@@ -87,7 +89,7 @@ func serve(core int) {
 	}
 }
 
-// welcome learns what a connection wants and hands it to whoever does that.
+// welcome reads what a connection wants, and sees that it gets it.
 func welcome(conn *net.TCPConn, loop *loop, config *tls.Config) {
 	var s service
 	if json.NewDecoder(conn).Decode(&s) != nil {
@@ -105,7 +107,7 @@ func welcome(conn *net.TCPConn, loop *loop, config *tls.Config) {
 	}
 }
 
-// discard reads to the end. TCP drops what is read by MSG_TRUNC without copying it, so
+// discard reads to the end. With MSG_TRUNC TCP drops what is read without copying it, so
 // that the reader's work does not hide the writer's.
 func discard(conn *net.TCPConn) {
 	defer conn.Close()
@@ -147,10 +149,10 @@ type canned struct {
 	service
 	fd      int
 	batch   []byte // as many answers as fit it, or the beginning of one
-	matched int    // bytes of headEnd that the last read ended in
-	left    int64  // bytes of the current request's body to come
-	inBody  bool   // of a chunked one
-	tail    []byte // the end of what was read of that
+	matched int    // how much of headEnd the last read ended in
+	left    int64  // bytes still to come of a request's body of known length
+	inBody  bool   // a chunked body is being read
+	tail    []byte // the end of what was read of it
 }
 
 const (
@@ -232,8 +234,8 @@ func batchOf(s service) []byte {
 	return bytes.Repeat([]byte(s.Answer), 1+batchBytes/len(s.Answer))
 }
 
-// writeAll writes p to a socket that does not block. Waiting for room stops the whole
-// loop: a row that fills its socket has no other connection to serve.
+// writeAll writes p to a socket that does not block. Waiting for room stops the whole loop,
+// which does no harm: a row that fills its socket has no other connection to serve.
 func writeAll(fd int, p []byte) error {
 	for len(p) > 0 {
 		n, err := unix.Write(fd, p)

@@ -1,7 +1,7 @@
 package main
 
-// wire.go: the bytes that pass. Every contestant sends the same request and gets the
-// same response; the floor writes and counts exactly these.
+// wire.go: the bytes that are sent. Every contestant sends the same request and gets the
+// same response; the floor writes and counts exactly these bytes.
 
 import (
 	"fmt"
@@ -40,7 +40,7 @@ type upload struct {
 	chunked bool
 }
 
-// rewind makes ready to read the file from its start; of no upload, it does nothing.
+// rewind goes back to the start of the file; without an upload it does nothing.
 func (up upload) rewind() {
 	if up.file != nil {
 		_, err := up.file.Seek(0, io.SeekStart)
