@@ -95,7 +95,8 @@ func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 }
 
 // attempt sends a request once it has a slot. After an error up is still to be closed.
-func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, up *upload) (*http.Response, error) {
+func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request,
+	up *upload) (*http.Response, error) {
 	if err := c.take(ctx); err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func asciiHost(host string) (string, error) {
 }
 
 // The parameters of RFC 3492, section 5, for host names.
-const base, tMin, tMax, skew, damp = 36, 1, 26, 38, 700
+const punyBase, punyTMin, punyTMax, punySkew, punyDamp = 36, 1, 26, 38, 700
 
 // punycode encodes a label: RFC 3492, section 6.3.
 func punycode(label []rune) string {
@@ -87,13 +87,13 @@ func punycode(label []rune) string {
 				continue
 			}
 			q := delta
-			for k := base; ; k += base {
-				t := min(max(k-bias, tMin), tMax)
+			for k := punyBase; ; k += punyBase {
+				t := min(max(k-bias, punyTMin), punyTMax)
 				if q < t {
 					break
 				}
-				out = append(out, digit(t+(q-t)%(base-t)))
-				q = (q - t) / (base - t)
+				out = append(out, digit(t+(q-t)%(punyBase-t)))
+				q = (q - t) / (punyBase - t)
 			}
 			out = append(out, digit(q))
 			done++
@@ -106,20 +106,20 @@ func punycode(label []rune) string {
 	return string(out)
 }
 
-// adapt returns the bias after a delta, the done characters of the label being encoded: RFC
-// 3492, section 6.1.
+// adapt returns the bias for the next delta, when done characters are encoded: RFC 3492,
+// section 6.1.
 func adapt(delta, done int, first bool) int {
 	if first {
-		delta /= damp
+		delta /= punyDamp
 	} else {
 		delta /= 2
 	}
 	delta += delta / done
 	k := 0
-	for ; delta > (base-tMin)*tMax/2; k += base {
-		delta /= base - tMin
+	for ; delta > (punyBase-punyTMin)*punyTMax/2; k += punyBase {
+		delta /= punyBase - punyTMin
 	}
-	return k + (base-tMin+1)*delta/(delta+skew)
+	return k + (punyBase-punyTMin+1)*delta/(delta+punySkew)
 }
 
 // digit is a number below 36 as punycode writes it.

@@ -77,7 +77,8 @@ type settings struct {
 }
 
 // newCall prepares one attempt. After an error up is still the caller's to close.
-func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, up *upload, set *settings) (*call, error) {
+func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request,
+	up *upload, set *settings) (*call, error) {
 	c := calls.Get().(*call)
 	c.hreq, c.ctx, c.stop, c.infoLeft = hreq, ctx, stop, set.maxHead
 	if hooks := httptrace.ContextClientTrace(ctx); hooks != nil {

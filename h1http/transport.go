@@ -92,7 +92,8 @@ type Transport struct {
 // wire is an [*h1.Error] under errors.As; a context that ended is found by errors.Is.
 func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	up := newUpload(hreq)
-	if hasHTTPScheme(hreq.URL) || hreq.Header == nil { // another protocol may have other fields
+	// Another protocol may have other fields.
+	if hreq.URL == nil || hreq.Header == nil || hasHTTPScheme(hreq.URL) {
 		if err := check(hreq); err != nil {
 			up.close()
 			return nil, err
@@ -120,46 +121,19 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// hasHTTPScheme reports whether requests for u are this package's own to send. It takes a
-// nil u for one of them, which check then refuses.
-func hasHTTPScheme(u *url.URL) bool {
-	return u == nil || u.Scheme == "http" || u.Scheme == "https"
-}
+// hasHTTPScheme reports whether requests for u are this package's own to send.
+func hasHTTPScheme(u *url.URL) bool { return u.Scheme == "http" || u.Scheme == "https" }
 
-// attempts sends a request until it has a response, or no further attempt is safe.
-func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, up *upload) (*http.Response, error) {
-	hooks := httptrace.ContextClientTrace(ctx)
+// attempts sends a request until it has a response, or no further attempt is safe. After an
+// error up is closed.
+func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request,
+	up *upload) (*http.Response, error) {
 	for {
-		if ctx.Err() != nil {
-			up.close()
-			return nil, context.Cause(ctx)
-		}
-		r, err := t.routeOf(hreq)
-		if err != nil {
-			up.close()
-			return nil, err
-		}
-		if hooks != nil && hooks.GetConn != nil {
-			hooks.GetConn(r.hop())
-		}
-		l, was, err := t.get(ctx, r, t.shares(hreq))
-		if err != nil {
-			up.close()
-			return nil, err
-		}
-		gotConn(hooks, l, was.idleAt, was.used)
-		c, err := newCall(ctx, stop, hreq, up, &l.settings)
-		if err != nil {
-			up.close()
-			t.release(l, nil, true)
-			return nil, err
-		}
-		up = c.upload()
-		resp, err := l.roundTrip(c)
+		resp, repeat, err := t.attempt(ctx, stop, hreq, &up)
 		if err == nil {
 			return resp, nil
 		}
-		if !(l.used.Load() || was.shared) || !again(hreq, err) || !up.mayRepeat(hreq) {
+		if !repeat || !up.mayRepeat(hreq) {
 			up.close()
 			return nil, err
 		}
@@ -167,6 +141,38 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 			return nil, err
 		}
 	}
+}
+
+// attempt sends a request once. After an error repeat reports whether it may be sent again
+// if its body allows that, and *up, which may have been found to be empty, is still to be
+// closed.
+func (t *Transport) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request,
+	up **upload) (resp *http.Response, repeat bool, err error) {
+	if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx)
+	}
+	r, err := t.routeOf(hreq)
+	if err != nil {
+		return nil, false, err
+	}
+	hooks := httptrace.ContextClientTrace(ctx)
+	if hooks != nil && hooks.GetConn != nil {
+		hooks.GetConn(r.hop())
+	}
+	l, was, err := t.get(ctx, r, t.shares(hreq))
+	if err != nil {
+		return nil, false, err
+	}
+	gotConn(hooks, l, was.idleAt, was.used)
+	c, err := newCall(ctx, stop, hreq, *up, &l.settings)
+	if err != nil {
+		t.release(l, nil, true)
+		return nil, false, err
+	}
+	*up = c.upload()
+	resp, err = l.roundTrip(c)
+	repeat = err != nil && (l.used.Load() || was.shared) && again(hreq, err)
+	return resp, repeat, err
 }
 
 // again reports whether a request may be sent on another connection after an error on one
