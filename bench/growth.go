@@ -22,8 +22,8 @@ type curve struct {
 	flat   bool // y is by request, and should not depend on x; false: it should be linear
 }
 
-// A grown is a curve with its results, by point.
-type grown struct {
+// A curveResult is a curve with its results, by point.
+type curveResult struct {
 	curve
 	results []result
 }
@@ -109,7 +109,7 @@ const slack = 0.25
 
 // verdict says in words how h1's time grows, and where its curve has a knee: a step between
 // two points that is steeper than it should be.
-func (g grown) verdict() string {
+func (g curveResult) verdict() string {
 	should, none, some := 1.0, "No step is steeper than linear.", "It is steeper than linear "
 	if g.flat {
 		should, none, some = 0, "No step rises.", "It rises "
@@ -129,7 +129,7 @@ func (g grown) verdict() string {
 	}
 	text := fmt.Sprintf("%s h1's time %s from %d to %d %s", g.why, stretches[0].word, g.points[0], g.points[stretches[0].to], g.size)
 	for _, s := range stretches[1:] {
-		text += fmt.Sprintf(", %s to %d", s.word, g.points[s.to])
+		text += fmt.Sprintf(", then %s to %d", s.word, g.points[s.to])
 	}
 	if knees == nil {
 		return text + ". " + none
@@ -154,13 +154,13 @@ func growing(power float64) string {
 
 // power returns the exponent of x with which a contestant's time grows from point i to the
 // next.
-func (g grown) power(who string, i int) float64 {
+func (g curveResult) power(who string, i int) float64 {
 	times := g.results[i+1].median(who, wall) / g.results[i].median(who, wall)
 	return math.Log(times) / math.Log(float64(g.points[i+1])/float64(g.points[i]))
 }
 
 // floorAt says how the floor grows in the step from point i, if there is a floor.
-func (g grown) floorAt(i int) string {
+func (g curveResult) floorAt(i int) string {
 	if !g.results[i].has("floor") {
 		return ""
 	}

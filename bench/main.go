@@ -86,7 +86,7 @@ func suite(s schedule, o options) report {
 		if !o.wants(c.name) {
 			continue
 		}
-		g := grown{curve: c}
+		g := curveResult{curve: c}
 		for _, x := range c.points {
 			r := c.at(x)
 			r.name = c.name
@@ -94,9 +94,9 @@ func suite(s schedule, o options) report {
 			g.results = append(g.results, p.measure(s, r))
 		}
 		fmt.Print(g.table(), g.verdict(), "\n\n")
-		rep.grown = append(rep.grown, g)
+		rep.curves = append(rep.curves, g)
 	}
-	if len(rep.results)+len(rep.grown) == 0 {
+	if len(rep.results)+len(rep.curves) == 0 {
 		fatal("no benchmark is named " + o.run)
 	}
 	if len(rep.results) > 0 && !o.quick {

@@ -53,7 +53,7 @@ type target struct {
 	who  string // the contestant; "": h1
 	what metric
 	most float64
-	of   string // most is a multiple of this contestant's figure; "": it is a figure
+	of   string // the contestant that it is compared with; "": most is a figure itself
 }
 
 // name returns the contestant that is to meet the target.

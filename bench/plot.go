@@ -24,7 +24,7 @@ var colours = map[string]color.Color{
 const plotWidth, plotHeight = 16 * vg.Centimeter, 10 * vg.Centimeter
 
 // plot draws a curve, both axes logarithmic.
-func (g grown) plot(file string) {
+func (g curveResult) plot(file string) {
 	p := plot.New()
 	p.Title.Text = g.title
 	p.X.Label.Text, p.Y.Label.Text = g.size, g.figure

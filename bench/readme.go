@@ -61,7 +61,7 @@ func (rep report) showIn(readme, plots string) {
 			r.times("floor"), r.times("HostClient", "PipelineClient", "fasthttp"), r.times("ClientConn", "net/http"))
 	}
 	fmt.Fprintf(&b, "\n%s\n\n![%s](%s/headline.svg)\n\n", rep.besides(), headlineTitle, plots)
-	for _, g := range rep.grown {
+	for _, g := range rep.curves {
 		fmt.Fprintf(&b, "<img src=\"%s/%s.svg\" width=\"32%%\" alt=\"%s\">\n", plots, g.name, g.title)
 	}
 	check(os.WriteFile(readme, []byte(b.String()+"\n"+after), 0o644))

@@ -135,7 +135,7 @@ func targetsTable(results []result) string {
 }
 
 // table prints a curve's points.
-func (g grown) table() string {
+func (g curveResult) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### 16 `%s`: %s\n\n| %s |", g.name, g.title, g.size)
 	for _, c := range g.results[0].contestants {
@@ -157,7 +157,7 @@ type report struct {
 	schedule
 	results []result
 	spent   []spending
-	grown   []grown
+	curves  []curveResult
 	took    time.Duration
 }
 
@@ -230,14 +230,14 @@ func (rep report) write(file, readme string) {
 		b.WriteString(sp.table())
 	}
 	b.WriteString("## Growth\n\n")
-	for _, g := range rep.grown {
+	for _, g := range rep.curves {
 		fmt.Fprintf(&b, "%s%s\n\n![%s](plots/%s.svg)\n\n", g.table(), g.verdict(), g.title, g.name)
 	}
 	plots := filepath.Join(filepath.Dir(file), "plots")
 	check(os.MkdirAll(plots, 0o755))
 	check(os.WriteFile(file, []byte(strings.TrimSpace(b.String())+"\n"), 0o644))
 	rep.plotHeadline(filepath.Join(plots, "headline.svg"))
-	for _, g := range rep.grown {
+	for _, g := range rep.curves {
 		g.plot(filepath.Join(plots, g.name+".svg"))
 	}
 	if readme != "" {

@@ -31,9 +31,9 @@ type Conn struct {
 	tunnel   io.Closer // what the connection has become; nil: it has not
 }
 
-// Config returns the settings that [NewConn] uses by default: the engine's, but that heads
-// may be as long as net/http allows (10 MiB), and that faults in them are overlooked which
-// servers of net/http's callers are known to make. The caller may change the copy it gets.
+// Config returns a copy of the settings that [NewConn] uses by default. They are the
+// engine's, except that a response's head may be as long as net/http allows (10 MiB), and
+// that common faults in it are overlooked. The caller may change the copy.
 func Config() *h1.Config {
 	cfg := tolerantConfig()
 	return &cfg

@@ -40,8 +40,8 @@ type Transport struct {
 
 	// DialContext makes connections, to unix sockets for instance; nil means net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// DialTLSContext makes connections for https without a proxy, and does their handshake;
-	// nil means DialContext and TLSClientConfig.
+	// DialTLSContext makes connections for https without a proxy, and connections to https
+	// proxies, and does their handshake; nil means DialContext and TLSClientConfig.
 	DialTLSContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// TLSClientConfig is for tls.Client; nil means the default. "h2" is never offered.
 	TLSClientConfig *tls.Config
@@ -50,8 +50,8 @@ type Transport struct {
 
 	// DisableKeepAlives uses each connection for one request.
 	DisableKeepAlives bool
-	// DisableCompression leaves out the Accept-Encoding: gzip that is sent, and its response
-	// decompressed, where the caller asks for no coding.
+	// DisableCompression keeps the Transport from asking for gzip, and from decompressing it,
+	// where the caller asks for no coding.
 	DisableCompression bool
 	// MaxIdleConns limits the idle connections to all hosts; 0 means no limit.
 	MaxIdleConns int
