@@ -76,6 +76,7 @@ func (t *Transport) connect(ctx context.Context, r *route) (*link, error) {
 	return l, nil
 }
 
+// maxHead returns MaxResponseHeaderBytes, or its default.
 func (t *Transport) maxHead() int64 {
 	if t.MaxResponseHeaderBytes > 0 {
 		return t.MaxResponseHeaderBytes

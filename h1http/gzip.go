@@ -25,27 +25,39 @@ type gunzip struct {
 
 // Read decompresses.
 func (g *gunzip) Read(p []byte) (int, error) {
+	if err := g.enter(); err != nil {
+		return 0, err
+	}
+	n, err := g.read(p)
+	g.leave(err)
+	return n, err
+}
+
+// enter takes the decompressor for one Read.
+func (g *gunzip) enter() error {
 	g.mu.Lock()
-	if g.err != nil || g.busy {
-		defer g.mu.Unlock()
-		if g.err == nil {
-			return 0, errConcurrentRead
-		}
-		return 0, g.err
+	defer g.mu.Unlock()
+	switch {
+	case g.err != nil:
+		return g.err
+	case g.busy:
+		return errConcurrentRead
 	}
 	g.busy = true
-	g.mu.Unlock()
-	n, err := g.read(p)
+	return nil
+}
+
+// leave ends what enter began.
+func (g *gunzip) leave(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.busy = false
 	if g.err == nil {
 		g.err = err
 	}
-	if g.err != nil {
+	if g.err != nil { // perhaps by a Close, which has left the decompressor to this Read
 		g.giveBack()
 	}
-	return n, err
 }
 
 func (g *gunzip) read(p []byte) (int, error) {

@@ -249,7 +249,7 @@ func (t *Transport) reusable(l *link) bool {
 	case t.Depth > 1 && l.h.State().InFlight() > 0:
 		return false // a canceled request's response, for which the next would have to wait
 	}
-	l.ahead.settled() // an answer that was ready would be another's
+	l.ahead.settled() // by now an answer that was ready would be another request's
 	return !l.ahead.unasked()
 }
 
@@ -291,7 +291,7 @@ func (t *Transport) hand(h *host, l *link, own *want) bool {
 		n := h.waiting[i]
 		switch {
 		case l.load == 0, n.share && t.joinable(l):
-			l.ahead.settled() // an answer that was ready would be another's
+			l.ahead.settled() // by now an answer that was ready would be another request's
 			t.grant(h, l, n)
 			taken = true
 		case l.alone || l.load >= t.Depth || !n.dialed:

@@ -37,11 +37,11 @@ type call struct {
 	data  []byte         // a copy of a short body in memory
 	text  strings.Reader // the same of a string, whose text is the caller's
 
-	keys     []string // of hreq.Header, sorted
-	gzip     bool     // this package asked for it
-	expects  bool     // 100 (Continue) is awaited
-	infoLeft int64    // bytes of 1xx heads that are left; they count until somebody looks
-	info     func(int, *h1.Header) error
+	keys     []string                    // of hreq.Header, sorted
+	gzip     bool                        // this package asked for it
+	expects  bool                        // 100 (Continue) is awaited
+	infoLeft int64                       // bytes of 1xx heads that are left; they count until somebody looks
+	info     func(int, *h1.Header) error // informational, bound once: to bind it allocates
 }
 
 var calls = sync.Pool{New: func() any {

@@ -50,6 +50,7 @@ func (t *tracer) wroteHead() {
 	t.headLocked()
 }
 
+// headLocked fires the events of a head that has gone out, once. mu is held.
 func (t *tracer) headLocked() {
 	if t.head {
 		return

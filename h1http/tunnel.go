@@ -22,7 +22,7 @@ type tunnel struct {
 	late atomic.Bool // the context has ended, and the stream with it
 	shut atomic.Bool // Close was called
 
-	mu   sync.Mutex
+	mu   sync.Mutex  // cut may run before newTunnel has set stop
 	stop func() bool // has the context no longer call cut
 }
 
