@@ -215,7 +215,6 @@ func (t *Transport) NewClientConn(ctx context.Context, scheme, address string) (
 	if err != nil {
 		return nil, err
 	}
-	r.target = hostPort(hreq.URL)
 	l, err := t.connect(ctx, &r)
 	if err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ type Transport struct {
 // wire is an [*h1.Error] under errors.As; a context that ended is found by errors.Is.
 func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	up := newUpload(hreq)
-	// Another protocol may have other fields.
+	// The fields that another protocol allows are for its RoundTripper to know.
 	if hreq.URL == nil || hreq.Header == nil || hasHTTPScheme(hreq.URL) {
 		if err := check(hreq); err != nil {
 			up.close()
