@@ -17,8 +17,10 @@
 //
 //	link.go       one connection, one exchange: send, wait, deliver, let go
 //	request.go    http.Request becomes h1.Request
+//	target.go     its Host field and request target
 //	upload.go     the request's body, closed exactly once on every path
 //	response.go   h1.Response becomes http.Response
+//	head.go       its head, in net/http's form
 //	tunnel.go     the stream after a successful CONNECT
 //	names.go      field names in canonical form, without allocation
 //	gzip.go       transparent decompression
@@ -26,6 +28,7 @@
 //	conn.go       Conn
 //	transport.go  Transport: its fields, RoundTrip, and when a request is sent again
 //	pool.go       which connection a request gets, and where it goes afterwards
+//	idle.go       the idle connections
 //	ahead.go      streams that the engine cannot look into
 //	dial.go       new connections, TLS
 //	proxy.go      the route of a request, CONNECT

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"slices"
 	"sort"
 	"sync"
@@ -177,14 +176,6 @@ func (h *host) mustQueue() bool {
 	return n > 0 && !h.waiting[n-1].dialed
 }
 
-// tooOld reports whether IdleConnTimeout has passed, by either clock: the monotonic one
-// stands still while a machine sleeps, and the wall clock may be set back.
-func (t *Transport) tooOld(l *link) bool {
-	now := time.Now()
-	age := max(now.Sub(l.idleAt), now.Round(0).Sub(l.idleAt.Round(0)))
-	return t.IdleConnTimeout > 0 && age >= t.IdleConnTimeout
-}
-
 // lend counts one exchange more on a link, and returns what the link was before. mu is
 // held.
 func (t *Transport) lend(l *link, share bool) history {
@@ -253,32 +244,6 @@ func (t *Transport) reusable(l *link) bool {
 	return !l.ahead.unasked()
 }
 
-// keep makes a connection idle, or says why not. mu is held.
-func (t *Transport) keep(l *link) error {
-	p, h := &t.pool, l.host
-	most := t.MaxIdleConnsPerHost
-	if most == 0 {
-		most = http.DefaultMaxIdleConnsPerHost
-	}
-	switch {
-	case t.DisableKeepAlives || most < 0:
-		return errKeepAlivesDisabled
-	case p.closing:
-		return errCloseIdle
-	case len(h.idle) >= most:
-		return errTooManyIdleHost
-	}
-	l.rest()
-	l.idleAt = time.Now()
-	h.idle = append(h.idle, l)
-	p.enlist(l)
-	if t.MaxIdleConns > 0 && p.idle > t.MaxIdleConns {
-		p.dropIdle(p.oldest)
-	}
-	t.armSweep()
-	return nil
-}
-
 // hand gives a connection to requests that wait: first to own, which it was dialed for, if
 // that still waits. A request that may share it overtakes only requests that a dial runs
 // for. hand reports whether any request took it. mu is held.
@@ -344,130 +309,9 @@ func (p *pool) drop(l *link) {
 	p.tidy(l.host)
 }
 
-// dropIdle is drop for a connection that is idle. mu is held.
-func (p *pool) dropIdle(l *link) {
-	p.unlist(l)
-	p.drop(l)
-}
-
 // tidy forgets a host that has no connection left and no request that waits. mu is held.
 func (p *pool) tidy(h *host) {
 	if h.conns == 0 && len(h.waiting) == 0 && p.hosts[h.key] == h {
 		delete(p.hosts, h.key)
-	}
-}
-
-// enlist appends a link to the pool's list of idle links. mu is held.
-func (p *pool) enlist(l *link) {
-	l.prev, l.next = p.newest, nil
-	if p.newest != nil {
-		p.newest.next = l
-	} else {
-		p.oldest = l
-	}
-	p.newest = l
-	p.idle++
-}
-
-// unlist takes a link off that list, and off its host's. mu is held.
-func (p *pool) unlist(l *link) {
-	if l.prev != nil {
-		l.prev.next = l.next
-	} else {
-		p.oldest = l.next
-	}
-	if l.next != nil {
-		l.next.prev = l.prev
-	} else {
-		p.newest = l.prev
-	}
-	l.prev, l.next = nil, nil
-	p.idle--
-	h := l.host
-	if n := len(h.idle) - 1; h.idle[n] == l {
-		h.idle[n] = nil
-		h.idle = h.idle[:n]
-	} else {
-		h.idle = without(h.idle, l)
-	}
-}
-
-// sweepEvery is how long a connection that its server has closed may hold its descriptor
-// while nobody wants it.
-const sweepEvery = 10 * time.Second
-
-// untilSweep returns how long it is until there will be something to do. There is an idle
-// link, and mu is held.
-func (t *Transport) untilSweep() time.Duration {
-	if t.IdleConnTimeout <= 0 {
-		return sweepEvery
-	}
-	return max(min(time.Until(t.pool.oldest.idleAt.Add(t.IdleConnTimeout)), sweepEvery), time.Millisecond)
-}
-
-// armSweep has sweep run while there are idle connections. mu is held.
-func (t *Transport) armSweep() {
-	if p := &t.pool; p.timer == nil && p.oldest != nil {
-		p.timer = time.AfterFunc(t.untilSweep(), t.sweep)
-	}
-}
-
-// sweep closes idle connections that are too old, or that their server has closed.
-func (t *Transport) sweep() {
-	p := &t.pool
-	var probe []*link
-	p.mu.Lock()
-	p.timer = nil
-	for l := p.oldest; l != nil; {
-		next := l.next
-		if t.tooOld(l) {
-			p.dropIdle(l)
-		} else {
-			probe = append(probe, l)
-		}
-		l = next
-	}
-	p.unlock()
-	for _, l := range probe {
-		l.h.Probe() // without mu, for it takes time; it does no harm to one that was lent meanwhile
-	}
-	p.mu.Lock()
-	for l := p.oldest; l != nil; {
-		next := l.next
-		if l.h.Err() != nil {
-			p.dropIdle(l)
-		}
-		l = next
-	}
-	t.armSweep()
-	p.unlock()
-}
-
-// CloseIdleConnections closes the connections that no request uses, and those that become
-// idle before the next request, and ends dials that no request waits for. It also calls the
-// method of that name of the RoundTrippers that were given to RegisterProtocol.
-func (t *Transport) CloseIdleConnections() {
-	p := &t.pool
-	p.mu.Lock()
-	p.closing = true
-	for p.oldest != nil {
-		p.dropIdle(p.oldest)
-	}
-	if p.timer != nil {
-		p.timer.Stop()
-		p.timer = nil
-	}
-	for d := range p.dials {
-		if d.want.done && len(d.host.waiting) == 0 {
-			d.cancel()
-		}
-	}
-	p.unlock()
-	t.altMu.RLock()
-	defer t.altMu.RUnlock()
-	for _, rt := range t.alt {
-		if c, ok := rt.(interface{ CloseIdleConnections() }); ok {
-			c.CloseIdleConnections()
-		}
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -258,110 +257,6 @@ func invalidField(h http.Header) string {
 		}
 	}
 	return ""
-}
-
-// hostOf returns what the Host field is to say. What is no host is left empty, as in
-// net/http, where requests over unix sockets rely on that; but a proxy could do nothing
-// with it, so there it is an error.
-func hostOf(hreq *http.Request, proxied bool) (string, error) {
-	host := hreq.Host
-	if host == "" {
-		host = hreq.URL.Host
-	}
-	host, err := asciiHostPort(host)
-	if err != nil {
-		return "", err
-	}
-	if !validHost(host) {
-		if proxied {
-			return "", errors.New("h1http: invalid Host header")
-		}
-		return "", nil
-	}
-	if i := strings.IndexByte(host, '%'); i >= 0 && host[0] == '[' { // a zone is local: RFC 6874, section 1
-		if j := strings.IndexByte(host[i:], ']'); j >= 0 {
-			host = host[:i] + host[i+j:]
-		}
-	}
-	return host, nil
-}
-
-// validHost reports whether s may stand in a Host field as the engine sees it.
-func validHost(s string) bool {
-	name := s
-	if i := strings.LastIndexByte(s, ':'); i >= 0 && i > strings.LastIndexByte(s, ']') {
-		name = s[:i]
-		for _, c := range []byte(s[i+1:]) {
-			if c < '0' || c > '9' {
-				return false
-			}
-		}
-	}
-	if name != "" && name[0] == '[' {
-		return len(name) > 2 && strings.IndexByte(name, ']') == len(name)-1 &&
-			strings.LastIndexByte(name, '[') == 0 && consists(name, hostOctet)
-	}
-	return name != "" && !strings.ContainsAny(name, "[]:") && consists(name, hostOctet)
-}
-
-// target returns the request target.
-func target(hreq *http.Request, host string, proxied bool) (string, error) {
-	u := hreq.URL
-	t := u.RequestURI()
-	switch {
-	case proxied && u.Scheme != "" && u.Opaque == "" && hreq.Method != "CONNECT":
-		t = rooted(t, u)
-		if t == "*" {
-			if hreq.Method != "OPTIONS" {
-				return "", errors.New("h1http: * is the target of OPTIONS alone")
-			}
-			t = "" // in absolute form it is written without a path: RFC 9112, 3.2.4
-		}
-		t = u.Scheme + "://" + host + t
-	case hreq.Method == "CONNECT" && u.Path == "":
-		t = host
-		if u.Opaque != "" {
-			t = u.Opaque
-		}
-	default:
-		t = rooted(t, u)
-	}
-	odd := false
-	for i := 0; i < len(t); i++ {
-		c := t[i]
-		if c < ' ' || c == 0x7f {
-			return "", errors.New("h1http: can't write control character in Request.URL")
-		}
-		odd = odd || c == ' ' || c == '#' || c > 0x7f
-	}
-	if odd {
-		t = escaped(t)
-	}
-	return t, nil
-}
-
-// rooted makes a path begin with "/", as URL.String does.
-func rooted(t string, u *url.URL) string {
-	if u.Opaque == "" && t != "*" && !strings.HasPrefix(t, "/") {
-		return "/" + t
-	}
-	return t
-}
-
-// escaped writes as %XX what url.Parse lets a query hold, and a request target may not.
-func escaped(t string) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := 0; i < len(t); i++ {
-		if c := t[i]; c <= ' ' || c == '#' || c > 0x7f {
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
 
 // isUpgrade reports whether a request asks for another protocol.
