@@ -38,9 +38,11 @@ func (t *Transport) keep(l *link) error {
 // tooOld reports whether IdleConnTimeout has passed, by either clock: the monotonic one
 // stands still while a machine sleeps, and the wall clock may be set back.
 func (t *Transport) tooOld(l *link) bool {
+	if t.IdleConnTimeout <= 0 {
+		return false
+	}
 	now := time.Now()
-	age := max(now.Sub(l.idleAt), now.Round(0).Sub(l.idleAt.Round(0)))
-	return t.IdleConnTimeout > 0 && age >= t.IdleConnTimeout
+	return max(now.Sub(l.idleAt), now.Round(0).Sub(l.idleAt.Round(0))) >= t.IdleConnTimeout
 }
 
 // dropIdle is drop for a connection that is idle. mu is held.

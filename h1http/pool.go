@@ -40,7 +40,7 @@ type host struct {
 	conns   int     // all, those being dialed included
 	idle    []*link // the one used last at the end
 	open    []*link // in use, and may be joined: with Depth alone
-	waiting []*want // in order of arrival; those that a dial runs for stand first
+	waiting []*want // in order of arrival, which is the order they are dialed for
 }
 
 // want is a request that waits for a connection.

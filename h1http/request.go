@@ -34,7 +34,7 @@ type call struct {
 	resp  h1.Response
 	body  bytes.Reader   // of data
 	data  []byte         // a copy of a short body in memory
-	text  strings.Reader // the same of a string, whose text is the caller's
+	text  strings.Reader // of a body that is a string, which need not be copied
 
 	keys     []string                    // of hreq.Header, sorted
 	gzip     bool                        // this package asked for it
@@ -51,7 +51,7 @@ var calls = sync.Pool{New: func() any {
 
 // free gives the memory back after an exchange that ended in good order. A call that had a
 // body is left to the collector, since a goroutine may still read that, unless the
-// connection was ready again.
+// connection was ready again, as it is only once the body is out.
 func (c *call) free() {
 	if c.up != nil && !c.ready || c.into != nil {
 		return

@@ -108,7 +108,7 @@ func (b *body) enter() (*call, error) {
 	return b.call, nil
 }
 
-// leave gives it back, and ends the exchange with an error, io.EOF among them.
+// leave gives the body back. An error, and io.EOF is one, ends the exchange.
 func (b *body) leave(c *call, err error) error {
 	b.mu.Lock()
 	b.busy = false

@@ -89,8 +89,8 @@ func (t *tunnel) Write(p []byte) (int, error) {
 func (t *tunnel) CloseWrite() error { return closeWrite(t.ReadWriteCloser) }
 
 // Close closes the stream, the first time it is called. (Closing the body may call it
-// again.) The body comes last, for its Close may take its time; each call sees to it that
-// no Read of the body is under way when it returns, for then what the body lies in is the
+// again.) The body comes last, for its Close may take its time; each call waits for a Read
+// of the body that is under way, for afterwards the memory that it reads may be the
 // caller's again.
 func (t *tunnel) Close() error {
 	defer t.call.into.close()

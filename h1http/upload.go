@@ -24,8 +24,8 @@ import (
 
 // An upload is what the engine reads a body from. A nil *upload means no body.
 type upload struct {
-	from io.Reader // rc, or what stands for it
-	call *call     // of the attempt
+	from io.Reader // rc, or what reads it; set before the exchange
+	call *call     // of the attempt; set before the exchange
 	size int64     // declared; -1: unknown, and sent chunked
 	left int64     // of size; owned by the goroutine in Read
 
@@ -136,8 +136,8 @@ func (u *upload) readDone() {
 const closeGrace = 10 * time.Millisecond
 
 // close closes the caller's body, the first time it is called. Each time it waits for a
-// Read that is under way, but not for ever: afterwards what the body lies in may be the
-// caller's again.
+// Read that is under way, for at most closeGrace: afterwards the memory that the body reads
+// may be the caller's again.
 func (u *upload) close() error {
 	if u == nil {
 		return nil
@@ -234,7 +234,10 @@ const mostCopied = 64 << 10
 // again. So the engine gets a copy of both, or of the reader alone if it reads a string,
 // which cannot change. A body that is too long to copy is read as any other.
 func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
-	if watched || u.size <= 0 || hreq.GetBody == nil || hreq.Header["Expect"] != nil { // which may leave it unread
+	if watched || u.size <= 0 || hreq.GetBody == nil {
+		return u
+	}
+	if hreq.Header["Expect"] != nil { // a body that is not asked for stays unread
 		return u
 	}
 	if t := reflect.TypeOf(u.from); t != nopCloser && t != nopCloserWriterTo {
