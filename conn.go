@@ -473,9 +473,6 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
-		if !returned && e.up.fills { // writeWhole's end is not reached
-			c.writing, e.up.fills = false, false
-		}
 		if !returned && *half == e {
 			c.fail(e, errDeserted)
 		}

@@ -109,14 +109,9 @@ func inMemory(body io.Reader) bool {
 // writeWhole writes head and body at once. A body that fails here leaves no trace. mu is
 // held, but not while the body is read.
 func (c *Conn) writeWhole(e *exchange) *Error {
-	c.writing, e.up.fills = true, true
 	at, n := len(c.wbuf.b), int(e.q.length)
 	room := c.wbuf.b[:at+n]
-	err := c.outside(&c.upload, e, func() error { return readWhole(e.up.body, room[at:]) })
-	if c.upload == e && err == nil && e.err == nil && c.aged(e) {
-		c.lookAt(e)
-	}
-	c.writing, e.up.fills = false, false
+	err := c.fillWhole(e, room[at:])
 	if c.upload != e {
 		e.release()
 		return e.err
@@ -143,6 +138,20 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	c.sendOut(e)
 	c.changed()
 	return e.ifUnsent()
+}
+
+// fillWhole reads e's body into p, a part of wbuf, which is nobody else's meanwhile. mu is held,
+// but not while the body is read.
+func (c *Conn) fillWhole(e *exchange, p []byte) error {
+	c.writing, e.up.fills = true, true
+	// Also where the body's Read does not return. The connection has ended by then, with wbuf
+	// still taken; unlock gives that back.
+	defer func() { c.writing, e.up.fills = false, false }()
+	err := c.outside(&c.upload, e, func() error { return readWhole(e.up.body, p) })
+	if c.upload == e && err == nil && e.err == nil && c.aged(e) {
+		c.lookAt(e)
+	}
+	return err
 }
 
 // readWhole fills p with a body.
