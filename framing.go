@@ -126,22 +126,20 @@ func contentLengths(r *Response) (int64, *Error) {
 	var first []byte
 	for i := range h.fields {
 		s := &h.fields[i]
-		name, list := h.At(i)
+		name, value := h.At(i)
 		if lookup(name) != knownContentLength {
 			continue
 		}
-		for more := true; more; {
-			digits := list
+		for next := 0; next <= len(value); {
+			var start, end int
+			start, end, next = elementFrom(value, next)
+			digits := value[start:end]
 			n, bad := parseLength(digits)
-			if more = bad >= 0; more { // no single number: a list, if anything
-				digits, list, more = cutElement(list)
-				n, bad = parseLength(digits)
-			}
 			if bad >= 0 {
-				return 0, badFraming(r, s, digits, bad, "not a length")
+				return 0, badFraming(r, s, start+bad, "not a length")
 			}
 			if length >= 0 && string(digits) != string(first) { // 05 and 5 differ as well
-				return 0, badFraming(r, s, digits, 0, "lengths that differ")
+				return 0, badFraming(r, s, start, "lengths that differ")
 			}
 			length, first = n, digits
 		}
@@ -182,22 +180,23 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 		if lookup(field) != knownTransferEncoding {
 			continue
 		}
-		for list, more := value, true; more; {
-			var coding []byte
-			coding, list, more = cutElement(list)
+		for next := 0; next <= len(value); {
+			var start, end int
+			start, end, next = elementFrom(value, next)
+			coding := value[start:end]
 			name, bad := codingName(coding)
 			if bad >= 0 {
-				return 0, badFraming(r, s, coding, bad, "not a transfer coding")
+				return 0, badFraming(r, s, start+bad, "not a transfer coding")
 			}
 			last = equalFold(name, "chunked")
 			codings++
 			switch {
 			case last && len(name) < len(coding):
-				return 0, badFraming(r, s, coding, len(name), "chunked with parameters")
+				return 0, badFraming(r, s, start+len(name), "chunked with parameters")
 			case last && chunked:
-				return 0, badFraming(r, s, coding, 0, "chunked twice")
+				return 0, badFraming(r, s, start, "chunked twice")
 			case last && codings > 1:
-				return 0, badFraming(r, s, value, 0, "a coding inside chunked, which is not decoded")
+				return 0, badFraming(r, s, 0, "a coding inside chunked, which is not decoded")
 			}
 			chunked = chunked || last
 		}
@@ -209,8 +208,8 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 }
 
 // codingName returns the name of a transfer coding; bad is the index of the byte that does
-// not belong there, or where one is missing; -1: there is none. A parameter's value may be a token alone: a
-// quoted string may hold what others split lists at.
+// not belong there, or where one is missing; -1: there is none. A parameter's value may be a
+// token alone: a quoted string may hold what others split lists at.
 //
 //	transfer-parameter = token BWS "=" BWS ( token / quoted-string )     RFC 9112, 7
 func codingName(coding []byte) (name []byte, bad int) {
@@ -244,24 +243,29 @@ func blanks(b []byte) (n int) {
 	return n
 }
 
-// cutElement cuts the first element off a comma-separated list, trimmed; it may be empty.
-func cutElement(list []byte) (element, rest []byte, more bool) {
-	for i, c := range list {
-		if c == ',' {
-			return trimOWS(list[:i]), list[i+1:], true
-		}
+// elementFrom returns the bounds of the element of a comma-separated list that begins at from,
+// trimmed (it may be empty), and where the next one begins: past len(list) behind the last.
+func elementFrom(list []byte, from int) (start, end, next int) {
+	comma := from
+	for comma < len(list) && list[comma] != ',' {
+		comma++
 	}
-	return trimOWS(list), nil, false
+	start, end = from, comma
+	for start < end && isBlank(list[start]) {
+		start++
+	}
+	for end > start && isBlank(list[end-1]) {
+		end--
+	}
+	return start, end, comma + 1
 }
 
-// badFraming makes the error for the field at s, for byte i of an element that was cut from
-// its value.
-func badFraming(r *Response, s *span, element []byte, i int, why string) *Error {
+// badFraming makes the error for byte at of the value of field s.
+func badFraming(r *Response, s *span, at int, why string) *Error {
 	e := badPeer(BadFraming, 0, why, r.Header.buf[s.name:s.valueEnd])
 	e.Offset = -1
 	if r.lineLen > 0 {
-		before := int(s.valueEnd-s.value) - cap(element) // At gives no capacity behind the value
-		e.Offset = int64(r.lineLen) + int64(s.value) + int64(before+i)
+		e.Offset = int64(r.lineLen) + int64(s.value) + int64(at)
 	}
 	return e
 }
