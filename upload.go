@@ -5,12 +5,12 @@ package h1
 // Rule: in wBody nobody but the exchange in Conn.upload appends to wbuf. What fits is
 // written with its head by the caller; else the goroutine runPump reads the body and writes it,
 // and runSoon writes what a slow body has left in wbuf while runPump waits for more.
-// Not here: whether a body is worth finishing once it was answered (keepalive.go, J1).
+// Not here: a body that its caller pushes (push.go), and whether one is worth finishing once it
+// was answered (keepalive.go, J1).
 
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -564,122 +564,4 @@ func (c *Conn) finishBody(e *exchange) error {
 	}
 	c.changed()
 	return nil
-}
-
-// Write sends some of the body of a request with Push set, and flushes it. One goroutine at a
-// time may call it, while others read the response. While 100 (Continue) is awaited it waits:
-// only a Wait in another goroutine hears that before ExpectTimeout is over.
-//
-// It fails with BadRequest if the request has no Push, or after CloseWrite; past its
-// ContentLength as well, which ends the connection. Once the body is not wanted any more it
-// fails with the Kind of what ended that, the response (Closed) or the connection; Wait may
-// still return the response. Where it fails it returns 0, though some of p may have gone
-// out.
-func (x Exchange) Write(p []byte) (int, error) {
-	err := x.push(false, func(c *Conn, e *exchange) error {
-		err := c.piece(e, p)
-		if err == nil && c.pending() && !c.writing {
-			c.flushAll(e, true)
-		}
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
-// CloseWrite ends the body of a request with Push set, and writes Request.Trailer after a
-// chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
-// than ContentLength was written.
-//
-// Where no more than MaxDrain of a ContentLength is left when the response ends, the
-// connection takes no other request before CloseWrite, the context's end, Cancel or the
-// Deadline. The last three end the connection, unless a Write that has returned wrote the
-// last byte: CloseWrite then has nothing to do. Where they come while CloseWrite is in its
-// own write, the rest of that is left to another's request, if one is there; else the
-// connection ends.
-func (x Exchange) CloseWrite() error {
-	return x.push(true, (*Conn).finishBody)
-}
-
-// push runs one step of a pushed body, its last or not, and turns its error into the
-// exchange's.
-func (x Exchange) push(last bool, step func(*Conn, *exchange) error) error {
-	e, ok := x.lock()
-	if !ok {
-		return errEnded
-	}
-	c := x.c
-	defer c.unlock()
-	switch {
-	case !e.q.push:
-		return e.outOfTurn("the request's body does not come through Write: Push is not set")
-	case e.up.busy:
-		return e.outOfTurn("another goroutine is in Write or CloseWrite")
-	case e.up.skip:
-		return c.pushFailed(e, errStop)
-	case last && e.up.over:
-		return nil
-	case e.up.ended && e.err == nil:
-		return e.outOfTurn("the request's body has ended")
-	case e.up.ended:
-		return e.err
-	}
-	e.up.busy = true
-	var err error = errStop
-	if c.awaitGo(e) {
-		err = step(c, e)
-	}
-	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
-		err = errStop
-	}
-	if e.up.quits != nil && c.upload == e && c.isOut(e) {
-		c.endWhole(e)
-		c.changed()
-	}
-	e.up.busy = false
-	if e.err != nil && e.stop != nil {
-		e.stop() // which fail may have left to this write: see outlives
-	}
-	e.forsake()
-	e.cond.Signal() // who waits for the body to be out: see switchOver
-	if err != nil {
-		err = c.pushFailed(e, err)
-	}
-	if e.up.ended && !e.up.over {
-		e.release()
-	}
-	return err
-}
-
-// outOfTurn is the error of a call that the exchange does not take. It ends nothing: the
-// request is on its way, and not to be sent again for that. mu is held.
-func (e *exchange) outOfTurn(why string) *Error {
-	bad := badRequest("%s", why)
-	bad.Op, bad.Sent, bad.seen = "write body", max(e.sentSoFar(), SentPart), e.seen
-	return bad
-}
-
-// pushFailed says why a step of a pushed body failed. mu is held.
-func (c *Conn) pushFailed(e *exchange, err error) error {
-	switch bad, ok := err.(*Error); {
-	case err == errStop:
-		why := &Error{Kind: Closed, Op: "write body", Offset: -1, Sent: e.sentSoFar(), seen: e.seen, Err: err}
-		if e.err != nil {
-			why = e.err
-		} else if c.werr != nil {
-			why.Kind, why.Err = c.werr.Kind, c.werr.Err
-		} else if c.err != nil {
-			why.Err = fmt.Errorf("%w: %w", err, c.err)
-		}
-		return why
-	case ok:
-		c.fail(e, bad)
-	case err == errLong:
-		c.fail(e, newError(BadRequest, "write body", err))
-	default:
-		c.fail(e, bodyFailed(err))
-	}
-	return e.err
 }
