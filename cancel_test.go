@@ -330,7 +330,7 @@ func TestCancelBeforeTheLine(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		r.c.mu.Lock()
-		err := r.c.admit(e, true)
+		err := r.c.admit(e)
 		r.c.unlock()
 		if err == nil {
 			t.Error("the canceled request was admitted")

@@ -63,7 +63,7 @@ type Conn struct {
 	dwells bool // probing, and was so when lookBy had passed
 
 	flushing bool // soon runs, or is about to
-	apart    bool // the flush in writer's name is on a goroutine of the engine's
+	apart    bool // the last flush was on a goroutine of the engine's: see flushApart
 	splices  bool // reader's read is one in which the kernel writes as well, to another socket
 
 	// The end.
@@ -601,7 +601,7 @@ func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	defer c.unlock()
 	e := c.newExchange(ctx, req, &q)
 	e.once = true
-	if err := c.start(e, true); err != nil {
+	if err := c.start(e); err != nil {
 		return err
 	}
 	return c.receive(e, resp)

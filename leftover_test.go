@@ -317,10 +317,10 @@ func TestFileBehindItsHead(t *testing.T) {
 			defer cancel()
 			r.c.mu.Lock() // Send, in which pump is started, and comes after the goroutine of another Send
 			e := r.c.newExchange(ctx, req, &q)
-			if err := r.c.start(e, true); err != nil {
+			if err := r.c.start(e); err != nil {
 				t.Error(err)
 			}
-			r.c.flushAll(r.c.unwritten(), false)
+			r.c.flushApart(r.c.unwritten())
 			r.c.unlock()
 			time.Sleep(time.Minute)
 			want := head + body

@@ -21,7 +21,7 @@ func (x Exchange) Write(p []byte) (int, error) {
 	err := x.push(pushStep{run: func(c *Conn, e *exchange) error {
 		err := c.piece(e, p)
 		if err == nil && c.pending() && !c.writing {
-			c.flushAll(e, true)
+			c.flush(e)
 		}
 		return err
 	}})

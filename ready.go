@@ -55,8 +55,8 @@ func (c *Conn) admits(q *asked) admission {
 func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 
 // admit waits for e's turn to write, and takes it. mu is held.
-func (c *Conn) admit(e *exchange, wait bool) *Error {
-	if !wait {
+func (c *Conn) admit(e *exchange) *Error {
+	if e.tries {
 		c.awaitLook() // it is no exchange
 	}
 	if e.err != nil { // canceled already
@@ -70,18 +70,18 @@ func (c *Conn) admit(e *exchange, wait bool) *Error {
 		return c.refusal("send")
 	}
 	behind := e.q.body != bodyNone && c.pending() && !c.writing // those are to be written first
-	if !wait && !(behind && c.cutsWrites()) {
+	if e.tries && !(behind && c.cutsWrites()) {
 		return notReady("send")
 	}
 	e.inLine = true
 	c.line.push(e)
 	switch {
 	case behind && c.cutsWrites():
-		c.flushAll(e, true)
+		c.flush(e)
 	case behind: // its caller could not be let go of that write
 		c.runLater()
 	}
-	for wait && !c.outOfLine(e) {
+	for !e.tries && !c.outOfLine(e) {
 		if c.line.head == e && c.unread() {
 			c.clearWay(e)
 		} else {

@@ -76,7 +76,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	switch {
 	case !e.up.hold && !e.q.push: // pump writes the head as well
 	case c.fits() || c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer:
-		c.flushAll(e, true)
+		c.flush(e)
 	default: // see writeOut
 		c.runLater()
 	}
@@ -236,7 +236,7 @@ func (e *exchange) runPump() {
 	}()
 	if e.up.later {
 		e.up.later = false
-		c.flushAll(e, false)
+		c.flushApart(e)
 	} else if c.awaitGo(e) {
 		err := c.pumpBody(e)
 		if err == nil {
@@ -400,7 +400,7 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 	if c.givenUp(e) {
 		return errStop
 	}
-	c.flushAll(e, true)
+	c.flush(e)
 	for e.up.left > byHand && !c.givenUp(e) {
 		n := min(e.up.left-byHand, sendFilePiece)
 		if limit != nil {
@@ -560,7 +560,7 @@ func (c *Conn) finishBody(e *exchange) error {
 	}
 	c.endBody(e)
 	if !c.writing {
-		c.flushAll(e, true)
+		c.flush(e)
 	}
 	c.changed()
 	return nil

@@ -31,7 +31,7 @@ import (
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
 func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
-	return c.send(ctx, req, true)
+	return c.send(ctx, req, marks{})
 }
 
 // TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To
@@ -39,11 +39,11 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 // take that. It reads no response: a request that may not stand behind one that nobody
 // wants any more is NotReady until Send, Do or another's Wait has read that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
-	return c.send(ctx, req, false)
+	return c.send(ctx, req, marks{tries: true})
 }
 
 // send prepares and starts a request.
-func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, error) {
+func (c *Conn) send(ctx context.Context, req *Request, how marks) (Exchange, error) {
 	var q asked
 	if err := prepare(req, &q); err != nil {
 		return Exchange{}, err
@@ -51,8 +51,8 @@ func (c *Conn) send(ctx context.Context, req *Request, wait bool) (Exchange, err
 	c.mu.Lock()
 	defer c.unlock()
 	e := c.newExchange(ctx, req, &q)
-	e.tries = !wait
-	if err := c.start(e, wait); err != nil {
+	e.marks = how
+	if err := c.start(e); err != nil {
 		return Exchange{}, err
 	}
 	return Exchange{e, c, e.id.Load()}, nil
@@ -71,12 +71,12 @@ func prepare(req *Request, q *asked) error {
 }
 
 // start waits for the exchange's turn to write, and takes it. mu is held.
-func (c *Conn) start(e *exchange, wait bool) error {
+func (c *Conn) start(e *exchange) error {
 	c.timed = c.timed || !e.by.IsZero()
 	if e.stop != nil && e.ctx.Err() != nil {
 		e.fail(fromContext(e.ctx, "send"))
 	}
-	err := c.admit(e, wait)
+	err := c.admit(e)
 	if err == nil && !c.mayOwe(e) {
 		err = c.gate(e)
 		if c.kind == layered && passed(e.by) { // in the look
@@ -168,7 +168,7 @@ func (c *Conn) sendOut(e *exchange) {
 // is held.
 func (c *Conn) writeOut(e *exchange) {
 	if c.fits() || e.q.body == bodyNone && c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer {
-		c.flushAll(e, true)
+		c.flush(e)
 		return
 	}
 	c.writing, e.up.later = true, true
@@ -207,7 +207,7 @@ func (c *Conn) runSoon() {
 		}
 	}
 	if e != nil && c.pending() && !c.writing {
-		c.flushAll(e, false)
+		c.flushApart(e)
 	}
 	c.unlock()
 }
@@ -239,12 +239,26 @@ func (c *Conn) appended() int64 {
 // pending reports whether bytes wait for a writer. mu is held.
 func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 
-// flushAll takes and writes what was appended, until there is nothing more, in the name
-// of e. mu is held, but not while it writes. Where others are in flight it lets them run
-// once first, so that their requests go out in the same write. If e's own goroutine writes
-// (own) and e ends meanwhile, the rest is left to another.
-func (c *Conn) flushAll(e *exchange, own bool) {
-	c.writing, c.apart = true, !own
+// flush writes what was appended, in the name of e, whose caller or pump calls it: what that is
+// not to write (mayNotWrite) is left to another. mu is held, but not while it writes.
+func (c *Conn) flush(e *exchange) {
+	c.apart = false
+	c.flushAll(e)
+}
+
+// flushApart writes all of it, on a goroutine of the engine's for which e's caller does not
+// wait. mu is held, but not while it writes.
+func (c *Conn) flushApart(e *exchange) {
+	c.apart = true
+	c.flushAll(e)
+}
+
+// flushAll takes and writes what was appended, until there is nothing more, or e ends. Where
+// others are in flight it lets them run once first, so that their requests go out in the same
+// write. mu is held, but not while it writes.
+func (c *Conn) flushAll(e *exchange) {
+	own := !c.apart
+	c.writing = true
 	before := e.err
 	e.refs++ // a response may end before the write that it answers has returned
 	if c.life.n > 1 && c.cfg.Depth > 1 && e.next == nil {
