@@ -93,7 +93,7 @@ func (c *Conn) earliest(t time.Time) time.Time {
 			}
 		}
 	}
-	if u := c.upload; u != nil && u.recv.done && u.up.quits == nil {
+	if u := c.upload; u != nil && u.recv.done && u.up.lastCut == nil {
 		t = earlier(t, u.by)
 	}
 	if c.probing {
@@ -204,8 +204,8 @@ func (c *Conn) readLate(e *exchange) {
 func (c *Conn) writeLate(e *exchange) {
 	over := e.recv.done || e.abandoned
 	switch x := c.stalled(e); {
-	case e.up.quits != nil:
-		c.notOver(e)
+	case e.up.lastCut != nil:
+		c.failLast(e)
 	case e.lastWrite(), over && e.up.why == whyDeadline:
 		c.cutLast(e, fromDeadline("write body", e.up.why))
 	default:

@@ -75,8 +75,8 @@ func (b *body) refusal() error {
 		Err: errors.New("another goroutine reads the body")}
 }
 
-// leave gives the exchange back, or ends it. mu is held.
-func (b *body) leave(e *exchange, done bool, err *Error) error {
+// exit gives the exchange back, or ends it. mu is held.
+func (b *body) exit(e *exchange, done bool, err *Error) error {
 	c := b.c
 	if err != nil {
 		b.err = c.readFailed(e, err)
@@ -117,7 +117,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, b.refusal()
 	}
 	n, done, bad := b.c.readBody(b.e, b.resp, p)
-	return n, b.leave(b.e, done, bad)
+	return n, b.exit(b.e, done, bad)
 }
 
 // sent says how much of the request had gone out.
@@ -176,7 +176,7 @@ func (b *body) Close() error {
 	case err == nil && c.reader == e && c.life.r == rBody: // also if it was canceled meanwhile
 		c.finish(e)
 	case e.err == nil && !c.dueAlone(e) && (err == errTheirs || err.Kind == Timeout && e.recv.why == whyDrain):
-		c.giveUp(e, errTheirs)
+		c.abandon(e, errTheirs)
 		c.leave(e)
 	case e.err == nil:
 		c.fail(e, errUnread.with(err.forOthers()))
@@ -250,12 +250,12 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	r := &e.recv
 	apt := r.fr.kind == framingClose || r.fr.kind == framingLength && r.remain >= spliceLeast
 	if !apt || c.br.Buffered() > 0 || c.rerr != nil {
-		return 0, b.leave(e, false, nil)
+		return 0, b.exit(e, false, nil)
 	}
 	c.splices = true
 	defer func() { c.splices = false }()
 	if bad := c.beginRead(); bad != nil {
-		return 0, b.leave(e, false, c.readError(e, "read body", bad))
+		return 0, b.exit(e, false, c.readError(e, "read body", bad))
 	}
 	src := &io.LimitedReader{R: c.rw, N: 1 << 62}
 	if r.fr.kind == framingLength {
@@ -275,17 +275,17 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	// not e's. Only where the stream failed is nothing lost between the two.
 	switch {
 	case done:
-		return n, b.leave(e, true, nil)
+		return n, b.exit(e, true, nil)
 	case err == nil:
 		err = io.EOF
 	case isTimeout(err) && r.why == whyGrace && n > 0 && !ofWriter: // as any read, each gets its own
-		return n, b.leave(e, false, nil)
+		return n, b.exit(e, false, nil)
 	case ofWriter || isTimeout(err) && e.err == nil && !passed(r.until):
 		e.fail(errUnread.with(err)) // the others are told in words
-		b.leave(e, false, errUnread.with(told{err}))
+		b.exit(e, false, errUnread.with(told{err}))
 		return n, err
 	}
-	return n, b.leave(e, false, c.readError(e, "read body", err))
+	return n, b.exit(e, false, c.readError(e, "read body", err))
 }
 
 // readBody reads data bytes of e's response into p. done says that the response has ended,

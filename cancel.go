@@ -3,15 +3,25 @@ package h1
 // cancel.go: an exchange ends before its response has: canceled, out of time, or given up.
 //
 // Rule: its caller hears of that at once, and the others are spared where the bytes allow
-// it. What no writer has taken leaves the queue (takeBack); what is out stays there,
-// abandoned, until its response has been read for nobody (interrupt, leave); where neither
-// can be, the connection ends.
+// it. What no writer has taken leaves the queue; what is out stays there, abandoned, until its
+// response has been read for nobody; where neither can be, the connection ends.
 // Not here: what a failure of the stream ends (readFailed in read.go, writeFailed in
 // write.go).
+//
+// The words for an end, here and in the other files:
+//
+//	cancel     an exchange is to end for its caller's sake: by Cancel, a context, a Deadline
+//	abandon    it has ended for its caller, and its response is read for nobody
+//	interrupt  the read or the write that its goroutine is in is ended
+//	leave      that goroutine lets go of the read half
+//	takeBack   its request leaves the queue, if no writer has taken a byte of it: drop, evDrop
+//	stop       its body is not written on: stopUpload, evStop
+//	cut        a write under way is ended, and says how far it has come
+//	fail       an exchange gets its error; Conn.fail ends the connection, evFail
+//	release    its memory has one user less (exchange.go)
+//	giveBack   the connection's buffers go back to their pools (buffer.go)
 
-import (
-	"time"
-)
+import "time"
 
 // cancel ends one exchange for its caller's sake and spares the others where the bytes
 // allow it. mu is held.
@@ -29,7 +39,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	case e.recv.done: // but its body is still on its way
 		switch {
 		case c.upload == e:
-			c.quit(e, err)
+			c.endUpload(e, err)
 		case e.lastWrite():
 			c.endLastWrite(e, err)
 		}
@@ -81,11 +91,11 @@ func (e *exchange) outlives() bool {
 	return e.abandoned && e.up.busy && e.c.inWrite && e.c.writer == e
 }
 
-// quit ends a body that is still being written though its response has ended. If the caller
-// has given all of it, it may be out already, and only the last write not have returned:
+// endUpload ends a body that is still being written though its response has ended. If the
+// caller has given all of it, it may be out already, with only the last write yet to return:
 // that write is cut, and where it turns out to be over the connection is spared. mu is
 // held.
-func (c *Conn) quit(e *exchange, err *Error) {
+func (c *Conn) endUpload(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
 	case whole && c.inWrite && c.writer == e && (e.up.busy || !e.q.push): // else nobody is left to end the body
 		c.cutLast(e, err)
@@ -101,20 +111,20 @@ func (c *Conn) quit(e *exchange, err *Error) {
 // Where nothing but Close ends a write, it is given a moment to return first. mu is held.
 func (c *Conn) cutLast(e *exchange, err *Error) {
 	switch {
-	case e.up.quits != nil:
+	case e.up.lastCut != nil:
 	case c.deadlines() != nil:
-		e.up.quits = err
+		e.up.lastCut = err
 		c.cutWrite()
 	default:
-		e.up.quits, e.up.until = err, time.Now().Add(graceBeforeClose)
+		e.up.lastCut, e.up.until = err, time.Now().Add(graceBeforeClose)
 		c.wakeBy(e.up.until)
 	}
 }
 
-// notOver ends the connection whose write in e's name cutLast has cut, and which was not
-// over. mu is held.
-func (c *Conn) notOver(e *exchange) {
-	e.fail(e.up.quits)
+// failLast ends the connection, for the write in e's name that cutLast has cut was not over. mu
+// is held.
+func (c *Conn) failLast(e *exchange) {
+	e.fail(e.up.lastCut)
 	c.fail(nil, errUpload)
 }
 
@@ -122,7 +132,7 @@ func (c *Conn) notOver(e *exchange) {
 func (c *Conn) endWhole(e *exchange) {
 	c.endBody(e)
 	e.up.over = true
-	e.forsake()
+	e.unregister()
 }
 
 // lastWrite reports whether e was answered already, and CloseWrite is in a write, or about
@@ -170,22 +180,15 @@ func (c *Conn) dueAlone(e *exchange) bool {
 	return true
 }
 
-// giveUp ends e, in a call on its own goroutine, for a reason of its own, and spares the
-// others as cancel does. mu is held.
-func (c *Conn) giveUp(e *exchange, err *Error) *Error {
-	if e.err == nil {
-		c.abandon(e, err)
-	}
-	return e.err
-}
-
-// abandon ends e, whose response is read for nobody then. mu is held.
-func (c *Conn) abandon(e *exchange, err *Error) {
+// abandon ends e, unless it has ended, and leaves its response to be read for nobody. It returns
+// e's error. mu is held.
+func (c *Conn) abandon(e *exchange, err *Error) *Error {
 	e.abandoned = true
 	e.fail(err)
 	if c.writer == e && c.inWrite && !c.cutsWrites() && c.taken > e.end && !passed(e.by) {
 		c.writesOn(e) // its Deadline, when that comes, would end it for those behind, too
 	}
+	return e.err
 }
 
 // leave lets go of e's response before its end: another reads the rest of it for nobody,
@@ -193,7 +196,12 @@ func (c *Conn) abandon(e *exchange, err *Error) {
 func (c *Conn) leave(e *exchange) {
 	switch {
 	case c.life.r == rShut:
-		c.letGo(e)
+		if c.reader == e {
+			c.reader = nil
+		}
+		if c.owing && !c.inWrite { // the write that its read was to begin with
+			c.owing, c.writing = false, false
+		}
 	case e.start < 0: // taken back
 		if c.reader == e {
 			if next := c.queue.head; c.br != nil && (next == nil || next.start >= c.taken) {
@@ -208,17 +216,6 @@ func (c *Conn) leave(e *exchange) {
 		c.fail(e, e.err)
 	case c.reader == e || c.reader == nil:
 		c.handOn()
-	}
-}
-
-// letGo ends e's hold on the read half of a connection that has ended, and on the write
-// that its read was to begin with. mu is held, by whoever owns the reception.
-func (c *Conn) letGo(e *exchange) {
-	if c.reader == e {
-		c.reader = nil
-	}
-	if c.owing && !c.inWrite {
-		c.owing, c.writing = false, false
 	}
 }
 
@@ -266,9 +263,9 @@ func (c *Conn) drop(e *exchange) {
 	e.start, e.end = -1, -1
 }
 
-// dropLeft takes back the requests that were given up while a writer had them, and that none
+// dropAbandoned takes back the requests that were given up while a writer had them, and that none
 // has any more. mu is held.
-func (c *Conn) dropLeft() {
+func (c *Conn) dropAbandoned() {
 	for x := c.queue.head; x != nil; {
 		next := x.next
 		if x.abandoned {

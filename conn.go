@@ -262,17 +262,16 @@ func (c *Conn) noReuse(why *Error) {
 	c.because(why)
 	c.must(evNoReuse)
 	if c.life.w == wShut { // J1: without reuse there is nothing to finish an upload for
-		c.dropUpload()
+		c.stopUpload()
 	}
 }
 
-// dropUpload lets go of the body that is being written, if one is, where it is not written
-// on. mu is held.
-func (c *Conn) dropUpload() {
+// stopUpload ends the writing of a body, if one is being written. mu is held.
+func (c *Conn) stopUpload() {
 	if u := c.upload; u != nil {
 		c.upload, c.cutOff = nil, true
 		u.wake.Broadcast()
-		u.forsake()
+		u.unregister()
 	}
 }
 
@@ -354,7 +353,7 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	if r := c.reader; r != nil && !r.inUse {
 		c.reader = nil // it may not come back
 	}
-	c.dropUpload()
+	c.stopUpload()
 	c.changed()
 }
 

@@ -27,7 +27,7 @@ type exchange struct {
 	wake sync.Cond // wakes who writes its body
 
 	ctx  context.Context
-	stop func() bool // takes the context's callback back
+	stop func() bool // takes the context's callback back: see unregister
 	done func()      // that callback; made once
 	wait waiting
 	pump func() // writes the body; made once
@@ -112,7 +112,7 @@ func makeExchange() *exchange {
 func (e *exchange) release() {
 	e.refs--
 	if e.refs > 0 {
-		e.forsake()
+		e.unregister()
 		return
 	}
 	e.endWait()
@@ -133,7 +133,7 @@ func (e *exchange) release() {
 	if e.q.body != bodyNone {
 		e.up = uploading{}
 	} else { // all that a write without a body touches; the rest is long
-		e.up.until, e.up.why, e.up.moveBy, e.up.quits = time.Time{}, "", time.Time{}, nil
+		e.up.until, e.up.why, e.up.moveBy, e.up.lastCut = time.Time{}, "", time.Time{}, nil
 	}
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}
@@ -147,10 +147,11 @@ func (e *exchange) release() {
 	}
 }
 
-// forsake leaves the context of an exchange that it cannot end any more: one whose response
-// has ended and whose body is not written on, nor in CloseWrite. Whoever pushes that may
-// never learn it, and a context may live for long. mu is held.
-func (e *exchange) forsake() {
+// unregister takes the context's callback back once the context cannot end e any more: e's
+// response has ended, its body is not written on, and CloseWrite is not at work. The caller who
+// pushes the body may never come to hear of that end, and a context may live for long. mu is
+// held.
+func (e *exchange) unregister() {
 	if e.recv.done && e.c.upload != e && !e.up.busy && e.stop != nil && e.stop() {
 		e.stop = nil
 	}

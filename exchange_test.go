@@ -549,7 +549,7 @@ func (r *rig) inItsMoment() *exchange {
 	synctest.Wait()
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	if e.up.quits == nil {
+	if e.up.lastCut == nil {
 		r.Error("not the state that is to be tested")
 	}
 	return e
@@ -560,8 +560,8 @@ func (r *rig) leavesNoTrace(e *exchange) {
 	synctest.Wait()
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	if e.err == nil && e.up.quits != nil || e.c == r.c && e.err == nil {
-		r.Errorf("it is not used again, or is cut: %v", e.up.quits)
+	if e.err == nil && e.up.lastCut != nil || e.c == r.c && e.err == nil {
+		r.Errorf("it is not used again, or is cut: %v", e.up.lastCut)
 	}
 }
 

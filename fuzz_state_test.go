@@ -358,7 +358,7 @@ func (r *stateRun) inGrace() bool {
 	c := r.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.dl == nil && c.inWrite && c.writer.up.quits != nil
+	return c.dl == nil && c.inWrite && c.writer.up.lastCut != nil
 }
 
 // use makes one call on an exchange or its response.

@@ -87,7 +87,7 @@ func (c *Conn) runStep(e *exchange, step pushStep) error {
 	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
 		err = errStop
 	}
-	if e.up.quits != nil && c.upload == e && c.isOut(e) {
+	if e.up.lastCut != nil && c.upload == e && c.isOut(e) {
 		c.endWhole(e)
 		c.changed()
 	}
@@ -95,7 +95,7 @@ func (c *Conn) runStep(e *exchange, step pushStep) error {
 	if e.err != nil && e.stop != nil {
 		e.stop() // which fail may have left to this write: see outlives
 	}
-	e.forsake()
+	e.unregister()
 	e.cond.Signal() // who waits for the body to be out: see switchOver
 	if err != nil {
 		err = c.pushFailed(e, err)

@@ -122,7 +122,7 @@ func (c *Conn) readFailed(e *exchange, err *Error) error {
 	switch {
 	case err != e.err:
 		c.fail(e, err)
-		c.letGo(e)
+		c.leave(e)
 	case c.reader == e: // or it has left in its callback
 		c.leave(e)
 	}
@@ -278,7 +278,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	}
 	x.inUse = true
 	if err != nil {
-		return c.giveUp(x, newError(Canceled, "informational", err))
+		return c.abandon(x, newError(Canceled, "informational", err))
 	}
 	return nil
 }
@@ -374,7 +374,7 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 		}
 	}
 	c.queue = kept
-	c.cutBehind(x)
+	c.discardBehind(x)
 	switch w := c.writer; {
 	case !c.inWrite || w == x:
 	case c.unwritten() == nil && c.deadlines() != nil: // and what is being written is cut off
@@ -386,9 +386,9 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	}
 }
 
-// cutBehind lets go of what was appended behind e, which is the last to be answered. mu is
-// held.
-func (c *Conn) cutBehind(e *exchange) {
+// discardBehind takes out of wbuf what was appended behind e, which is the last to be answered.
+// mu is held.
+func (c *Conn) discardBehind(e *exchange) {
 	if c.pending() && e.end >= 0 {
 		own := max(0, e.end-c.taken)
 		c.wbuf.b = c.wbuf.b[:min(own, int64(len(c.wbuf.b)))]
@@ -463,7 +463,7 @@ func (c *Conn) finish(e *exchange) {
 	c.must(evLast)
 	if was == wBody && c.life.w == wShut {
 		c.because(errUpload)
-		c.dropUpload()
+		c.stopUpload()
 	} else if c.upload == e && !e.by.IsZero() {
 		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
 	}

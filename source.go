@@ -256,7 +256,7 @@ func (c *Conn) readError(e *exchange, op string, err error) *Error {
 	case isTimeout(err) && passed(owner.recv.until):
 		bad = c.overdue(owner, op)
 		if owner.recv.why == whyDeadline {
-			return c.giveUp(owner, bad)
+			return c.abandon(owner, bad)
 		}
 	case isTimeout(err) && !owner.recv.until.IsZero() && owner.recv.vain < maxEmptyReads:
 		owner.recv.vain++

@@ -19,23 +19,23 @@ import (
 
 // uploading is guarded by Conn.mu.
 type uploading struct {
-	until  time.Time // the deadline of the write under way
-	why    string    // whose deadline that is
-	moveBy time.Time // until when it is to move, where StallTimeout is set
-	left   int64     // bytes of the body not yet appended; -1: unknown
-	fills  bool      // its body is being read into wbuf
-	hold   bool      // 100 (Continue) is awaited
-	holdBy time.Time // but no longer than this
-	later  bool      // all of it is appended, and pump is to write it
-	skip   bool      // a final response came instead: the body is not sent, and Write says so
-	busy   bool      // an Exchange.Write or CloseWrite is at work
-	ended  bool      // the body's end was appended
-	over   bool      // but not by CloseWrite, which has nothing left to do
-	quits  *Error    // why its last write was cut, which may be over: see quit
-	vec    [3][]byte
-	bufs   net.Buffers // vec, as it is being written
-	whole  taker       // a body in memory
-	body   io.Reader   // Request.Body: that may be the next one's once the response has ended
+	until   time.Time // the deadline of the write under way
+	why     string    // whose deadline that is
+	moveBy  time.Time // until when it is to move, where StallTimeout is set
+	left    int64     // bytes of the body not yet appended; -1: unknown
+	fills   bool      // its body is being read into wbuf
+	hold    bool      // 100 (Continue) is awaited
+	holdBy  time.Time // but no longer than this
+	later   bool      // all of it is appended, and pump is to write it
+	skip    bool      // a final response came instead: the body is not sent, and Write says so
+	busy    bool      // an Exchange.Write or CloseWrite is at work
+	ended   bool      // the body's end was appended
+	over    bool      // but not by CloseWrite, which has nothing left to do
+	lastCut *Error    // why cutLast has cut its last write, which may be over
+	vec     [3][]byte
+	bufs    net.Buffers // vec, as it is being written
+	whole   taker       // a body in memory
+	body    io.Reader   // Request.Body: that may be the next one's once the response has ended
 }
 
 // fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body,
@@ -219,8 +219,8 @@ func (c *Conn) tookHead() {
 	}
 }
 
-// givenUp reports whether e's body is not to be written on. mu is held.
-func (c *Conn) givenUp(e *exchange) bool {
+// stopped reports whether e's body is not to be written on. mu is held.
+func (c *Conn) stopped(e *exchange) bool {
 	return c.upload != e || e.err != nil || !c.mayWrite()
 }
 
@@ -242,7 +242,7 @@ func (e *exchange) runPump() {
 		if err == nil {
 			err = c.finishBody(e)
 		}
-		if err != nil && !c.givenUp(e) {
+		if err != nil && !c.stopped(e) {
 			bad, ok := err.(*Error)
 			if !ok {
 				bad = bodyFailed(err)
@@ -254,7 +254,7 @@ func (e *exchange) runPump() {
 
 // awaitGo waits until the body may be sent, and reports whether it may. mu is held.
 func (c *Conn) awaitGo(e *exchange) bool {
-	for e.up.hold && !c.givenUp(e) {
+	for e.up.hold && !c.stopped(e) {
 		if passed(e.up.holdBy) {
 			e.up.hold = false // no 100 has come in time: the body goes without
 			break
@@ -264,7 +264,7 @@ func (c *Conn) awaitGo(e *exchange) bool {
 		e.wake.Wait()
 	}
 	e.pushAt = time.Time{}
-	return !c.givenUp(e)
+	return !c.stopped(e)
 }
 
 // mayGoOn releases a body that waited for 100 (Continue). mu is held.
@@ -278,7 +278,7 @@ func (e *exchange) mayGoOn() {
 // of known length nothing can, and the connection is not used again (RFC 9110, 10.1.1).
 // It reports whether there is something to flush. mu is held.
 func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
-	if !e.up.hold || c.givenUp(e) {
+	if !e.up.hold || c.stopped(e) {
 		return false
 	}
 	e.up.hold, e.up.skip = false, true
@@ -347,7 +347,7 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 		n, err = readSome(e.up.body, p)
 		return err
 	}
-	for !c.givenUp(e) && (e.up.left != 0 || e.q.body == bodyChunked) {
+	for !c.stopped(e) && (e.up.left != 0 || e.q.body == bodyChunked) {
 		p = buf.b[:cap(buf.b)]
 		switch room := int64(len(p)); {
 		case e.up.left < 0 || e.up.left > room:
@@ -360,7 +360,7 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 			c.runLater()
 		}
 		err := c.outside(&c.upload, e, read)
-		if c.givenUp(e) {
+		if c.stopped(e) {
 			return errStop
 		}
 		if n > 0 {
@@ -382,7 +382,7 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 // what package net allocates for it. Stats sees a body go out in such steps.
 const sendFilePiece = 4 << 20
 
-// byHand is how much of its end goes out as any body does, in a write that quit can cut;
+// byHand is how much of its end goes out as any body does, in a write that cutLast can cut;
 // and a file that is no longer, with its head.
 const byHand = 16 << 10
 
@@ -394,14 +394,14 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 	if e.up.left <= byHand {
 		return nil
 	}
-	for c.writing && !c.givenUp(e) { // the head is in another's write
+	for c.writing && !c.stopped(e) { // the head is in another's write
 		e.wake.Wait()
 	}
-	if c.givenUp(e) {
+	if c.stopped(e) {
 		return errStop
 	}
 	c.flush(e)
-	for e.up.left > byHand && !c.givenUp(e) {
+	for e.up.left > byHand && !c.stopped(e) {
 		n := min(e.up.left-byHand, sendFilePiece)
 		if limit != nil {
 			n = min(n, max(limit.N, 0))
@@ -464,10 +464,10 @@ func (c *Conn) piece(e *exchange, p []byte) error {
 func (c *Conn) part(e *exchange, p []byte) error {
 	const around = 16 + 2 + 2 // a size's digits and CRLF, and the CRLF behind the data
 	need := len(p) + around
-	for c.writing && !c.givenUp(e) && (c.wbuf == nil || len(c.wbuf.b)+need > c.cfg.WriteBuffer) {
+	for c.writing && !c.stopped(e) && (c.wbuf == nil || len(c.wbuf.b)+need > c.cfg.WriteBuffer) {
 		e.wake.Wait()
 	}
-	if c.givenUp(e) {
+	if c.stopped(e) {
 		return errStop
 	}
 	if e.up.left >= 0 {
@@ -540,7 +540,7 @@ func (c *Conn) writeVec(e *exchange, want int) error {
 
 // finishBody appends the body's end and sees it out. mu is held, but not while it writes.
 func (c *Conn) finishBody(e *exchange) error {
-	if c.givenUp(e) {
+	if c.stopped(e) {
 		return errStop
 	}
 	if e.q.body == bodyLength && e.up.left > 0 {

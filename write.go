@@ -307,14 +307,14 @@ func (c *Conn) flushAll(e *exchange) {
 func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 	c.putBack(out.b[n:])
 	if last := c.queue.tail; last != nil {
-		c.cutBehind(last)
+		c.discardBehind(last)
 	}
 	c.keepBlock(out)
-	c.dropLeft()
+	c.dropAbandoned()
 	switch {
 	case !e.lastWrite():
-	case e.up.quits != nil:
-		e.fail(e.up.quits)
+	case e.up.lastCut != nil:
+		e.fail(e.up.lastCut)
 	case !e.up.cut():
 		e.fail(fromDeadline("write body", e.up.why))
 	}
@@ -357,7 +357,7 @@ func (c *Conn) take(n int) {
 // stream must say how far it came (TLS does not). mu is held.
 func (c *Conn) resumable(e *exchange, err error) bool {
 	switch {
-	case !isTimeout(err) || !c.cutsWrites() || c.moot() || e.up.quits != nil && c.upload == e:
+	case !isTimeout(err) || !c.cutsWrites() || c.moot() || e.up.lastCut != nil && c.upload == e:
 		return false
 	case e.up.cut():
 		return true
@@ -429,7 +429,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	if s := c.cfg.StallTimeout; s > 0 {
 		e.up.moveBy = time.Now().Add(s)
 	}
-	if c.spoiltW || !e.by.IsZero() || e.up.quits != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
+	if c.spoiltW || !e.by.IsZero() || e.up.lastCut != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
 		!e.up.until.IsZero() {
 		c.limitWrite(e)
 	} // else nothing limits a write, or has limited one before
@@ -440,11 +440,11 @@ func (c *Conn) beginWrite(e *exchange) bool {
 func (c *Conn) limitWrite(e *exchange) {
 	until, why, none := e.by, whyDeadline, c.deadlines() == nil
 	switch {
-	case e.up.quits != nil && none:
+	case e.up.lastCut != nil && none:
 		until = e.up.until // the moment that cutLast has given it
 	case e.err != nil && !e.outlives() || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
 		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
-	case e.up.quits != nil:
+	case e.up.lastCut != nil:
 		until = longAgo
 	case e.start < 0 && !c.cutsWrites():
 		until = time.Time{} // it only waits in line, and would take the connection with it
@@ -514,7 +514,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	}
 	c.written += int64(n)
 	if n == want && c.dl == nil && c.upload != e {
-		e.up.quits = nil // it was over
+		e.up.lastCut = nil // it was over
 	}
 	if c.kind.inForm() && c.spoiltW { // TLS writes by itself as well, while it reads
 		c.spoiltW = false
@@ -584,8 +584,8 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		if c.moot() {
 			return
 		}
-		if e.up.quits != nil {
-			c.notOver(e)
+		if e.up.lastCut != nil {
+			c.failLast(e)
 			return
 		}
 		if e.up.cut() { // see forNobody
@@ -607,7 +607,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		x.fail(werr)
 		x.start, x.end = -1, -1
 	}
-	c.dropUpload()
+	c.stopUpload()
 	if c.wbuf != nil {
 		c.wbuf.b = c.wbuf.b[:0]
 	}
