@@ -388,8 +388,7 @@ const byHand = 16 << 10
 
 // sendFile lets the kernel move a file, or what comes from another socket, up to its last
 // bytes; no more than limit, if there is one. (The kernel's way is not found behind two
-// limits.) An error does not tell whose it is: it is the body's where the stream, asked
-// again, is well.
+// limits.) mu is held, but not while it waits.
 func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *io.LimitedReader) error {
 	if e.up.left <= byHand {
 		return nil
@@ -406,27 +405,12 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		if limit != nil {
 			n = min(n, max(limit.N, 0))
 		}
-		src := io.LimitedReader{R: from, N: n}
 		if !c.beginWrite(e) {
 			return errStop
 		}
-		e.up.left -= n // before the write: its answer may be here before its return
-		c.taken += n
-		if limit != nil {
-			limit.N -= n
-		}
-		c.writing = true
-		c.mu.Unlock()
-		moved, err := dst.ReadFrom(&src)
-		ofBody := err != nil && !broken(c.rw)
-		c.mu.Lock()
-		c.inWrite, c.writing = false, false
-		c.written += moved
-		c.taken -= n - moved
-		e.up.left += n - moved
-		if limit != nil && moved < n {
-			limit.N += n - moved
-		}
+		c.tookFile(e, limit, n) // before the write: its answer may be here before its return
+		moved, ofBody, err := c.sendPiece(dst, from, n)
+		c.tookFile(e, limit, moved-n) // what it has left
 		switch {
 		case ofBody:
 			return err
@@ -438,6 +422,30 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		}
 	}
 	return nil
+}
+
+// tookFile counts n bytes of e's body as taken: by the writer, from the caller, and from limit, if
+// there is one. Less than 0, they are given back. mu is held.
+func (c *Conn) tookFile(e *exchange, limit *io.LimitedReader, n int64) {
+	c.taken += n
+	e.up.left -= n
+	if limit != nil {
+		limit.N -= n
+	}
+}
+
+// sendPiece lets the kernel move at most n bytes, in a write that has begun. The error does not
+// tell whose it is: it is the body's where the stream, asked again, is well. mu is held, but not
+// while it writes.
+func (c *Conn) sendPiece(dst io.ReaderFrom, from io.Reader, n int64) (moved int64, ofBody bool, err error) {
+	c.writing = true
+	c.mu.Unlock()
+	moved, err = dst.ReadFrom(&io.LimitedReader{R: from, N: n})
+	ofBody = err != nil && !broken(c.rw)
+	c.mu.Lock()
+	c.inWrite, c.writing = false, false
+	c.written += moved
+	return moved, ofBody, err
 }
 
 // largest is the most of a body that one write is given: what is left of it is known to
