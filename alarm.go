@@ -61,7 +61,7 @@ func (c *Conn) stepOut(e *exchange) {
 
 // mindBy is stepOut for one that has a deadline. mu is held.
 func (c *Conn) mindBy(e *exchange) {
-	if e.next != nil || c.line.head != nil || c.ready != nil || c.end != nil || c.watch != nil {
+	if e.next != nil || c.line.head != nil || c.ready != nil || c.end.done != nil || c.watch != nil {
 		c.wakeBy(e.by)
 	}
 }
@@ -69,7 +69,7 @@ func (c *Conn) mindBy(e *exchange) {
 // wakeBy sees to it that ring runs at t. One timer serves a connection: it is set to the
 // earliest deadline, and a ring for nothing is cheaper than a timer an exchange. mu is held.
 func (c *Conn) wakeBy(t time.Time) {
-	t, c.soonRings = c.earliest(t), false
+	t, c.probe.rings = c.earliest(t), false
 	if c.alarm == nil {
 		c.alarm = time.AfterFunc(time.Until(t), c.ring)
 	} else {
@@ -96,8 +96,8 @@ func (c *Conn) earliest(t time.Time) time.Time {
 	if u := c.upload; u != nil && u.recv.done && u.up.lastCut == nil {
 		t = earlier(t, u.by)
 	}
-	if c.probing {
-		t = earlier(t, c.lookBy)
+	if c.probe.runs {
+		t = earlier(t, c.probe.lookBy)
 	}
 	if r := c.reader; r != nil && c.inRead {
 		t = earlier(t, c.readEnd(r))
@@ -143,7 +143,7 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 // that is over its time, where deadlines do not end it.
 func (c *Conn) ring() {
 	c.mu.Lock()
-	c.soonRings = false
+	c.probe.rings = false
 	var late *exchange
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
@@ -171,12 +171,10 @@ func (c *Conn) ring() {
 		c.readLate(r)
 	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
 		c.writeLate(w)
-	case c.probing && passed(c.lookBy) && c.dwells:
-		c.fail(nil, errDeaf)
-	case c.probing && passed(c.lookBy): // it may be the alarm of a look before
-		c.dwells, c.lookBy = true, time.Now().Add(graceBeforeClose)
+	case c.probe.runs && passed(c.probe.lookBy):
+		c.lookLate()
 	}
-	if t := c.earliest(time.Time{}); !t.IsZero() && !c.gone {
+	if t := c.earliest(time.Time{}); !t.IsZero() && !c.end.gone {
 		c.wakeBy(t)
 	} else {
 		c.alarm = nil // an idle connection has none, but where it was stopped and the next request may need it
@@ -210,5 +208,15 @@ func (c *Conn) writeLate(e *exchange) {
 		c.cutLast(e, fromDeadline("write body", e.up.why))
 	default:
 		c.fail(x, fromDeadline(x.op(), e.up.why))
+	}
+}
+
+// lookLate ends a look through TLS that is over its time, but not at the first ring: the alarm
+// may have been that of a look before. mu is held.
+func (c *Conn) lookLate() {
+	if c.probe.dwells {
+		c.fail(nil, errDeaf)
+	} else {
+		c.probe.dwells, c.probe.lookBy = true, time.Now().Add(graceBeforeClose)
 	}
 }

@@ -24,8 +24,10 @@ import (
 type Conn struct {
 	// Set by NewConn. What every request needs comes first in all of this: a field that is near
 	// costs shorter instructions.
-	cfg  *Config
-	kind streamKind
+	cfg     *Config
+	kind    streamKind
+	peeks   bool // rw is a peeker
+	clocked bool // HeadTimeout, StallTimeout or Timing is set
 
 	// From here on guarded by mu, but where another owner is named.
 	writing bool // rw is somebody's to write to: in a write, about to be, or filling wbuf for one
@@ -33,8 +35,6 @@ type Conn struct {
 	inRead  bool // reader is in a read on rw
 	owing   bool // wbuf is to be written by the read that comes next
 	spoken  bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
-	gone    bool // rw was closed, or given back by Detach
-	probing bool // the stream is being read for a probe
 	mu      sync.Mutex
 	life    life
 	err     *Error      // why no further request is taken
@@ -51,41 +51,39 @@ type Conn struct {
 	werr    *Error      // how the write half failed
 
 	// What limits time.
-	timed     bool // a request has had a Deadline
-	clocked   bool // HeadTimeout, StallTimeout or Timing is set: by NewConn
-	dlAsked   bool // dl has shown that it does not refuse, or is not asked
-	spoiltW   bool // the write deadline on rw is not zero
-	soonRings bool // the alarm is set for lookBy, or for earlier
+	timed   bool // a request has had a Deadline
+	dlAsked bool // dl has shown that it does not refuse, or is not asked
+	spoiltW bool // the write deadline on rw is not zero
 
-	// The look at an idle stream.
-	peeks  bool // rw is a peeker: set by NewConn
-	stale  bool // a write, or the caller's code, has run since gate has looked
-	dwells bool // probing, and was so when lookBy had passed
+	flushing bool  // soon runs, or is about to
+	apart    bool  // the last flush was on a goroutine of the engine's: see flushApart
+	splices  bool  // reader's read is one in which the kernel writes as well, to another socket
+	haste    haste // owned by the read half
 
-	flushing bool // soon runs, or is about to
-	apart    bool // the last flush was on a goroutine of the engine's: see flushApart
-	splices  bool // reader's read is one in which the kernel writes as well, to another socket
-
-	// The end.
-	cutOff  bool // the connection has ended, or is to end, in the midst of something
-	closing bool // rw's Close has not returned
-	parting bool // that Close lets TLS say goodbye
+	probe probe
+	end   ending
 
 	counts counts
 	spare  *block        // the other write buffer, of the two that a writer swaps
 	keep   [2]int32      // the last Keep-Alive field: timeout in seconds, max
 	ready  chan struct{} // closed once a request would be admitted, or never will be
-	end    chan struct{} // closed once the connection has ended
 	alarm  *time.Timer   // see wakeBy; nil: none is set
 	readBy time.Time     // the read deadline on rw
-	lookBy time.Time     // when the alarm rings for a look through TLS: valid only in probing
 	soon   func()        // runSoon; made once, for a method value allocates
-	haste  haste         // owned by the read half
 	rerr   error         // owned by the read half: what a read returned along with its last bytes
 
 	rw   io.ReadWriteCloser // set by NewConn
 	dl   deadliner          // rw's deadlines; nil: it has none, or refuses them (see deadlines)
 	sock syscall.RawConn    // set by NewConn: the socket under rw, for probing; nil: there is none
+}
+
+// ending is how far the end of a connection has come, as far as that of its stream is concerned.
+type ending struct {
+	gone    bool          // rw was closed, or is about to be, or was given back by Detach
+	cutOff  bool          // the connection has ended, or is to end, in the midst of something
+	closing bool          // rw's Close has not returned
+	parting bool          // that Close lets TLS say goodbye
+	done    chan struct{} // closed once rw has been closed, or given back; nil: nobody waits for that
 }
 
 // Stats counts what went over a connection since NewConn.
@@ -269,7 +267,7 @@ func (c *Conn) noReuse(why *Error) {
 // stopUpload ends the writing of a body, if one is being written. mu is held.
 func (c *Conn) stopUpload() {
 	if u := c.upload; u != nil {
-		c.upload, c.cutOff = nil, true
+		c.upload, c.end.cutOff = nil, true
 		u.wake.Broadcast()
 		u.unregister()
 	}
@@ -300,7 +298,7 @@ func (c *Conn) changed() {
 			c.failStuck() // the rest of what was answered already: there is nobody for whom to write it
 		}
 		c.giveBack()
-		if c.line.head == nil && c.life.w != wBody && !c.writing && !c.probing && !c.soonRings &&
+		if c.line.head == nil && c.life.w != wBody && !c.writing && !c.probe.runs && !c.probe.rings &&
 			c.reader == nil {
 			c.stopAlarm() // whose deadline it was set for has ended before
 		}
@@ -345,7 +343,7 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	if e != nil {
 		e.fail(err) // here, for it may be in line, or its response over before its body
 	}
-	c.cutOff = c.cutOff || c.life.n > 0 || c.life.w == wBody || c.writing
+	c.end.cutOff = c.end.cutOff || c.life.n > 0 || c.life.w == wBody || c.writing
 	c.must(evFail)
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
 		x.fail(neighbour(err))
@@ -378,11 +376,11 @@ func (c *Conn) unlock() {
 		return
 	}
 	c.giveBack()
-	end := c.life.closed() && !c.gone
+	end := c.life.closed() && !c.end.gone
 	if end {
 		c.goes()
 	}
-	if c.gone || c.life.switched {
+	if c.end.gone || c.life.switched {
 		c.over()
 		if c.watch != nil {
 			c.watch.kick(c)
@@ -396,8 +394,8 @@ func (c *Conn) unlock() {
 
 // goes notes that the stream is about to be closed. mu is held.
 func (c *Conn) goes() {
-	c.gone, c.closing = true, true
-	c.cutOff = c.cutOff || c.probing
+	c.end.gone, c.end.closing = true, true
+	c.end.cutOff = c.end.cutOff || c.probe.runs
 	c.stopAlarm()
 }
 
@@ -407,8 +405,8 @@ func (c *Conn) goes() {
 func (c *Conn) closeStream() (err error) {
 	c.mu.Lock()
 	under := c.under()
-	c.parting = under != nil && !c.cutOff
-	cut := under != nil && c.cutOff
+	c.end.parting = under != nil && !c.end.cutOff
+	cut := under != nil && c.end.cutOff
 	c.mu.Unlock()
 	if cut {
 		err = under.Close()
@@ -418,7 +416,7 @@ func (c *Conn) closeStream() (err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.closing, c.parting = false, false
+	c.end.closing, c.end.parting = false, false
 	c.over()
 	return err
 }
@@ -447,8 +445,8 @@ const mostLayers = 8
 // goodbye.
 func (c *Conn) hurry() {
 	c.mu.Lock()
-	parting := c.parting
-	c.cutOff, c.parting = true, false
+	parting := c.end.parting
+	c.end.cutOff, c.end.parting = true, false
 	c.mu.Unlock()
 	if parting {
 		c.under().Close()
@@ -457,9 +455,9 @@ func (c *Conn) hurry() {
 
 // over tells those who wait for the connection's end, once the stream was closed. mu is held.
 func (c *Conn) over() {
-	if c.end != nil && !c.closing {
-		close(c.end)
-		c.end = nil
+	if c.end.done != nil && !c.end.closing {
+		close(c.end.done)
+		c.end.done = nil
 	}
 }
 
@@ -486,7 +484,7 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 // of the stream's Close; nil where that was closed, or given back by Detach, before.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	if c.gone {
+	if c.end.gone {
 		c.mu.Unlock()
 		return nil
 	}
@@ -505,15 +503,15 @@ func (c *Conn) Close() error {
 // once and returns an error (Canceled or Timeout).
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
-	if c.gone && !c.closing {
+	if c.end.gone && !c.end.closing {
 		c.mu.Unlock()
 		return nil
 	}
-	if c.err == nil && !c.gone {
+	if c.err == nil && !c.end.gone {
 		c.noReuse(errShutdown)
 	}
 	c.changed()
-	now := c.life.closed() && !c.gone || c.life.switched
+	now := c.life.closed() && !c.end.gone || c.life.switched
 	var end chan struct{}
 	if !now {
 		end = c.ended()
@@ -538,10 +536,10 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 
 // ended returns the channel that is closed when the connection has ended. mu is held.
 func (c *Conn) ended() chan struct{} {
-	if c.end == nil {
-		c.end = make(chan struct{})
+	if c.end.done == nil {
+		c.end.done = make(chan struct{})
 	}
-	return c.end
+	return c.end.done
 }
 
 // Detach gives the stream back, with the bytes read from it and not used. It can do so
@@ -554,12 +552,12 @@ func (c *Conn) Detach() (Parts, error) {
 	defer c.mu.Unlock()
 	c.awaitLook()
 	switch {
-	case c.gone:
+	case c.end.gone:
 		return Parts{}, c.refusal("detach")
 	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil):
 		return Parts{}, newError(NotReady, "detach", errors.New("exchanges are in flight"))
 	}
-	c.gone, c.err = true, errDetached
+	c.end.gone, c.err = true, errDetached
 	c.stopAlarm()
 	if c.watch != nil {
 		c.watch.kick(c)

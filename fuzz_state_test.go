@@ -408,7 +408,7 @@ func (r *stateRun) check() {
 		r.Fatalf("somebody waits in line for a connection that has ended: %v", c.err)
 	case l.n == 0 && l.w != wBody && !l.idle() && c.err == nil:
 		r.Fatalf("nothing is outstanding, and it is neither ready nor closed: %v", l)
-	case l.closed() && !c.gone:
+	case l.closed() && !c.end.gone:
 		r.Fatalf("%v, and the stream is open", l)
 	case l.idle() && c.line.head != nil && !c.writing && !c.pending():
 		r.Fatalf("idle, and somebody waits in line")

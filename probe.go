@@ -16,6 +16,15 @@ import (
 	"time"
 )
 
+// A probe is what is known of the looks at an idle stream.
+type probe struct {
+	stale  bool      // a write, or the caller's code, has run since gate has looked
+	runs   bool      // a look through TLS is under way: the stream is being read for it
+	dwells bool      // it was under way already when lookBy had passed
+	rings  bool      // the alarm is set for lookBy, or for earlier
+	lookBy time.Time // when the alarm rings for that look: valid only while it runs
+}
+
 // Probe returns nil unless the idle connection is known to be dead; it does not wait for
 // the server to say so. If it is, Probe ends the connection and returns its Err (Closed
 // after the server's close, Unsolicited after bytes nobody asked for, IO). While exchanges
@@ -35,7 +44,7 @@ func (c *Conn) Probe() error {
 // gate is what stands between an idle connection and the next request. mu is held. An
 // error has ended the connection.
 func (c *Conn) gate(e *exchange) *Error {
-	if !c.life.idle() || c.gone || !c.canLook() || c.probing || c.reader != nil {
+	if !c.life.idle() || c.end.gone || !c.canLook() || c.probe.runs || c.reader != nil {
 		return nil
 	}
 	if next := c.line.head; e == nil && next != nil && c.admits(&next.q) == admitted {
@@ -48,7 +57,7 @@ func (c *Conn) gate(e *exchange) *Error {
 // already. An error has ended the connection. mu is held, but not while it reads through
 // TLS.
 func (c *Conn) lookAt(e *exchange) *Error {
-	c.stale = false
+	c.probe.stale = false
 	first, n, err := c.peek()
 	if c.kind == layered && !c.peeks && err == nil && (n > 0 || c.written > 0) {
 		first, n, err = c.probeThrough(n > 0)
@@ -65,7 +74,7 @@ func (c *Conn) lookAt(e *exchange) *Error {
 // use: nil if it has not. mu is held.
 func (c *Conn) endUnfit(e *exchange, why *Error) {
 	if why != nil {
-		c.cutOff = true
+		c.end.cutOff = true
 		c.fail(e, why)
 	}
 }
@@ -83,7 +92,7 @@ func (c *Conn) stillGood() bool {
 	if e == nil || e.start < c.taken || c.inRead {
 		return true // or who reads will see it: see soundHead
 	}
-	c.stale = false
+	c.probe.stale = false
 	first, n, err := c.peek()
 	why := unfit(first[:], n, err)
 	if n > 0 && c.kind == layered && !c.peeks {
@@ -163,7 +172,7 @@ const mostRounds = 16
 // deadline that has passed and so without a system call; and if the socket has bytes, those
 // as well, for they may be the layer's own, a session ticket for instance. It is not called
 // where a read could be what starts the layer's handshake: before anything was written, and
-// nothing has come. Nobody else uses the stream meanwhile, for probing is set. A layer that
+// nothing has come. Nobody else uses the stream meanwhile, for probe.runs is set. A layer that
 // has to write for what it reads may not return in time: see graceBeforeClose. mu is held,
 // but not during reads.
 func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
@@ -176,7 +185,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 		c.watch.kick(c) // it holds the socket's right to read
 	}
 	c.setReadBy(longAgo)
-	c.probing = true
+	c.probe.runs = true
 	c.limitLook()
 	c.mu.Unlock()
 	n, err = c.look(b.b[:peeked], bytes)
@@ -184,7 +193,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if bytes { // Watch was told to leave, and may yet have to hear it
 		c.setReadBy(longAgo)
 	}
-	c.probing = false
+	c.probe.runs = false
 	c.counts.read += int64(n)
 	if c.line.head != nil || c.ready != nil { // they came meanwhile
 		c.changed()
@@ -199,18 +208,18 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 // limitLook sees to it that a look, which begins now, ends once its second alarm has rung.
 // To set that for many looks is cheaper than for each. mu is held.
 func (c *Conn) limitLook() {
-	c.dwells = false
-	if !c.soonRings {
-		c.lookBy = time.Now().Add(graceBeforeClose)
-		c.wakeBy(c.lookBy)
-		c.soonRings = true
+	c.probe.dwells = false
+	if !c.probe.rings {
+		c.probe.lookBy = time.Now().Add(graceBeforeClose)
+		c.wakeBy(c.probe.lookBy)
+		c.probe.rings = true
 	}
 }
 
 // awaitLook waits for a look under way to end, as it does soon. mu is held, but not while
 // it waits.
 func (c *Conn) awaitLook() {
-	for c.probing {
+	for c.probe.runs {
 		c.watchers().cond.Wait()
 	}
 }

@@ -35,7 +35,7 @@ func (c *Conn) admits(q *asked) admission {
 	switch {
 	case c.err != nil || !c.life.reuse:
 		return never
-	case c.probing || c.life.w != wIdle || (q.body != bodyNone && (c.writing || c.pending())):
+	case c.probe.runs || c.life.w != wIdle || (q.body != bodyNone && (c.writing || c.pending())):
 		return later
 	case c.life.n == 0 && c.reader != nil: // one that has left is still in a read: see leave
 		return later

@@ -99,7 +99,7 @@ func (c *Conn) beginRead() error {
 		c.watch.cond.Wait()
 	}
 	e := c.reader // looked at after the wait, in which it may have been canceled
-	if e == nil || c.gone {
+	if e == nil || c.end.gone {
 		return errClosedByOther
 	}
 	if e.err != nil {

@@ -68,9 +68,9 @@ func (c *Conn) Watch(ctx context.Context) error {
 	looked := int64(-1) // what had been read at the last look through a layer
 	for ctx.Err() == nil {
 		switch {
-		case c.gone || c.life.r == rShut:
+		case c.end.gone || c.life.r == rShut:
 			return c.reason()
-		case c.sock == nil || c.dl == nil || w.parked || c.probing || c.reader != nil || !c.life.idle():
+		case c.sock == nil || c.dl == nil || w.parked || c.probe.runs || c.reader != nil || !c.life.idle():
 			c.lookOut(time.Time{})
 			w.cond.Wait()
 		case c.kind == layered && c.counts.read != looked: // it may hold what came behind a response
@@ -123,7 +123,7 @@ func (c *Conn) parkWatch(w *watch) {
 		c.setReadBy(time.Time{})
 	}
 	switch {
-	case c.gone || w.kicked && broken == nil || err != nil && isTimeout(err):
+	case c.end.gone || w.kicked && broken == nil || err != nil && isTimeout(err):
 	case err != nil:
 		c.fail(nil, unfit(nil, 0, err))
 	case broken != nil: // a socket says so once

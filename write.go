@@ -271,7 +271,7 @@ func (c *Conn) flushAll(e *exchange) {
 		c.changed()
 	}
 	for c.pending() && c.mayWrite() && e.err == before &&
-		!(own && c.mayNotWrite(e)) && (!c.stale || c.stillGood()) {
+		!(own && c.mayNotWrite(e)) && (!c.probe.stale || c.stillGood()) {
 		out := c.wbuf
 		c.take(len(out.b))
 		if c.wbuf, c.spare = c.spare, nil; c.life.n > 1 {
@@ -279,7 +279,7 @@ func (c *Conn) flushAll(e *exchange) {
 		}
 		at := c.written
 		err := c.write(e, out.b)
-		c.stale = c.canLook()
+		c.probe.stale = c.canLook()
 		if err != nil && c.resumable(e, err) {
 			c.leaveOver(e, out, int(c.written-at))
 			break
@@ -392,7 +392,7 @@ func (c *Conn) putBack(rest []byte) {
 }
 
 // mayWrite reports whether the stream may still be written to. mu is held.
-func (c *Conn) mayWrite() bool { return c.werr == nil && !c.gone && c.life.r != rShut }
+func (c *Conn) mayWrite() bool { return c.werr == nil && !c.end.gone && c.life.r != rShut }
 
 // write writes p in the name of e. mu is held, but not during the writes. A stall is
 // counted from the last progress.
@@ -422,7 +422,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	for c.shakes() && c.watched() {
 		c.watch.cond.Wait()
 	}
-	if c.gone || c.life.r == rShut {
+	if c.end.gone || c.life.r == rShut {
 		return false
 	}
 	c.writer, c.inWrite = e, true
@@ -572,7 +572,7 @@ const graceAfterWriteError = 100 * time.Millisecond
 // may have been answered, and a response that was received is not lost to a write's error:
 // the read half goes on. mu is held.
 func (c *Conn) writeFailed(e *exchange, err error) {
-	if c.gone || c.life.r == rShut {
+	if c.end.gone || c.life.r == rShut {
 		return
 	}
 	stuck := c.unwritten()
