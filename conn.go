@@ -1,17 +1,16 @@
 package h1
 
-// conn.go: the connection: its fields and who owns them, its end, and what it says of itself.
+// conn.go: the connection: its fields and who owns them, what it says of itself, and Do.
 //
 // Rule: whatever both halves, or several goroutines, see is guarded by Conn.mu; no I/O
 // that can block is done under it. The write half is owned by whoever set writing, the
 // read half by the exchange named in reader.
-// Not here: requests (write.go), responses (read.go), turns (ready.go), time (alarm.go).
+// Not here: requests (write.go), responses (read.go), turns (ready.go), time (alarm.go), the
+// connection's end (close.go).
 
 import (
 	"context"
-	"errors"
 	"io"
-	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -75,15 +74,6 @@ type Conn struct {
 	rw   io.ReadWriteCloser // set by NewConn
 	dl   deadliner          // rw's deadlines; nil: it has none, or refuses them (see deadlines)
 	sock syscall.RawConn    // set by NewConn: the socket under rw, for probing; nil: there is none
-}
-
-// ending is how far the end of a connection has come, as far as that of its stream is concerned.
-type ending struct {
-	gone    bool          // rw was closed, or is about to be, or was given back by Detach
-	cutOff  bool          // the connection has ended, or is to end, in the midst of something
-	closing bool          // rw's Close has not returned
-	parting bool          // that Close lets TLS say goodbye
-	done    chan struct{} // closed once rw has been closed, or given back; nil: nobody waits for that
 }
 
 // Stats counts what went over a connection since NewConn.
@@ -216,62 +206,8 @@ func (c *Conn) Hints() (timeout time.Duration, max int) {
 	return time.Duration(c.keep[0]) * time.Second, int(c.keep[1])
 }
 
-// The reasons for which a connection ends that are no failure of an exchange.
-var (
-	errCloseSaid  = closedFor("the server said close")
-	errLast       = closedFor("Request.Close was set")
-	errNotKept    = closedFor("the server's version does not keep connections by itself")
-	errUntilClose = closedFor("a body ended with the connection")
-	errAmbiguous  = closedFor("a response's framing was ambiguous")
-	errUpload     = closedFor("a request body was given up after its response")
-	errUnread     = closedFor("a response was given up")
-	errStuck      = closedFor("a request that nobody wanted was given up half written")
-	errByCaller   = closedFor("closed by the caller")
-	errShutdown   = closedFor("shut down by the caller")
-	errSwitched   = closedFor("the stream was given to another protocol")
-	errDetached   = closedFor("the stream was detached")
-	errIdleEnd    = closedFor("the server closed the idle connection")
-	errIdle408    = closedFor("the server sent 408 (Request Timeout) to the idle connection")
-	errIdleSpoke  = closedFor("the server has sent something to the idle connection, or closed it")
-	errDeaf       = closedFor("the server asked TLS for an answer, and does not read it")
-	errUnasked    = newError(Unsolicited, "idle", errors.New("the server sent bytes that nobody asked for"))
-)
-
-// errDeserted ends a connection whose caller did not come back from its own code.
-var errDeserted = newError(Canceled, "call back",
-	errors.New("the caller's function or Body did not return"))
-
-func closedFor(why string) *Error {
-	return newError(Closed, opConnection, errors.New(why))
-}
-
 // must moves the state by an event that the code around it has made legal.
 func (c *Conn) must(ev event) { c.life.must(ev) }
-
-// because notes why no further request is taken: the first reason stays. mu is held.
-func (c *Conn) because(why *Error) {
-	if c.err == nil {
-		c.err = why
-	}
-}
-
-// noReuse says why no request comes after those in flight. mu is held.
-func (c *Conn) noReuse(why *Error) {
-	c.because(why)
-	c.must(evNoReuse)
-	if c.life.w == wShut { // J1: without reuse there is nothing to finish an upload for
-		c.stopUpload()
-	}
-}
-
-// stopUpload ends the writing of a body, if one is being written. mu is held.
-func (c *Conn) stopUpload() {
-	if u := c.upload; u != nil {
-		c.upload, c.end.cutOff = nil, true
-		u.wake.Broadcast()
-		u.unregister()
-	}
-}
 
 // changed hands on what the state of the moment allows: it is called under mu after every
 // move, and is the only place that wakes those who wait for the state.
@@ -308,159 +244,6 @@ func (c *Conn) changed() {
 	}
 }
 
-// forNobody settles what is in flight where nobody wants a response. Whoever comes next
-// reads what is due. But a write that is stuck keeps those away, and where nobody is in
-// line nobody's time ends it: then the connection ends, unless that write turns out to be
-// over. mu is held.
-func (c *Conn) forNobody() {
-	if c.err != nil {
-		c.fail(nil, c.err)
-		return
-	}
-	switch x := c.unwritten(); {
-	case x == nil || c.line.head != nil:
-	case c.inWrite && c.deadlines() != nil:
-		c.cutWrite()
-	default:
-		c.failStuck()
-	}
-}
-
-// failStuck ends the connection in the midst of a request that nobody wants, or that nobody
-// wanted any more when its write was cut. mu is held.
-func (c *Conn) failStuck() {
-	if x := c.unwritten(); x != nil && x.abandoned {
-		c.fail(x, x.err)
-	} else {
-		c.fail(nil, errStuck)
-	}
-}
-
-// fail ends the connection at once. err is what e, if any, fails with; the others in
-// flight and in line fail for the same reason, each by how far it had come. mu is held.
-func (c *Conn) fail(e *exchange, err *Error) {
-	c.because(err)
-	if e != nil {
-		e.fail(err) // here, for it may be in line, or its response over before its body
-	}
-	c.end.cutOff = c.end.cutOff || c.life.n > 0 || c.life.w == wBody || c.writing
-	c.must(evFail)
-	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
-		x.fail(neighbour(err))
-	}
-	if r := c.reader; r != nil && !r.inUse {
-		c.reader = nil // it may not come back
-	}
-	c.stopUpload()
-	c.changed()
-}
-
-// neighbour is the error of an exchange whose connection ended for what befell another.
-func neighbour(err *Error) *Error {
-	n := newError(Closed, opConnection, err.forOthers())
-	if err.Kind == Incomplete || err.Kind == IO {
-		n.Kind = err.Kind
-	}
-	return n
-}
-
-// refusal is the error of a request that the connection does not take any more.
-func (c *Conn) refusal(op string) *Error {
-	return newError(Closed, op, c.err.forOthers())
-}
-
-// unlock releases mu, and closes the stream if it was the last move that ended it.
-func (c *Conn) unlock() {
-	if c.life.r != rShut { // neither ended nor given away
-		c.mu.Unlock()
-		return
-	}
-	c.giveBack()
-	end := c.life.closed() && !c.end.gone
-	if end {
-		c.goes()
-	}
-	if c.end.gone || c.life.switched {
-		c.over()
-		if c.watch != nil {
-			c.watch.kick(c)
-		}
-	}
-	c.mu.Unlock()
-	if end {
-		c.closeStream()
-	}
-}
-
-// goes notes that the stream is about to be closed. mu is held.
-func (c *Conn) goes() {
-	c.end.gone, c.end.closing = true, true
-	c.end.cutOff = c.end.cutOff || c.probe.runs
-	c.stopAlarm()
-}
-
-// closeStream closes the stream, as goes has said. TLS says goodbye first, and waits up to
-// five seconds for a peer to take that; one that was cut off in the midst of something need
-// not. mu is not held.
-func (c *Conn) closeStream() (err error) {
-	c.mu.Lock()
-	under := c.under()
-	c.end.parting = under != nil && !c.end.cutOff
-	cut := under != nil && c.end.cutOff
-	c.mu.Unlock()
-	if cut {
-		err = under.Close()
-		c.rw.Close()
-	} else {
-		err = c.rw.Close()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.end.closing, c.end.parting = false, false
-	c.over()
-	return err
-}
-
-// under returns what lies under a stream like TLS, at the bottom of all layers, or nil.
-func (c *Conn) under() (lowest net.Conn) {
-	at := any(c.rw)
-	for range mostLayers {
-		layer, ok := at.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		below := layer.NetConn()
-		if below == nil {
-			break
-		}
-		lowest, at = below, below
-	}
-	return lowest
-}
-
-// mostLayers is how far under looks down: a layer may name itself.
-const mostLayers = 8
-
-// hurry sees to it that a Close of the stream, under way or to come, does without TLS's
-// goodbye.
-func (c *Conn) hurry() {
-	c.mu.Lock()
-	parting := c.end.parting
-	c.end.cutOff, c.end.parting = true, false
-	c.mu.Unlock()
-	if parting {
-		c.under().Close()
-	}
-}
-
-// over tells those who wait for the connection's end, once the stream was closed. mu is held.
-func (c *Conn) over() {
-	if c.end.done != nil && !c.end.closing {
-		close(c.end.done)
-		c.end.done = nil
-	}
-}
-
 // outside runs the caller's code, for e, without mu. Where that code panics, or ends its
 // goroutine, the connection ends, since nobody is left to go on with e's half (c.reader, or
 // c.upload), unless that is e's no more; mu is held again in any case, for those who
@@ -477,105 +260,6 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	err := f()
 	returned = true
 	return err
-}
-
-// Close ends the connection and all exchanges on it at once, with Closed, and closes the
-// stream. It may be called at any time, by any goroutine, and again. It returns the error
-// of the stream's Close; nil where that was closed, or given back by Detach, before.
-func (c *Conn) Close() error {
-	c.mu.Lock()
-	if c.end.gone {
-		c.mu.Unlock()
-		return nil
-	}
-	c.life.switched = false // a switched stream that nobody detached is closed with the rest
-	if c.err == errSwitched {
-		c.err = errByCaller
-	}
-	c.fail(nil, errByCaller)
-	c.goes()
-	c.unlock()
-	return c.closeStream()
-}
-
-// Shutdown takes no new requests, lets those in flight end, their responses' bodies read or
-// closed by their callers, and closes the stream. When ctx ends first, it closes the stream at
-// once and returns an error (Canceled or Timeout).
-func (c *Conn) Shutdown(ctx context.Context) error {
-	c.mu.Lock()
-	if c.end.gone && !c.end.closing {
-		c.mu.Unlock()
-		return nil
-	}
-	if c.err == nil && !c.end.gone {
-		c.noReuse(errShutdown)
-	}
-	c.changed()
-	now := c.life.closed() && !c.end.gone || c.life.switched
-	var end chan struct{}
-	if !now {
-		end = c.ended()
-		c.lookOut(time.Time{})
-	}
-	stop := context.AfterFunc(ctx, c.hurry)
-	c.unlock()
-	if !now {
-		select {
-		case <-end:
-		case <-ctx.Done():
-			c.hurry()
-			c.Close()
-			return fromContext(ctx, "shutdown")
-		}
-	}
-	if err := c.Close(); stop() || c.under() == nil {
-		return err
-	}
-	return fromContext(ctx, "shutdown") // it has ended a goodbye
-}
-
-// ended returns the channel that is closed when the connection has ended. mu is held.
-func (c *Conn) ended() chan struct{} {
-	if c.end.done == nil {
-		c.end.done = make(chan struct{})
-	}
-	return c.end.done
-}
-
-// Detach gives the stream back, with the bytes read from it and not used. It can do so
-// when nothing is in flight (nothing was asked, or all was answered), and after a response
-// with 101 (Switching Protocols) or with 2xx to CONNECT. Otherwise it fails: with NotReady
-// while exchanges are in flight, with Closed when the connection has ended. The Conn takes
-// no requests afterwards, and closing it leaves the stream alone.
-func (c *Conn) Detach() (Parts, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.awaitLook()
-	switch {
-	case c.end.gone:
-		return Parts{}, c.refusal("detach")
-	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil):
-		return Parts{}, newError(NotReady, "detach", errors.New("exchanges are in flight"))
-	}
-	c.end.gone, c.err = true, errDetached
-	c.stopAlarm()
-	if c.watch != nil {
-		c.watch.kick(c)
-		for c.watch.parked {
-			c.watch.cond.Wait()
-		}
-	}
-	p := Parts{IO: c.rw}
-	if c.br != nil {
-		b, _ := c.br.Peek(c.br.Buffered())
-		p.Buffered = append([]byte(nil), b...)
-		c.br.Discard(len(b))
-	}
-	c.clearDeadlines()
-	c.life.switched = false
-	c.fail(nil, errDetached)
-	c.over()
-	return p, nil
 }
 
 // Do sends a request and reads the head of its response: Send and Exchange.Wait in one.

@@ -131,6 +131,42 @@ func broken(w io.Writer) bool {
 	return err != nil
 }
 
+// Detach gives the stream back, with the bytes read from it and not used. It can do so
+// when nothing is in flight (nothing was asked, or all was answered), and after a response
+// with 101 (Switching Protocols) or with 2xx to CONNECT. Otherwise it fails: with NotReady
+// while exchanges are in flight, with Closed when the connection has ended. The Conn takes
+// no requests afterwards, and closing it leaves the stream alone.
+func (c *Conn) Detach() (Parts, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.awaitLook()
+	switch {
+	case c.end.gone:
+		return Parts{}, c.refusal("detach")
+	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil):
+		return Parts{}, newError(NotReady, "detach", errors.New("exchanges are in flight"))
+	}
+	c.end.gone, c.err = true, errDetached
+	c.stopAlarm()
+	if c.watch != nil {
+		c.watch.kick(c)
+		for c.watch.parked {
+			c.watch.cond.Wait()
+		}
+	}
+	p := Parts{IO: c.rw}
+	if c.br != nil {
+		b, _ := c.br.Peek(c.br.Buffered())
+		p.Buffered = append([]byte(nil), b...)
+		c.br.Discard(len(b))
+	}
+	c.clearDeadlines()
+	c.life.switched = false
+	c.fail(nil, errDetached)
+	c.over()
+	return p, nil
+}
+
 // clearDeadlines takes the deadlines back that the engine has set. mu is held.
 func (c *Conn) clearDeadlines() {
 	if !c.readBy.IsZero() {

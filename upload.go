@@ -224,6 +224,15 @@ func (c *Conn) stopped(e *exchange) bool {
 	return c.upload != e || e.err != nil || !c.mayWrite()
 }
 
+// stopUpload ends the writing of a body, if one is being written. mu is held.
+func (c *Conn) stopUpload() {
+	if u := c.upload; u != nil {
+		c.upload, c.end.cutOff = nil, true
+		u.wake.Broadcast()
+		u.unregister()
+	}
+}
+
 // runPump writes a body from Request.Body, or what lies in wbuf. It runs on a goroutine of its
 // own.
 func (e *exchange) runPump() {
