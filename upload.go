@@ -97,6 +97,10 @@ func (c *Conn) fitsNow(e *exchange) bool {
 		e.q.length <= int64(cap(c.wbuf.b)-len(c.wbuf.b))
 }
 
+// needsPump reports whether the body goes out neither with its head in wbuf, nor in one turn of the
+// socket.
+func (c *Conn) needsPump(e *exchange) bool { return !c.fitsNow(e) && !c.fitsSocket(e) }
+
 // inMemory reports whether a body's bytes can be had without a copy.
 func inMemory(body io.Reader) bool {
 	switch body.(type) {
@@ -311,17 +315,12 @@ func (c *Conn) pumpBody(e *exchange) error {
 	if l, ok := from.(*io.LimitedReader); ok {
 		from, limit = l.R, l
 	}
-	switch from.(type) {
-	case *os.File, *net.TCPConn, *net.UnixConn:
-		dst, ok := c.rw.(io.ReaderFrom)
-		if ok && c.kind == direct && e.q.body == bodyLength && c.cfg.StallTimeout == 0 {
-			if err := c.sendFile(e, dst, from, limit); err != nil {
-				return err
-			}
-			if _, ok := from.(*os.File); !ok {
-				return c.readPieces(e, 0) // what comes behind it from a socket is another message's
-			}
-			break
+	if dst := c.kernelsWay(e, from); dst != nil {
+		if err := c.sendFile(e, dst, from, limit); err != nil {
+			return err
+		}
+		if _, ok := from.(*os.File); !ok {
+			return c.readPieces(e, 0) // what comes behind it from a socket is another message's
 		}
 	}
 	if inMemory(e.up.body) {
@@ -331,6 +330,20 @@ func (c *Conn) pumpBody(e *exchange) error {
 		return c.piece(e, e.up.whole)
 	}
 	return c.readPieces(e, 1) // which shows a body that is too long
+}
+
+// kernelsWay returns what moves e's body inside the kernel, where that comes from a file or from
+// another socket; nil: nothing does.
+func (c *Conn) kernelsWay(e *exchange, from io.Reader) io.ReaderFrom {
+	if c.kind != direct || e.q.body != bodyLength || c.cfg.StallTimeout > 0 {
+		return nil
+	}
+	switch from.(type) {
+	case *os.File, *net.TCPConn, *net.UnixConn:
+		dst, _ := c.rw.(io.ReaderFrom)
+		return dst
+	}
+	return nil
 }
 
 // lift takes a body out of memory as it lies there: all at once, so that the reader is left

@@ -118,7 +118,7 @@ func (c *Conn) begin(e *exchange) *Error {
 	}
 	e.start, e.readAt = c.appended(), c.counts.read
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
-	if e.q.body != bodyNone && c.mayOwe(e) && !c.fitsNow(e) && !c.fitsSocket(e) { // nothing will be owed
+	if e.q.body != bodyNone && c.mayOwe(e) && c.needsPump(e) { // nothing is owed: start has not looked
 		if bad := c.gate(e); bad != nil {
 			return bad
 		}
@@ -270,8 +270,10 @@ func (c *Conn) flushAll(e *exchange) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
-	for c.pending() && c.mayWrite() && e.err == before &&
-		!(own && c.mayNotWrite(e)) && (!c.probe.stale || c.stillGood()) {
+	for c.pending() && c.mayWrite() {
+		if e.err != before || own && c.mayNotWrite(e) || c.probe.stale && !c.stillGood() {
+			break
+		}
 		out := c.wbuf
 		c.take(len(out.b))
 		if c.wbuf, c.spare = c.spare, nil; c.life.n > 1 {
@@ -333,8 +335,11 @@ func (c *Conn) mayNotWrite(e *exchange) bool {
 	if e.tries && e.start < 0 && !c.fits() && !c.oneHead() {
 		return true
 	}
+	if e.end < 0 || c.appended() <= e.end { // nothing is behind e's
+		return false
+	}
 	isOut := c.written >= e.end
-	return e.end >= 0 && c.appended() > e.end && (e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && isOut)
+	return e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && isOut
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
@@ -357,7 +362,9 @@ func (c *Conn) take(n int) {
 // stream must say how far it came (TLS does not). mu is held.
 func (c *Conn) resumable(e *exchange, err error) bool {
 	switch {
-	case !isTimeout(err) || !c.cutsWrites() || c.moot() || e.up.lastCut != nil && c.upload == e:
+	case !isTimeout(err), !c.cutsWrites(), c.moot():
+		return false
+	case e.up.lastCut != nil && c.upload == e:
 		return false
 	case e.up.cut():
 		return true
@@ -429,21 +436,27 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	if s := c.cfg.StallTimeout; s > 0 {
 		e.up.moveBy = time.Now().Add(s)
 	}
-	if c.spoiltW || !e.by.IsZero() || e.up.lastCut != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
-		!e.up.until.IsZero() {
+	if c.limitsWrites(e) {
 		c.limitWrite(e)
-	} // else nothing limits a write, or has limited one before
+	}
 	return true
 }
 
-// limitWrite sets the deadline of a write in e's name, under way. mu is held.
-func (c *Conn) limitWrite(e *exchange) {
-	until, why, none := e.by, whyDeadline, c.deadlines() == nil
+// limitsWrites reports whether anything limits a write in e's name, or has limited one before.
+// mu is held.
+func (c *Conn) limitsWrites(e *exchange) bool {
+	return c.spoiltW || !e.by.IsZero() || e.up.lastCut != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
+		!e.up.until.IsZero()
+}
+
+// writeLimit returns until when a write in e's name may take, and by which rule. mu is held.
+func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
+	until, why = e.by, whyDeadline
 	switch {
-	case e.up.lastCut != nil && none:
+	case e.up.lastCut != nil && c.deadlines() == nil:
 		until = e.up.until // the moment that cutLast has given it
-	case e.err != nil && !e.outlives() || e.recv.done && c.upload != e && !e.lastWrite() && c.queue.head != nil:
-		until = time.Time{} // its time is over, and that of those whose bytes it moves is not
+	case c.movesOthers(e):
+		until = time.Time{}
 	case e.up.lastCut != nil:
 		until = longAgo
 	case e.start < 0 && !c.cutsWrites():
@@ -452,6 +465,23 @@ func (c *Conn) limitWrite(e *exchange) {
 	if t := e.up.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
 		until, why = t, whyStall
 	}
+	return until, why
+}
+
+// movesOthers reports whether e is over, and a write in its name moves the bytes of others, whose
+// time is not up. mu is held.
+func (c *Conn) movesOthers(e *exchange) bool {
+	if e.err != nil && !e.outlives() {
+		return true
+	}
+	answered := e.recv.done && c.upload != e
+	return answered && !e.lastWrite() && c.queue.head != nil
+}
+
+// limitWrite sets the deadline of a write in e's name, under way. mu is held.
+func (c *Conn) limitWrite(e *exchange) {
+	none := c.deadlines() == nil // asked before all else, which goes by c.dl
+	until, why := c.writeLimit(e)
 	e.up.until, e.up.why = until, why
 	if c.shakes() && c.inRead {
 		c.limitRead(c.reader)
@@ -520,17 +550,21 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 		c.spoiltW = false
 		c.dl.SetWriteDeadline(time.Time{})
 	}
-	if n < want && err == nil {
+	switch {
+	case n == want: // an error that matters comes back with the next call
+		return nil
+	case err == nil:
 		return io.ErrShortWrite
-	}
-	stalled := err != nil && isTimeout(err) && n > 0 && e.up.why == whyStall && !e.up.cut()
-	if stalled && !c.kind.inForm() {
+	case n > 0 && c.onlyStalls(e, err):
 		return nil
 	}
-	if n == want {
-		return nil // all is out; an error that matters comes back with the next call
-	}
 	return err
+}
+
+// onlyStalls reports whether a write in e's name has ended by StallTimeout: it may go on where it
+// has moved something. mu is held.
+func (c *Conn) onlyStalls(e *exchange, err error) bool {
+	return e.up.why == whyStall && !e.up.cut() && !c.kind.inForm() && isTimeout(err)
 }
 
 // sentOut sees to whom it concerns that a write has ended, and which exchanges are out
@@ -581,19 +615,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	}
 	werr := newError(IO, stuck.writeOp(), err)
 	if isTimeout(err) {
-		if c.moot() {
-			return
-		}
-		if e.up.lastCut != nil {
-			c.failLast(e)
-			return
-		}
-		if e.up.cut() { // see forNobody
-			c.failStuck()
-			return
-		}
-		if e.err != nil || passed(e.up.until) {
-			c.fail(c.stalled(e), fromDeadline(werr.Op, e.up.why))
+		if c.writeTimedOut(e, werr.Op) {
 			return
 		}
 		werr.Kind = Timeout // a deadline that is not the engine's
@@ -615,6 +637,23 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		c.limitRead(c.reader)
 	}
 	c.changed()
+}
+
+// writeTimedOut settles a write in e's name that a deadline of the engine's has ended; false: it
+// was none of those. mu is held.
+func (c *Conn) writeTimedOut(e *exchange, op string) bool {
+	switch {
+	case c.moot():
+	case e.up.lastCut != nil:
+		c.failLast(e)
+	case e.up.cut(): // see forNobody
+		c.failStuck()
+	case e.err != nil || passed(e.up.until):
+		c.fail(c.stalled(e), fromDeadline(op, e.up.why))
+	default:
+		return false
+	}
+	return true
 }
 
 // moot reports whether what is left to write is only for requests behind one that says
