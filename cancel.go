@@ -61,19 +61,27 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.fail(err)
 	case c.takeBack(e):
 		e.fail(err)
-	case e.end < 0 || e.start >= c.taken || c.dueAlone(e) || c.isKept(e) || c.readsOn(e):
-		c.fail(e, err)
-	default:
+	case c.mayAbandon(e):
 		c.abandon(e, err)
 		c.interrupt(e)
+	default:
+		c.fail(e, err)
 	}
 	c.changed()
+}
+
+// mayAbandon reports whether e's response can be read for nobody: e is with a writer, or out,
+// whole; somebody wants a response besides e's; and e's caller can be let go of what it is in.
+// mu is held.
+func (c *Conn) mayAbandon(e *exchange) bool {
+	out := e.end >= 0 && e.start < c.taken
+	return out && !c.dueAlone(e) && !c.isKept(e) && !c.readsOn(e)
 }
 
 // isKept reports whether a write keeps e, for it does not end without the connection: e's last
 // byte is in it, or e's own caller. mu is held.
 func (c *Conn) isKept(e *exchange) bool {
-	if c.writer != e || !c.inWrite || c.othersWrite(e) {
+	if !c.writesFor(e) || c.othersWrite(e) {
 		return false
 	}
 	return !c.apart || c.written < e.end
@@ -88,7 +96,7 @@ func (c *Conn) readsOn(e *exchange) bool {
 // up, and is read for nobody: what would have ended the exchange has to end that write. mu
 // is held.
 func (e *exchange) outlives() bool {
-	return e.abandoned && e.up.busy && e.c.inWrite && e.c.writer == e
+	return e.abandoned && e.up.busy && e.c.writesFor(e)
 }
 
 // endUpload ends a body that is still being written though its response has ended. If the
@@ -97,7 +105,7 @@ func (e *exchange) outlives() bool {
 // held.
 func (c *Conn) endUpload(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
-	case whole && c.inWrite && c.writer == e && (e.up.busy || !e.q.push): // else nobody is left to end the body
+	case whole && c.writesFor(e) && (e.up.busy || !e.q.push): // else nobody is left to end the body
 		c.cutLast(e, err)
 	case whole && c.isOut(e): // CloseWrite alone was to come
 		c.endWhole(e)
@@ -139,13 +147,14 @@ func (c *Conn) endWhole(e *exchange) {
 // to be. mu is held.
 func (e *exchange) lastWrite() bool {
 	c := e.c
-	return e.up.busy && e.recv.done && c.upload != e && (c.written < e.end || c.inWrite && c.writer == e)
+	answered := e.recv.done && c.upload != e
+	return answered && e.up.busy && (c.written < e.end || c.writesFor(e))
 }
 
 // endLastWrite ends CloseWrite's write, or keeps it from beginning: what is not out is left to
 // another request, if there is one; else the connection ends. mu is held.
 func (c *Conn) endLastWrite(e *exchange, err *Error) {
-	if c.inWrite && c.writer == e {
+	if c.writesFor(e) {
 		c.cutLast(e, err)
 	} else if c.written < e.end {
 		e.fail(err)
@@ -155,7 +164,7 @@ func (c *Conn) endLastWrite(e *exchange, err *Error) {
 // interrupt ends what e's goroutine is in, if anything; it then leaves by itself, for it
 // owns the reception. mu is held.
 func (c *Conn) interrupt(e *exchange) {
-	if c.writer == e && c.inWrite && c.othersWrite(e) {
+	if c.writesFor(e) && c.othersWrite(e) {
 		c.cutWrite()
 	}
 	if c.reader == e && c.inRead {
@@ -185,7 +194,8 @@ func (c *Conn) dueAlone(e *exchange) bool {
 func (c *Conn) abandon(e *exchange, err *Error) *Error {
 	e.abandoned = true
 	e.fail(err)
-	if c.writer == e && c.inWrite && !c.cutsWrites() && c.taken > e.end && !passed(e.by) {
+	forOthers := c.writesFor(e) && c.taken > e.end
+	if forOthers && !c.cutsWrites() && !passed(e.by) {
 		c.writesOn(e) // its Deadline, when that comes, would end it for those behind, too
 	}
 	return e.err
@@ -279,11 +289,16 @@ func (c *Conn) dropAbandoned() {
 // its response has come (some may have, to a write that was cut and put back), and nobody
 // is reading it but e's own goroutine, which can be interrupted. mu is held.
 func (c *Conn) mayUnread(e *exchange) bool {
-	switch {
+	switch r := c.reader; {
 	case c.readsOn(e):
 		return false // even if what it reads is a response in front
 	case c.queue.head != e:
 		return true
+	case e.seen:
+		return false
+	case r == nil || r == e:
+		return true
+	default:
+		return r.start < 0 && !e.abandoned // r was taken back before, and is still in its read
 	}
-	return !e.seen && (c.reader == nil || c.reader == e || c.reader.start < 0 && !e.abandoned)
 }

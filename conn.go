@@ -216,31 +216,42 @@ func (c *Conn) changed() {
 		c.forNobody()
 	}
 	if c.err != nil {
-		for e := c.line.pop(); e != nil; e = c.line.pop() {
-			e.fail(c.refusal("send"))
-			if c.othersWrite(e) {
-				c.interrupt(e)
-			}
-		}
+		c.failLine()
 	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.unread()) {
 		e.cond.Signal()
 	}
-	if c.ready != nil && (c.err != nil || c.line.head == nil && c.admits(&plain) == admitted) {
+	if c.ready != nil && (c.err != nil || c.admitsNext()) {
 		close(c.ready)
 		c.ready = nil
 	}
 	if c.life.n == 0 {
-		if c.line.head == nil && c.upload == nil && c.pending() && !c.writing && c.mayWrite() {
-			c.failStuck() // the rest of what was answered already: there is nobody for whom to write it
+		c.rest()
+	}
+}
+
+// failLine refuses those who wait in line for a connection that takes no more requests. mu is
+// held.
+func (c *Conn) failLine() {
+	for e := c.line.pop(); e != nil; e = c.line.pop() {
+		e.fail(c.refusal("send"))
+		if c.othersWrite(e) {
+			c.interrupt(e)
 		}
-		c.giveBack()
-		if c.line.head == nil && c.life.w != wBody && !c.writing && !c.probe.runs && !c.probe.rings &&
-			c.reader == nil {
-			c.stopAlarm() // whose deadline it was set for has ended before
-		}
-		if c.watch != nil {
-			c.watch.cond.Broadcast()
-		}
+	}
+}
+
+// rest lets go of what a connection without a request in flight does not need. mu is held.
+func (c *Conn) rest() {
+	nobody := c.line.head == nil && !c.writing
+	if nobody && c.upload == nil && c.pending() && c.mayWrite() {
+		c.failStuck() // the rest of what was answered already: there is nobody for whom to write it
+	}
+	c.giveBack()
+	if nobody && c.life.w != wBody && c.reader == nil && !c.probe.runs && !c.probe.rings {
+		c.stopAlarm() // whose deadline it was set for has ended before
+	}
+	if c.watch != nil {
+		c.watch.cond.Broadcast()
 	}
 }
 

@@ -471,7 +471,7 @@ func (c *Conn) finish(e *exchange) {
 	if next := c.queue.head; next != nil && !next.sent.IsZero() {
 		next.sent = time.Now()
 	}
-	if c.writer == e && c.inWrite {
+	if c.writesFor(e) {
 		c.writesOn(e)
 	}
 	if c.br.Size() > c.cfg.ReadBuffer { // it grew, for this response

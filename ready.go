@@ -51,6 +51,9 @@ func (c *Conn) admits(q *asked) admission {
 	return admitted
 }
 
+// admitsNext reports whether a request that Ready speaks of would be admitted now. mu is held.
+func (c *Conn) admitsNext() bool { return c.line.head == nil && c.admits(&plain) == admitted }
+
 // alone reports whether nothing may share the connection with a request.
 func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 
@@ -116,7 +119,8 @@ func (c *Conn) outOfLine(e *exchange) bool {
 // writer has taken a byte: the server waits for that, and for nobody to read. mu is held.
 func (c *Conn) oneHead() bool {
 	e := c.queue.head
-	return e != nil && e.next == nil && e.start == c.taken && e.q.body == bodyNone && len(c.wbuf.b) <= c.cfg.WriteBuffer
+	untaken := e != nil && e.next == nil && e.start == c.taken
+	return untaken && e.q.body == bodyNone && c.fitsBuffer()
 }
 
 // unread reports whether the response that is due is one that nobody wants, and nobody reads
@@ -201,7 +205,7 @@ func (r Ready) Done() <-chan struct{} {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.line.head == nil && c.admits(&plain) == admitted {
+	if c.err != nil || c.admitsNext() {
 		return past
 	}
 	if c.ready == nil {
@@ -243,7 +247,7 @@ func (r Ready) Err() error {
 	switch {
 	case c.err != nil:
 		return c.err
-	case c.line.head == nil && c.admits(&plain) == admitted:
+	case c.admitsNext():
 		return nil
 	}
 	return notReady("ready")

@@ -28,7 +28,7 @@ type bothDeadliner interface{ SetDeadline(time.Time) error }
 // deadlines returns the stream's deadlines, nil where it has none. One that has the methods
 // may refuse to be set, as the net.Conn of an SSH client does: before the first deadline is
 // set, or counted on, that is found out by setting none. A stream with a socket under it is
-// taken at its word, except by Watch: see mayPark. mu is held.
+// taken at its word, except by Watch: see canWake. mu is held.
 func (c *Conn) deadlines() deadliner {
 	if c.dl != nil && !c.dlAsked {
 		c.dlAsked = true
@@ -143,7 +143,7 @@ func (c *Conn) Detach() (Parts, error) {
 	switch {
 	case c.end.gone:
 		return Parts{}, c.refusal("detach")
-	case !c.life.switched && (c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil):
+	case !c.life.switched && c.inUse():
 		return Parts{}, newError(NotReady, "detach", errors.New("exchanges are in flight"))
 	}
 	c.end.gone, c.err = true, errDetached
@@ -165,6 +165,11 @@ func (c *Conn) Detach() (Parts, error) {
 	c.fail(nil, errDetached)
 	c.over()
 	return p, nil
+}
+
+// inUse reports whether exchanges are in flight, or what is left of one is. mu is held.
+func (c *Conn) inUse() bool {
+	return c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil
 }
 
 // clearDeadlines takes the deadlines back that the engine has set. mu is held.

@@ -75,7 +75,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	e.refs++ // until the body's end
 	switch {
 	case !e.up.hold && !e.q.push: // pump writes the head as well
-	case c.fits() || c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer:
+	case c.fits() || c.queue.head == e && c.fitsBuffer():
 		c.flush(e)
 	default: // see writeOut
 		c.runLater()

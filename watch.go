@@ -70,7 +70,7 @@ func (c *Conn) Watch(ctx context.Context) error {
 		switch {
 		case c.end.gone || c.life.r == rShut:
 			return c.reason()
-		case c.sock == nil || c.dl == nil || w.parked || c.probe.runs || c.reader != nil || !c.life.idle():
+		case !c.mayPark(w):
 			c.lookOut(time.Time{})
 			w.cond.Wait()
 		case c.kind == layered && c.counts.read != looked: // it may hold what came behind a response
@@ -83,10 +83,15 @@ func (c *Conn) Watch(ctx context.Context) error {
 	return fromContext(ctx, "watch")
 }
 
-// mayPark reports whether a deadline could wake Watch from its wait for the socket. A
+// mayPark reports whether Watch may wait for the socket now. mu is held.
+func (c *Conn) mayPark(w *watch) bool {
+	return c.sock != nil && c.dl != nil && c.life.idle() && !w.parked && !c.probe.runs && c.reader == nil
+}
+
+// canWake reports whether a deadline could wake Watch from its wait for the socket. A
 // stream that refuses deadlines is taken from then on for one without them; but a layer
 // (TLS) is not, for the look through it needs them. mu is held.
-func (c *Conn) mayPark() bool {
+func (c *Conn) canWake() bool {
 	err := c.dl.SetReadDeadline(time.Time{})
 	switch {
 	case c.kind == layered && refuses(err):
@@ -107,7 +112,7 @@ func (c *Conn) parkWatch(w *watch) {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
-	if c.kind != direct && !c.mayPark() {
+	if c.kind != direct && !c.canWake() {
 		w.parked = false
 		if c.kind == layered && c.life.r != rShut {
 			w.cond.Wait()

@@ -167,7 +167,7 @@ func (c *Conn) sendOut(e *exchange) {
 // unusual length is written here in any case: the server reads that before it answers. mu
 // is held.
 func (c *Conn) writeOut(e *exchange) {
-	if c.fits() || e.q.body == bodyNone && c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer {
+	if c.fits() || e.q.body == bodyNone && c.queue.head == e && c.fitsBuffer() {
 		c.flush(e)
 		return
 	}
@@ -238,6 +238,10 @@ func (c *Conn) appended() int64 {
 
 // pending reports whether bytes wait for a writer. mu is held.
 func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
+
+// fitsBuffer reports whether what was appended has not outgrown the write buffer: a lone head
+// that has not is of no unusual length. mu is held.
+func (c *Conn) fitsBuffer() bool { return len(c.wbuf.b) <= c.cfg.WriteBuffer }
 
 // flush writes what was appended, in the name of e, whose caller or pump calls it: what that is
 // not to write (mayNotWrite) is left to another. mu is held, but not while it writes.
@@ -375,6 +379,9 @@ func (c *Conn) resumable(e *exchange, err error) bool {
 	over := c.upload != e && (e.recv.done || e.abandoned && passed(e.up.until))
 	return (over || c.othersWrite(e)) && (e.err != nil || passed(e.by))
 }
+
+// writesFor reports whether a write in e's name is under way. mu is held.
+func (c *Conn) writesFor(e *exchange) bool { return c.inWrite && c.writer == e }
 
 // othersWrite reports whether a write of e's moves the bytes of others, and may end before
 // they are out: e is not in yet, or is out whole. mu is held.
