@@ -168,14 +168,22 @@ func (b *body) Close() error {
 		c.fail(e, errUnread)
 		return nil
 	}
+	c.drainClosed(e, b.resp)
+	return nil
+}
+
+// drainClosed reads the rest of e's response, since e's caller has closed its body, or leaves it
+// to those behind. mu is held, but not while the stream is read.
+func (c *Conn) drainClosed(e *exchange, resp *Response) {
 	e.inUse = true
 	e.recv.closeBy = time.Now().Add(drainTime)
-	err := c.drain(e, b.resp)
+	err := c.drain(e, resp)
 	e.inUse = false
+	theirs := err == errTheirs || err != nil && err.Kind == Timeout && e.recv.why == whyDrain
 	switch {
 	case err == nil && c.reader == e && c.life.r == rBody: // also if it was canceled meanwhile
 		c.finish(e)
-	case e.err == nil && !c.dueAlone(e) && (err == errTheirs || err.Kind == Timeout && e.recv.why == whyDrain):
+	case e.err == nil && theirs && !c.dueAlone(e):
 		c.abandon(e, errTheirs)
 		c.leave(e)
 	case e.err == nil:
@@ -185,7 +193,6 @@ func (b *body) Close() error {
 	default:
 		c.leave(e)
 	}
-	return nil
 }
 
 // spliceLeast is the body size from which moving it inside the kernel is worth its calls.
@@ -246,46 +253,62 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	if !b.enter() {
 		return 0, b.refusal()
 	}
-	e := b.e
+	n, done, bad, werr := c.spliceBody(b.e, dst)
+	err := b.exit(b.e, done, bad)
+	if werr != nil {
+		err = werr
+	}
+	return n, err
+}
+
+// spliceBody is readBody into dst, inside the kernel: 0 and no error where that does not apply.
+// An error that is dst's own, or of its deadline, is werr as well. mu is held, but not while it
+// moves.
+func (c *Conn) spliceBody(e *exchange, dst *net.TCPConn) (n int64, done bool, bad *Error, werr error) {
 	r := &e.recv
 	apt := r.fr.kind == framingClose || r.fr.kind == framingLength && r.remain >= spliceLeast
 	if !apt || c.br.Buffered() > 0 || c.rerr != nil {
-		return 0, b.exit(e, false, nil)
+		return 0, false, nil, nil
 	}
 	c.splices = true
 	defer func() { c.splices = false }()
-	if bad := c.beginRead(); bad != nil {
-		return 0, b.exit(e, false, c.readError(e, "read body", bad))
+	if err := c.beginRead(); err != nil {
+		return 0, false, c.readError(e, "read body", err), nil
 	}
+	n, done, ofWriter, err := c.spliceTo(dst, r)
+	// The error does not tell whose it is: dst says so, asked again, or it is a deadline that is
+	// not e's. Only where the stream failed is nothing lost between the two.
+	switch {
+	case done:
+		return n, true, nil, nil
+	case err == nil:
+		err = io.EOF
+	case isTimeout(err) && r.why == whyGrace && n > 0 && !ofWriter: // each read gets its own
+		return n, false, nil, nil
+	case ofWriter || isTimeout(err) && e.err == nil && !passed(r.until):
+		e.fail(errUnread.with(err)) // the others are told in words
+		return n, false, errUnread.with(told{err}), err
+	}
+	return n, false, c.readError(e, "read body", err), nil
+}
+
+// spliceTo moves to dst what is to come of a body, in a read that has begun. It reports whether
+// the body has ended, and whether dst is broken. mu is held, but not while it moves.
+func (c *Conn) spliceTo(dst *net.TCPConn, r *reception) (n int64, done, ofWriter bool, err error) {
 	src := &io.LimitedReader{R: c.rw, N: 1 << 62}
 	if r.fr.kind == framingLength {
 		src.N = r.remain
 	}
 	c.mu.Unlock()
-	n, err := dst.ReadFrom(src)
-	ofWriter := err != nil && broken(dst) // which may wait for another write of w's
+	n, err = dst.ReadFrom(src)
+	ofWriter = err != nil && broken(dst) // which may wait for another write of dst's
 	c.mu.Lock()
 	c.endRead(int(n))
-	done := r.fr.kind == framingClose && err == nil && !c.wasReset()
 	if r.fr.kind == framingLength {
 		r.remain -= n
-		done = r.remain == 0
+		return n, r.remain == 0, ofWriter, err
 	}
-	// The error does not tell whose it is: w says so, asked again, or it is a deadline that is
-	// not e's. Only where the stream failed is nothing lost between the two.
-	switch {
-	case done:
-		return n, b.exit(e, true, nil)
-	case err == nil:
-		err = io.EOF
-	case isTimeout(err) && r.why == whyGrace && n > 0 && !ofWriter: // as any read, each gets its own
-		return n, b.exit(e, false, nil)
-	case ofWriter || isTimeout(err) && e.err == nil && !passed(r.until):
-		e.fail(errUnread.with(err)) // the others are told in words
-		b.exit(e, false, errUnread.with(told{err}))
-		return n, err
-	}
-	return n, b.exit(e, false, c.readError(e, "read body", err))
+	return n, err == nil && !c.wasReset(), ofWriter, err
 }
 
 // readBody reads data bytes of e's response into p. done says that the response has ended,
