@@ -4,7 +4,7 @@ package h1
 //
 // Rule: one timer serves a connection. wakeBy sets it, to the first of the times that
 // earliest finds, and ring does what is due then. It may ring for nothing; that costs less
-// than a timer an exchange.
+// than a timer for each exchange.
 // Not here: the stream's own deadlines (limitRead in source.go, limitWrite in write.go).
 
 import (
@@ -22,8 +22,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// park waits for e.cond, or until a deadline: e's own, or that of one in front whose
-// caller is not in a call, so that e would wait for nobody. mu is held.
+// park waits for e.cond until a deadline: e's own, or that of an exchange in front whose caller
+// is in no call, so that e would wait for nobody. mu is held.
 func (c *Conn) park(e *exchange, until time.Time) {
 	e.wakeAt = until
 	c.lookOut(until)
@@ -40,8 +40,9 @@ func (c *Conn) parkOrCancel(e *exchange) {
 	}
 }
 
-// lookOut sees to the deadlines of those whose callers may not come back, in the name of one
-// who is about to wait for them, until a time of its own if it has one. mu is held.
+// lookOut sets the alarm for the deadlines of exchanges whose callers may not come back, since
+// somebody is about to wait for them; until is that one's own deadline, if there is one. mu is
+// held.
 func (c *Conn) lookOut(until time.Time) {
 	if c.timed {
 		if t := c.earliest(until); !t.IsZero() {
@@ -50,24 +51,23 @@ func (c *Conn) lookOut(until time.Time) {
 	}
 }
 
-// stepOut sees to e's deadline where its caller may not come back, and others wait behind it
-// or for the connection: the alarm was not set for it while they found it in a call. mu is
-// held.
+// stepOut sets the alarm for e's deadline at the end of a call on e, whose caller may not come
+// back: those who wait behind e, or for the connection, have not set it if they found e in that
+// call. mu is held.
 func (c *Conn) stepOut(e *exchange) {
 	if !e.by.IsZero() {
 		c.mindBy(e)
 	}
 }
 
-// mindBy is stepOut for one that has a deadline. mu is held.
+// mindBy is stepOut for an exchange that has a deadline. mu is held.
 func (c *Conn) mindBy(e *exchange) {
 	if e.next != nil || c.line.head != nil || c.ready != nil || c.end.done != nil || c.watch != nil {
 		c.wakeBy(e.by)
 	}
 }
 
-// wakeBy sees to it that ring runs at t. One timer serves a connection: it is set to the
-// earliest deadline, and a ring for nothing is cheaper than a timer an exchange. mu is held.
+// wakeBy sees to it that ring runs at t: the timer is set to the earliest deadline. mu is held.
 func (c *Conn) wakeBy(t time.Time) {
 	t, c.probe.rings = c.earliest(t), false
 	if c.alarm == nil {
@@ -114,12 +114,12 @@ func (e *exchange) unattended() bool {
 	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero()
 }
 
-// graceBeforeClose is how long what no deadline is sure to end may take to return when its
-// time is over, before the stream is closed under it: a write that may be over, on a stream
-// without deadlines, and a read under TLS, or inside the kernel. One that takes longer is
-// in a write of TLS's own, which answers the server (a change of keys, RFC 8446, section
-// 4.6.3), or to where the kernel moves what it reads; no deadline of reads ends that, and
-// nobody may take what is written.
+// graceBeforeClose is how long a read or a write that no deadline is sure to end may go on when
+// its time is over, before the stream is closed under it: a write on a stream without deadlines,
+// which may be over, and a read under TLS, or inside the kernel. Such a read that takes longer
+// is in a write: TLS answers the server (a change of keys, RFC 8446, section 4.6.3), or the
+// kernel passes on what it has read. No deadline of reads ends that, and nobody may ever take
+// what is written.
 const graceBeforeClose = 100 * time.Millisecond
 
 // readEnd returns when a read in e's name is ended by closing the stream, since its
@@ -128,7 +128,7 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 	switch until := e.recv.until; {
 	case until.IsZero() || c.deadlines() == nil:
 		return until
-	case c.splices && e.err == nil: // what else limits it is the time between two reads
+	case c.splices && e.err == nil: // its other limits are for the time between two reads
 		if e.by.IsZero() {
 			return e.by
 		}
@@ -177,7 +177,7 @@ func (c *Conn) ring() {
 	if t := c.earliest(time.Time{}); !t.IsZero() && !c.end.gone {
 		c.wakeBy(t)
 	} else {
-		c.alarm = nil // an idle connection has none, but where it was stopped and the next request may need it
+		c.alarm = nil // an idle connection keeps a timer only where stopAlarm has stopped it
 	}
 	c.unlock()
 }

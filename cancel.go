@@ -78,7 +78,7 @@ func (c *Conn) mayAbandon(e *exchange) bool {
 	return out && !c.dueAlone(e) && !c.isKept(e) && !c.readsOn(e)
 }
 
-// isKept reports whether a write keeps e, for it does not end without the connection: e's last
+// isKept reports whether e is kept by a write that does not end without the connection: e's last
 // byte is in it, or e's own caller. mu is held.
 func (c *Conn) isKept(e *exchange) bool {
 	if !c.writesFor(e) || c.othersWrite(e) {
@@ -93,8 +93,8 @@ func (c *Conn) readsOn(e *exchange) bool {
 }
 
 // outlives reports whether CloseWrite is still in its write though the response was given
-// up, and is read for nobody: what would have ended the exchange has to end that write. mu
-// is held.
+// up, and is read for nobody: what would have ended the exchange then has to end that write.
+// mu is held.
 func (e *exchange) outlives() bool {
 	return e.abandoned && e.up.busy && e.c.writesFor(e)
 }
@@ -161,8 +161,8 @@ func (c *Conn) endLastWrite(e *exchange, err *Error) {
 	}
 }
 
-// interrupt ends what e's goroutine is in, if anything; it then leaves by itself, for it
-// owns the reception. mu is held.
+// interrupt ends the read or the write that e's goroutine is in, if any; the goroutine then
+// leaves by itself, for it owns the reception. mu is held.
 func (c *Conn) interrupt(e *exchange) {
 	if c.writesFor(e) && c.othersWrite(e) {
 		c.cutWrite()
@@ -273,8 +273,8 @@ func (c *Conn) drop(e *exchange) {
 	e.start, e.end = -1, -1
 }
 
-// dropAbandoned takes back the requests that were given up while a writer had them, and that none
-// has any more. mu is held.
+// dropAbandoned takes back the requests that were abandoned while a writer had them, and that no
+// writer has any more. mu is held.
 func (c *Conn) dropAbandoned() {
 	for x := c.queue.head; x != nil; {
 		next := x.next

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// ending is how far the end of a connection has come, as far as that of its stream is concerned.
+// ending is how far the stream's end has come.
 type ending struct {
 	gone    bool          // rw was closed, or is about to be, or was given back by Detach
 	cutOff  bool          // the connection has ended, or is to end, in the midst of something
@@ -68,10 +68,10 @@ func (c *Conn) noReuse(why *Error) {
 	}
 }
 
-// forNobody settles what is in flight where nobody wants a response. Whoever comes next
-// reads what is due. But a write that is stuck keeps those away, and where nobody is in
-// line nobody's time ends it: then the connection ends, unless that write turns out to be
-// over. mu is held.
+// forNobody settles what is in flight when nobody wants a response any more. The caller of the
+// next request will read what is due. But a write that is stuck keeps that request out, and
+// while none is in line no deadline ends the write: so the connection ends, unless the write
+// turns out to be over. mu is held.
 func (c *Conn) forNobody() {
 	if c.err != nil {
 		c.fail(nil, c.err)
@@ -159,9 +159,9 @@ func (c *Conn) goes() {
 	c.stopAlarm()
 }
 
-// closeStream closes the stream, as goes has said. TLS says goodbye first, and waits up to
-// five seconds for a peer to take that; one that was cut off in the midst of something need
-// not. mu is not held.
+// closeStream closes the stream, once goes has announced it. TLS says goodbye first, and waits
+// up to five seconds for the peer to take that; a connection that was cut off in the midst of
+// something does without. mu is not held.
 func (c *Conn) closeStream() (err error) {
 	c.mu.Lock()
 	under := c.under()
@@ -240,9 +240,9 @@ func (c *Conn) Close() error {
 	return c.closeStream()
 }
 
-// Shutdown takes no new requests, lets those in flight end, their responses' bodies read or
-// closed by their callers, and closes the stream. When ctx ends first, it closes the stream at
-// once and returns an error (Canceled or Timeout).
+// Shutdown takes no new requests, waits until those in flight have ended, which their callers
+// see to by reading or closing the responses' bodies, and closes the stream. When ctx ends
+// first, it closes the stream at once and returns an error (Canceled or Timeout).
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	if c.end.gone && !c.end.closing {
@@ -273,7 +273,7 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	if err := c.Close(); stop() || c.under() == nil {
 		return err
 	}
-	return fromContext(ctx, "shutdown") // it has ended a goodbye
+	return fromContext(ctx, "shutdown") // ctx has cut a goodbye short
 }
 
 // ended returns the channel that is closed when the connection has ended. mu is held.

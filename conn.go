@@ -17,19 +17,19 @@ import (
 )
 
 // A Conn is the client's side of one HTTP/1.1 connection. Its methods may be called by
-// several goroutines at once. It starts a goroutine only while a body or a head is on its way
-// that does not fit the write buffer, or may not fit the socket; and, where Depth is more than
-// 1, for the moment until what Send has appended is written.
+// several goroutines at once. It starts a goroutine only to write a body or a head that does not
+// fit the write buffer, or may not fit the socket; and, where Depth is more than 1, to write
+// a moment later what Send has appended.
 type Conn struct {
-	// Set by NewConn. What every request needs comes first in all of this: a field that is near
-	// costs shorter instructions.
+	// Set by NewConn. The fields that every request needs come first: those near the start are
+	// reached by shorter instructions.
 	cfg     *Config
 	kind    streamKind
 	peeks   bool // rw is a peeker
 	clocked bool // HeadTimeout, StallTimeout or Timing is set
 
-	// From here on guarded by mu, but where another owner is named.
-	writing bool // rw is somebody's to write to: in a write, about to be, or filling wbuf for one
+	// What follows is guarded by mu, unless another owner is named.
+	writing bool // somebody owns the write half: is in a write, about to be, or filling wbuf for one
 	inWrite bool // writer is in a write on rw
 	inRead  bool // reader is in a read on rw
 	owing   bool // wbuf is to be written by the read that comes next
@@ -46,7 +46,7 @@ type Conn struct {
 	written int64       // bytes that rw has taken
 	upload  *exchange   // whose body is being written: valid only in wBody
 	writer  *exchange   // in whose name a write runs
-	watch   *watch      // where Watch waits, and who waits for a look to end; nil: nobody has yet
+	watch   *watch      // where Watch waits, or a call for a look to end; nil: none has yet
 	werr    *Error      // how the write half failed
 
 	// What limits time.
@@ -93,9 +93,9 @@ type counts struct{ requests, responses, informational, read, drained, dropped i
 
 // A State is what a connection is doing. Its String is "wIdle rHead reuse n=1": the write
 // half (wIdle, wBody, wShut), the read half (rIdle, rHead, rBody, rShut), whether the
-// connection may be used again (reuse, noreuse), and the requests in flight; " switched"
-// behind that where the stream was given to another protocol. The zero State is no
-// connection's.
+// connection may be used again (reuse, noreuse), and the requests in flight, followed by
+// " switched" where the stream was given to another protocol. The zero State belongs to no
+// connection.
 type State struct{ life life }
 
 // String prints the state.
@@ -121,8 +121,8 @@ func (s State) InFlight() int { return s.life.n }
 // does no I/O and starts no goroutine. A nil cfg means the defaults. The Conn owns rw from
 // then on, and closes it when the connection ends.
 //
-// Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them;
-// elsewhere, and where these return an error and no socket is under rw, they close rw.
+// Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them.
+// Where it has not, or where these return an error and no socket is under rw, they close rw.
 // Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an idle
 // connection is probed before it is written to. What a layer like TLS has read ahead before
 // the first request is not looked at, and is taken for its response.
@@ -135,8 +135,9 @@ func (s State) InFlight() int { return s.life.n }
 // and nil where a Read would wait. It is asked instead of a socket, between reads, and may
 // not call the Conn.
 //
-// Where a Write to rw returns only when the server has read (net.Pipe), the server must read a
-// head that fits WriteBuffer whole before it answers; longer ones, and bodies, it need not.
+// Where a Write to rw returns only once the server has read the bytes (net.Pipe), the server
+// must read a head that fits WriteBuffer to its end before it answers. It need not do so with
+// longer heads, and with bodies.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c := &Conn{rw: rw, cfg: &defaults, life: newLife()}
 	if cfg != nil {
@@ -152,14 +153,14 @@ func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	return c
 }
 
-// State returns the state of the moment.
+// State returns the current state.
 func (c *Conn) State() State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return State{c.life}
 }
 
-// Stats returns the counters of the moment.
+// Stats returns the current counters.
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -209,8 +210,8 @@ func (c *Conn) Hints() (timeout time.Duration, max int) {
 // must moves the state by an event that the code around it has made legal.
 func (c *Conn) must(ev event) { c.life.must(ev) }
 
-// changed hands on what the state of the moment allows: it is called under mu after every
-// move, and is the only place that wakes those who wait for the state.
+// changed acts on what the state now allows: it is called under mu after every move, and is
+// the only place that wakes those who wait for the state.
 func (c *Conn) changed() {
 	if c.life.n > 0 && c.nextReader() == nil {
 		c.forNobody()
@@ -244,21 +245,21 @@ func (c *Conn) failLine() {
 func (c *Conn) rest() {
 	nobody := c.line.head == nil && !c.writing
 	if nobody && c.upload == nil && c.pending() && c.mayWrite() {
-		c.failStuck() // the rest of what was answered already: there is nobody for whom to write it
+		c.failStuck() // the rest of a request that was answered: there is nobody to write it for
 	}
 	c.giveBack()
 	if nobody && c.life.w != wBody && c.reader == nil && !c.probe.runs && !c.probe.rings {
-		c.stopAlarm() // whose deadline it was set for has ended before
+		c.stopAlarm() // the exchange whose deadline it was set for has ended
 	}
 	if c.watch != nil {
 		c.watch.cond.Broadcast()
 	}
 }
 
-// outside runs the caller's code, for e, without mu. Where that code panics, or ends its
-// goroutine, the connection ends, since nobody is left to go on with e's half (c.reader, or
-// c.upload), unless that is e's no more; mu is held again in any case, for those who
-// release it on the way out.
+// outside runs the caller's code, for e, without mu. If that code panics, or ends its goroutine,
+// nobody is left to go on with e's half (c.reader, or c.upload), and the connection ends, unless
+// the half is no longer e's. mu is held again in any case, for those who release it on the way
+// out.
 func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	returned := false
 	c.mu.Unlock()
@@ -274,10 +275,10 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 }
 
 // Do sends a request and reads the head of its response: Send and Exchange.Wait in one.
-// The response's body is then read from resp.Body, under ctx and the request's Deadline
-// still. A ctx that ends cancels the exchange on another goroutine (context.AfterFunc): what
-// is at hand may still be returned for a moment. It fails with any Kind but NotReady; resp is
-// of no use then. A request with Push needs Send.
+// The response's body is then read from resp.Body, still under ctx and the request's Deadline.
+// A ctx that ends cancels the exchange on another goroutine (context.AfterFunc): for a moment
+// calls may still return what is at hand. Do fails with any Kind but NotReady; resp is of no use
+// then. A request with Push needs Send.
 func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err

@@ -5,7 +5,7 @@ package h1
 // Rule: an exchange is in its Conn's line, then in its queue, until its response has ended;
 // its body may still be on its way then (Conn.upload). It ends once for its caller: its
 // response was read to the end, or err was set. Its memory is used again only where both
-// halves have let go of it in good order; a handle knows by its id.
+// halves have let go of it in good order; a handle can tell by its id.
 // Not here: an end before that of its response (cancel.go), its turn (ready.go).
 
 import (
@@ -23,8 +23,8 @@ type exchange struct {
 	next *exchange // in its fifo
 	req  *Request
 	q    asked
-	cond sync.Cond // wakes who waits for this exchange to be admitted, or for its response
-	wake sync.Cond // wakes who writes its body
+	cond sync.Cond // wakes whoever waits for this exchange to be admitted, or for its response
+	wake sync.Cond // wakes whoever writes its body
 
 	ctx  context.Context
 	stop func() bool // takes the context's callback back: see unregister
@@ -38,7 +38,7 @@ type exchange struct {
 	end    int64     // position after its last byte; -1: not known yet
 	readAt int64     // bytes that had been read when it was appended, or taken: none of them answers it
 	by     time.Time // Request.Deadline
-	sent   time.Time // when its last byte had gone out, or its response was due, where a timeout asks for it
+	sent   time.Time // when its last byte had gone out, or its response was due, if a timeout asks
 	wakeAt time.Time // when to wake cond
 	pushAt time.Time // when to wake wake
 
@@ -49,7 +49,7 @@ type exchange struct {
 	up uploading
 }
 
-// marks are what is so or not so of an exchange. All are false when its memory is used again.
+// marks are the flags of an exchange. All are false when its memory is used again.
 type marks struct {
 	inLine    bool // waiting to be admitted
 	waited    bool // somebody waits, or has waited, for the response
@@ -97,7 +97,7 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q *asked) *exchang
 	return e
 }
 
-// makeExchange is apart for newExchange to stay short: it is seldom called.
+// makeExchange is not part of newExchange, so that this stays short: it is seldom called.
 //
 //go:noinline
 func makeExchange() *exchange {
@@ -107,7 +107,7 @@ func makeExchange() *exchange {
 }
 
 // release lets go of the memory for one of its users. It is used again only after an end
-// in good order: elsewhere a handle, or a callback under way, may still ask for err.
+// in good order: after any other a handle, or a callback under way, may still ask for err.
 // mu is held.
 func (e *exchange) release() {
 	e.refs--
@@ -157,8 +157,8 @@ func (e *exchange) unregister() {
 	}
 }
 
-// fail gives the exchange its error, once, with what the bytes say. mu is held. Whoever
-// waits for it is woken.
+// fail gives the exchange its error, once, with what its bytes say, and wakes whoever waits for
+// it. mu is held.
 func (e *exchange) fail(err *Error) {
 	if e.err == nil {
 		own := *err
@@ -312,7 +312,7 @@ func (e *exchange) endWait() {
 	e.wait.stop = nil
 }
 
-// waitOver runs on a goroutine of the context's when that ends, which Wait was given.
+// waitOver runs on a goroutine of the context's that Wait was given, when that ends.
 func (e *exchange) waitOver() {
 	c := e.c
 	c.mu.Lock()

@@ -70,8 +70,8 @@ func (c *Conn) lookAt(e *exchange) *Error {
 	return why
 }
 
-// endUnfit ends the connection of which a look, for e, has found out why it is of no more
-// use: nil if it has not. mu is held.
+// endUnfit ends the connection if a look, made for e, has found why it is of no more use; nil:
+// it is good. mu is held.
 func (c *Conn) endUnfit(e *exchange, why *Error) {
 	if why != nil {
 		c.end.cutOff = true
@@ -90,7 +90,7 @@ func (c *Conn) canLook() bool { return c.sock != nil || c.peeks }
 func (c *Conn) stillGood() bool {
 	e := c.queue.head
 	if e == nil || e.start < c.taken || c.inRead {
-		return true // or who reads will see it: see soundHead
+		return true // or whoever reads will see it: see soundHead
 	}
 	c.probe.stale = false
 	first, n, err := c.peek()
@@ -164,8 +164,7 @@ func unasked(b []byte) *Error {
 // nearDeadline is how long a read through TLS may take for records that are there already.
 const nearDeadline = time.Millisecond
 
-// mostRounds limits the reads of one look: a server sends a few tickets, and not one behind
-// the other.
+// mostRounds limits the reads of one look: a server sends a few tickets, and no endless row.
 const mostRounds = 16
 
 // probeThrough reads through a layer over the socket: what the layer has read ahead, with a
@@ -206,7 +205,7 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 }
 
 // limitLook sees to it that a look, which begins now, ends once its second alarm has rung.
-// To set that for many looks is cheaper than for each. mu is held.
+// One alarm for many looks is cheaper than one for each. mu is held.
 func (c *Conn) limitLook() {
 	c.probe.dwells = false
 	if !c.probe.rings {
@@ -216,8 +215,8 @@ func (c *Conn) limitLook() {
 	}
 }
 
-// awaitLook waits for a look under way to end, as it does soon. mu is held, but not while
-// it waits.
+// awaitLook waits until a look under way has ended, which is soon. mu is held, but not while it
+// waits.
 func (c *Conn) awaitLook() {
 	for c.probe.runs {
 		c.watchers().cond.Wait()

@@ -96,7 +96,7 @@ func (c *Conn) runStep(e *exchange, step pushStep) error {
 		e.stop() // which fail may have left to this write: see outlives
 	}
 	e.unregister()
-	e.cond.Signal() // who waits for the body to be out: see switchOver
+	e.cond.Signal() // whoever waits for the body to be out: see switchOver
 	if err != nil {
 		err = c.pushFailed(e, err)
 	}

@@ -30,7 +30,7 @@ type reception struct {
 	moved   int64         // bytes read for nobody
 	closeBy time.Time     // the end of Close's patience
 	lateBy  time.Time     // until when a head is looked for that was due before anybody did
-	late    time.Duration // how long it was, in all
+	late    time.Duration // how long it was looked for, in all
 	spill   []byte        // bytes of the stream that are to go into br first: see fill
 	trailer bool          // head is at work on the trailer section
 	done    bool          // the response has ended
@@ -270,7 +270,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	if info == nil {
 		return nil
 	}
-	x.inUse = false // who is canceled meanwhile leaves at once
+	x.inUse = false // if it is canceled meanwhile, it leaves at once
 	c.stepOut(x)
 	err := c.outside(&c.reader, x, func() error { return info(resp.Status, &resp.Header) })
 	if x.err != nil {
@@ -398,8 +398,8 @@ func (c *Conn) discardBehind(e *exchange) {
 // switchOver gives the stream up to another protocol, if x's request is out whole: "A client
 // cannot begin using an upgraded protocol on the connection until it has completely sent
 // the request message" (RFC 9110, section 7.8). The last of it may be in a write that has not
-// returned, though the server has read it: that is waited for. A body of which the caller, or a
-// missing 100 (Continue), still keeps some back is not. mu is held, but not while it waits.
+// returned, though the server has read it: that is waited for. A body that the caller, or a
+// missing 100 (Continue), still holds back is not. mu is held, but not while it waits.
 func (c *Conn) switchOver(x *exchange) *Error {
 	for x.err == nil && c.writing && (x.end >= 0 || x.up.left == 0) {
 		c.parkOrCancel(x)

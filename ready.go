@@ -3,7 +3,7 @@ package h1
 // ready.go: whose turn it is: to write, and to read.
 //
 // Rule: requests are admitted first come first served, and when admits says so; the right
-// to read is a baton that goes on in the same order, at last to who is the first in line.
+// to read is a baton that is handed on in the same order, at last to the first in line.
 // Not here: what the state allows (keepalive.go), how long somebody waits (alarm.go).
 
 import (
@@ -116,15 +116,15 @@ func (c *Conn) outOfLine(e *exchange) bool {
 }
 
 // oneHead reports whether all that is in flight is a head of no unusual length, of which no
-// writer has taken a byte: the server waits for that, and for nobody to read. mu is held.
+// writer has taken a byte: the server waits for that, and not for anybody to read. mu is held.
 func (c *Conn) oneHead() bool {
 	e := c.queue.head
 	untaken := e != nil && e.next == nil && e.start == c.taken
 	return untaken && e.q.body == bodyNone && c.fitsBuffer()
 }
 
-// unread reports whether the response that is due is one that nobody wants, and nobody reads
-// it, or waits to. mu is held.
+// unread reports whether nobody wants the response that is due, and nobody reads it or waits to.
+// mu is held.
 func (c *Conn) unread() bool {
 	if c.reader != nil || c.queue.head == nil || !c.queue.head.abandoned {
 		return false
@@ -134,8 +134,8 @@ func (c *Conn) unread() bool {
 }
 
 // clearWay reads such responses in the name of e, which is the first in line and waits for
-// them: the caller who is to read what stands behind may be the same. mu is held, but not
-// while it reads.
+// them: e's caller may be the one who is to read what stands behind. mu is held, but not while
+// it reads.
 func (c *Conn) clearWay(e *exchange) {
 	var resp Response
 	c.reader, e.inUse = e, true
@@ -172,8 +172,8 @@ func (c *Conn) handOn() {
 	}
 }
 
-// wakeNext tells who is to read next, if that waits already: for a response that is wanted, or
-// in line. mu is held.
+// wakeNext wakes whoever is to read next, and waits already: for a response that is wanted, or in
+// line. mu is held.
 func (c *Conn) wakeNext() {
 	if e := c.nextReader(); e != nil && e.waited {
 		e.cond.Signal()
@@ -184,7 +184,7 @@ func (c *Conn) wakeNext() {
 
 // A Ready is a future: it says when a request would be admitted. It is a value, and
 // reserves nothing: Send waits for its turn in any case, first come first served. The zero
-// Ready is that of no connection, which takes no requests: Closed.
+// Ready belongs to no connection: its Err is of Kind Closed.
 type Ready struct{ c *Conn }
 
 var errNoConn = newError(Closed, "ready", errors.New("no connection's Ready"))

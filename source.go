@@ -84,8 +84,8 @@ func ofStream(err error) error {
 	return err
 }
 
-// streamError is an error of the stream's that looks like the engine's own, as one has that
-// is made of another connection.
+// streamError is an error of the stream's that looks like the engine's own, as a stream that
+// runs over another Conn may return.
 type streamError struct{ error }
 
 func (e *streamError) Unwrap() error { return e.error }
@@ -163,7 +163,7 @@ func (c *Conn) setReadBy(t time.Time) {
 	c.dl.SetReadDeadline(t)
 }
 
-// readLimit returns until when e's read may take, and by which rule. mu is held.
+// readLimit returns the deadline of e's read, and by which rule. mu is held.
 func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	until, why = e.by, whyDeadline
 	limit := func(t time.Time, name string) {
@@ -203,8 +203,8 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	return until, why
 }
 
-// mostLate is how long a head is waited for, all in all, whose HeadTimeout has passed
-// before it was read: one that is there is not waited for, in however many pieces it came.
+// mostLate is how long, in all, to wait for a head whose HeadTimeout has passed before anybody
+// read it: one that is there needs no waiting, in however many pieces it came.
 const mostLate = 20 * time.Millisecond
 
 // sendsNoMore reports whether e's request is out: whole, or as much of it as is to be sent.

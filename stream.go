@@ -50,9 +50,9 @@ func refuses(err error) bool {
 const alwaysFits = 16 << 10
 
 // fits reports whether the stream is sure to take all that was appended, even if the server
-// reads none of it, nor of what was sent since the oldest request in flight. Should it not
-// take it after all, a deadline ends the write. What is left of a request that is over is
-// left since there was no room. mu is held.
+// reads neither that nor what was sent since the oldest request in flight. If it does not take
+// it after all, a deadline ends the write. The rest of a request that is over does not fit: it
+// was left because there was no room. mu is held.
 func (c *Conn) fits() bool {
 	from := c.appended()
 	if oldest := c.queue.head; oldest != nil {
@@ -108,15 +108,15 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 	return raw, kind
 }
 
-// isTimeout reports whether an error of a stream is that of a deadline. That of a peer who was
-// not heard of for too long calls itself a timeout as well, and is the stream's end.
+// isTimeout reports whether an error of a stream is that of a deadline. ETIMEDOUT, for a peer that
+// was silent for too long, calls itself a timeout as well, but is the stream's end.
 func isTimeout(err error) bool {
 	var t timeouter
 	return errors.As(err, &t) && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
 }
 
-// saysTimeout is isTimeout where the error says so itself, and allocates nothing. One that
-// only wraps it crypto/tls takes for the end of all reading.
+// saysTimeout is isTimeout for an error that says so itself, and allocates nothing. An error that
+// only wraps such a one is, to crypto/tls, the end of all reading.
 func saysTimeout(err error) bool {
 	t, ok := err.(timeouter)
 	return ok && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)

@@ -13,7 +13,7 @@ package h1
 // connection, nor still writes for one that was answered early. mu is held.
 func (c *Conn) mayOwe(e *exchange) bool { return c.owes(e) && !c.writing }
 
-// owes is mayOwe as far as it does not change: it asks not whether somebody writes. mu is held.
+// owes is the part of mayOwe that does not change while a request goes out. mu is held.
 func (c *Conn) owes(e *exchange) bool {
 	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
 }
@@ -104,8 +104,9 @@ func (c *Conn) keepUnsent(e *exchange) (behind int) {
 }
 
 // haste says whether to look for a response right after its request was written. A server on
-// another core of this machine has often answered by then, and ten vain looks cost less than
-// to be woken once; any other server has not. It goes by what the last looks have found.
+// another core of this machine has often answered by then, and ten looks in vain cost less
+// than being woken once; no other server has answered by then. It goes by what the last looks
+// have found.
 type haste struct {
 	vain   int8 // looks that may still find nothing
 	passed int8 // turns without a look

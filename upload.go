@@ -30,12 +30,12 @@ type uploading struct {
 	skip    bool      // a final response came instead: the body is not sent, and Write says so
 	busy    bool      // an Exchange.Write or CloseWrite is at work
 	ended   bool      // the body's end was appended
-	over    bool      // but not by CloseWrite, which has nothing left to do
+	over    bool      // the body has ended without CloseWrite, which has nothing left to do
 	lastCut *Error    // why cutLast has cut its last write, which may be over
 	vec     [3][]byte
 	bufs    net.Buffers // vec, as it is being written
 	whole   taker       // a body in memory
-	body    io.Reader   // Request.Body: that may be the next one's once the response has ended
+	body    io.Reader   // Request.Body as it was: the Request may be used again once the response has ended
 }
 
 // fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body,
@@ -243,7 +243,7 @@ func (e *exchange) runPump() {
 	c := e.c
 	c.mu.Lock()
 	defer func() { // also where Body's Read has ended this goroutine
-		e.cond.Signal() // who waits for the body to be out: see switchOver
+		e.cond.Signal() // whoever waits for the body to be out: see switchOver
 		e.release()
 		c.unlock()
 	}()
@@ -404,8 +404,8 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 // what package net allocates for it. Stats sees a body go out in such steps.
 const sendFilePiece = 4 << 20
 
-// byHand is how much of its end goes out as any body does, in a write that cutLast can cut;
-// and a file that is no longer, with its head.
+// byHand is how much of a file's end goes out as any body does, in a write that cutLast can cut.
+// A file that is no longer than this goes out with its head.
 const byHand = 16 << 10
 
 // sendFile lets the kernel move a file, or what comes from another socket, up to its last
@@ -470,8 +470,8 @@ func (c *Conn) sendPiece(dst io.ReaderFrom, from io.Reader, n int64) (moved int6
 	return moved, ofBody, err
 }
 
-// largest is the most of a body that one write is given: what is left of it is known to
-// that.
+// largest is the most of a body that one write is given: by so much, at most, is more left of it
+// than is known.
 const largest = 64 << 10
 
 // piece sends some bytes of the body. mu is held, but not while it writes.

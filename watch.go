@@ -1,10 +1,10 @@
 package h1
 
-// watch.go: who wants to know at once that an idle connection has ended.
+// watch.go: Watch, which tells at once that an idle connection has ended.
 //
 // Rule: Watch waits until the socket is readable, and reads nothing. It holds the socket's
 // right to read meanwhile (parked): whoever is to read makes it leave (kick), and waits
-// until it has. What it was woken for is then for gate to say.
+// until it has. Why it was woken is then for gate to find out.
 // Not here: the look itself (probe.go), the system call that waits (probe_unix.go).
 
 import (
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// watch is where Watch waits, and who waits for the end of a look.
+// watch is where Watch waits, and a call that waits for the end of a look.
 type watch struct {
 	cond   sync.Cond // L is Conn.mu; wakes at idle times, when parked becomes false, at the end
 	parked bool      // Watch holds the socket's right to read

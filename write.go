@@ -35,8 +35,8 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 }
 
 // TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To
-// send a body it may write what those have left in the buffer, if the stream is sure to
-// take that. It reads no response: a request that may not stand behind one that nobody
+// send a body it may write what they have left in the buffer, if the stream is sure to take
+// that. It reads no response: a request that may not stand behind one that nobody
 // wants any more is NotReady until Send, Do or another's Wait has read that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{tries: true})
@@ -513,8 +513,8 @@ func (c *Conn) limitWrite(e *exchange) {
 	}
 }
 
-// writesOn takes the Deadline of e, which has ended, from the write under way in its name,
-// which goes on for others; not from one that is to end: see interrupt. mu is held.
+// writesOn lifts e's Deadline, for e has ended, from the write under way in its name, which goes
+// on for others; but not from a write that was cut. mu is held.
 func (c *Conn) writesOn(e *exchange) {
 	if !e.by.IsZero() && !e.up.cut() {
 		c.limitWrite(e)
@@ -574,10 +574,10 @@ func (c *Conn) onlyStalls(e *exchange, err error) bool {
 	return e.up.why == whyStall && !e.up.cut() && !c.kind.inForm() && isTimeout(err)
 }
 
-// sentOut sees to whom it concerns that a write has ended, and which exchanges are out
+// sentOut tells those whom it concerns that a write has ended, and notes which exchanges are out
 // whole. mu is held.
 func (c *Conn) sentOut() {
-	// A request with a body waits for the write half; so do the buffers of who is idle already.
+	// A request with a body waits for the write half, and on an idle connection the buffers do.
 	if c.line.head != nil || c.life.n == 0 || c.upload != nil || c.clocked {
 		c.tellSent()
 	}
