@@ -3,7 +3,7 @@ package h1
 // body.go: a response's body, from the stream into the caller's slice.
 //
 // Rule: a call on a body takes the exchange (inUse), and gives it back at its end. It holds
-// mu all the time but while the stream is read, so a cancel meets nothing half way.
+// mu except while the stream is read, so a cancel finds nothing half done.
 
 import (
 	"errors"
@@ -29,7 +29,7 @@ var (
 )
 
 // reset makes a Response ready for the next one. A body that was not read to its end is
-// closed as by the caller.
+// closed as if by the caller.
 func (r *Response) reset() error {
 	if r == nil {
 		return badRequest("the Response is nil")
@@ -51,7 +51,7 @@ func (r *Response) discard() {
 	r.Status, r.Minor, r.ContentLength, r.Close, r.reason = 0, 0, 0, false, r.reason[:0]
 }
 
-// enter takes the exchange for one call on its body, if that can be. mu is held.
+// enter takes the exchange for one call on its body, if it can. mu is held.
 func (b *body) enter() bool {
 	if b.err != nil || b.e.id.Load() != b.id || b.e.err != nil || b.e.inUse {
 		return false
@@ -135,11 +135,11 @@ func (b *body) sent() Sent {
 
 // drainTime bounds how long Close reads on to save a connection: a body whose next bytes
 // are not on their way is not worth waiting for, and a stream of events never ends. It is
-// what net/http allows for the same purpose. Where others wait behind, it is theirs to read
-// on, and to say for how long.
+// what net/http allows for the same purpose. Where others wait behind, they read on, for as
+// long as they like.
 const drainTime = 50 * time.Millisecond
 
-// errTheirs ends what Close reads where that is for others.
+// errTheirs ends Close's reading where others are to read on.
 var errTheirs = newError(Canceled, "read body", errors.New("the body was closed"))
 
 // Close gives up what was not read. It may be called again, and while another goroutine
@@ -200,10 +200,10 @@ const spliceLeast = 64 << 10
 
 // WriteTo writes the rest of the body to w. From one socket to another it moves inside the
 // kernel where the system can do that. An error of w's is returned as it is. One that ends
-// a move in the kernel ends the connection too: what was taken for w and is lost is not
-// known. So does the exchange's end, by Cancel, its context or Deadline, where w then takes
-// nothing more for a tenth of a second; WriteTo itself returns when w's write does, which
-// is the caller's to end.
+// a move in the kernel ends the connection too, for it is not known how much was taken for w
+// and lost. So does the exchange's end, by Cancel, its context or Deadline, where w then takes
+// nothing more for a tenth of a second; WriteTo itself returns when w's write does, which the
+// caller has to end.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	buf := getBlock(pumpBuffer)
@@ -243,7 +243,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 // splice moves what is not buffered from socket to socket, where both are one. It returns
 // io.EOF at the body's end, and 0 and nil where it does not apply.
 func (b *body) splice(w io.Writer) (int64, error) {
-	dst, ok := w.(*net.TCPConn) // package net moves bytes from a socket inside the kernel to this alone
+	dst, ok := w.(*net.TCPConn) // to no other does package net move a socket's bytes in the kernel
 	if !ok || b.c == nil || b.c.kind != direct || b.c.cfg.StallTimeout > 0 {
 		return 0, nil
 	}
@@ -398,9 +398,8 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 // and br has to hold it.
 const mostBehind = 64 << 10
 
-// readInPlace reads from the stream into p, which is no shorter than br, and closes the
-// gaps there that framing leaves. br is empty, and is so past the read: less than its size
-// would go through it.
+// readInPlace reads from the stream into p, and closes the gaps that framing leaves there. br is
+// empty, and stays so, for p is no shorter than br: a shorter one would be filled through br.
 func (c *Conn) readInPlace(e *exchange, p []byte) (int, *Error) {
 	d := &e.recv.chunks
 	if most := int64(max(mostBehind, c.br.Size())); int64(len(p))-d.remain > most {

@@ -3,7 +3,7 @@ package h1
 // buffer.go: the memory lent to a connection while it is at work.
 //
 // Rule: an idle connection holds none: borrow takes it for a request, giveBack returns it when
-// nothing is in flight. What has grown past the size it was lent in is not lent again.
+// nothing is in flight. A buffer that has grown past the size it was lent at is not lent again.
 
 import (
 	"bufio"
@@ -48,19 +48,18 @@ func (b *block) goBack() {
 	}
 }
 
-// is reports whether b is there, and as large as a block of that size, a power of two, is lent.
+// is reports whether b is as it is lent for that size, a power of two: neither nil nor grown.
 func (b *block) is(size int) bool { return b != nil && cap(b.b) == size }
 
-// A readBuffer is a read buffer on loan, and with it, for the price of one loan, exchanges, a
-// turn of the socket, and while it waits for the next borrower the write buffer that the last
-// one gave back.
+// A readBuffer is a read buffer on loan. With it come, for the price of one loan, exchanges, a
+// turn of the socket, and the write buffer that the last borrower gave back.
 type readBuffer struct {
 	*bufio.Reader
 	from  source
 	turn  turn
 	spare *exchange // exchanges that have ended, linked by next
 	kept  int       // how many those are
-	out   *block
+	out   *block    // that write buffer; nil while it is lent
 }
 
 // mostKept is how many exchanges stay with a read buffer: a usual pipeline's. A crowd that

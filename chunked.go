@@ -4,7 +4,7 @@ package h1
 //
 // Rule: framing bytes are parsed one by one, in order, and each is consumed once it was looked
 // at, so there is nothing to look at again. Data bytes are only counted. Nothing is skipped
-// without being compared, and nothing of a line end but CR LF is a line end.
+// without being compared, and nothing but CR LF ends a line.
 // Not here: the trailer section (decode.go), the data, and any meaning of extensions.
 
 import "strconv"
@@ -117,9 +117,9 @@ func (d *chunkDecoder) next(b []byte) (n int, err *Error) {
 	return n, nil
 }
 
-// between consumes at once what stands between the data of two chunks, where that is at hand
-// whole and is nothing but CR LF, up to 8 digits and CR LF, as nearly always; else 0, and next
-// goes byte by byte.
+// between consumes at once what stands between the data of two chunks, where all of that is at
+// hand and is CR LF, up to 8 digits and CR LF, as it nearly always is; else it returns 0, and
+// next goes byte by byte.
 func (d *chunkDecoder) between(b []byte) int {
 	const most = len("\r\n12345678\r\n")
 	if d.state != chunkDataCR || len(b) < most || b[0] != '\r' || b[1] != '\n' {

@@ -2,7 +2,7 @@
 //
 // It writes requests, reads responses and says what may happen next. It does not dial,
 // resolve names, speak TLS, keep a pool, follow redirects, decode content or store
-// cookies: for those take net/http, or build them on a [Conn]. A Conn has no goroutine
+// cookies: for those use net/http, or build them on a [Conn]. A Conn has no goroutine
 // of its own, and on the usual path allocates nothing; under TLS the look at an idle
 // connection, before each request, makes crypto/tls allocate twice.
 //
@@ -80,9 +80,10 @@
 // is not held back for more.
 //
 // When a response ends before the request's body does (a 413, say), the upload is
-// finished if no more than MaxDrain bytes are known to be left, and is stopped elsewhere,
+// finished if no more than MaxDrain bytes are known to be left, and is otherwise stopped,
 // which ends the connection. A body that Expect holds back is not sent then: one of known
-// length ends the connection, a chunked one is ended empty, where the connection goes on.
+// length ends the connection; a chunked one is ended empty, and the connection goes on if
+// nothing else ends it.
 // The response is delivered in any case; but once a write has failed, each read of it may
 // take a tenth of a second, and no more.
 //
@@ -95,7 +96,7 @@
 // waits returns the final response. A request with Expect: 100-continue keeps its body
 // back until the server asks for it, until Config.ExpectTimeout has passed, or until a
 // final response makes it needless. Only Do and Wait hear the server: until one of them is
-// called, a body waits, and so does who pushes it, for as long as ExpectTimeout.
+// called, a body waits, and so does the caller who pushes it, for as long as ExpectTimeout.
 //
 // After a 101 that was asked for (by an Upgrade field, which the engine names in
 // Connection), and after any 2xx to CONNECT, the connection speaks HTTP no longer.
@@ -132,18 +133,18 @@
 // buffer and some 400 bytes, with a timer, if deadlines were used, some 530.
 //
 // There are no time limits by default. A context ends an exchange, and so do
-// Request.Deadline, Config.HeadTimeout and Config.StallTimeout, which, other than a
-// context that can be done, allocate nothing. A context's end reaches its exchange by way
+// Request.Deadline, Config.HeadTimeout and Config.StallTimeout; a context that can be done
+// costs allocations, the others none. A context's end reaches its exchange by way
 // of another goroutine ([context.AfterFunc]): calls fail soon after it, not at once. A
 // request that is ended while it waits its turn leaves no trace. One that was written
-// whole and shares the connection with others is abandoned: its response is drained by
-// whoever reads next, or waits in Send where nobody does, up to MaxDrain bytes, and the
-// connection lives. Anything else ends the connection.
+// whole and shares the connection with others is abandoned: its response is drained, up to
+// MaxDrain bytes, by whoever reads next, or where nobody does by whoever waits in Send; and
+// the connection lives. Anything else ends the connection.
 //
 // # What the stream can do
 //
-// Read, Write and Close are enough. They must return, and must not panic or end their
-// goroutine: the program then ends. More is used where the stream has it:
+// Read, Write and Close are enough. They must return. They must not panic, or end their
+// goroutine: the program would end. More is used where the stream has it:
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
 //     interrupt a read or write. That then returns an error with a Timeout method that

@@ -36,7 +36,7 @@ type exchange struct {
 	marks
 	start  int64     // position of its first byte in the stream; -1: not admitted
 	end    int64     // position after its last byte; -1: not known yet
-	readAt int64     // bytes that had been read when it was appended, or taken: none of them answers it
+	readAt int64     // bytes read before it was appended, or taken: none of them answers it
 	by     time.Time // Request.Deadline
 	sent   time.Time // when its last byte had gone out, or its response was due, if a timeout asks
 	wakeAt time.Time // when to wake cond

@@ -18,8 +18,9 @@ import (
 // another goroutine changes it, need the caller's lock.
 //
 // A Header that is copied by assignment shares its bytes with the original, until one of
-// them changes by Add, Set or Del. After the original's Reset the copy is of no use, nor is
-// that of a [Response]'s when the Response is used again: Clone makes one that lives by itself.
+// them changes by Add, Set or Del. After the original's Reset the copy is of no use; nor is a
+// copy of a [Response]'s Header once the Response is used again. Clone makes a copy that lives
+// by itself.
 type Header struct {
 	own    *owner // of the memory behind buf and fields
 	buf    []byte

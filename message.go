@@ -169,9 +169,9 @@ type Request struct {
 	// last read has returned, or CloseWrite is called; behind a body of known length those
 	// are not sent.
 	Trailer Header
-	// Deadline is of the whole exchange, the response's body included; zero: the context's
-	// alone. Past it: Timeout. One that passes while nobody is in a call is noticed by the
-	// next that has to wait, for its turn or for the peer: what was read by then is delivered.
+	// Deadline limits the whole exchange, the response's body included; zero: only the context
+	// does. Past it: Timeout. One that passes while nobody is in a call is noticed by the next
+	// call that has to wait, for its turn or for the peer: what was read by then is delivered.
 	Deadline time.Time
 	// Close says that this is the last request on its connection; Connection: close is sent.
 	Close bool
@@ -206,9 +206,9 @@ type Response struct {
 	Close bool
 	// Body is never nil after a call that returned no error, and is also an io.WriterTo. It
 	// must be read to io.EOF or closed before the next response can be read. Close saves the
-	// connection where at most MaxDrain bytes have to be read for it, within 50 ms, and ends it
-	// elsewhere; where other requests are in flight behind this one, whoever waits for those
-	// reads on, in his own time. Reads fail with Incomplete, BadChunk, BadField, TooLarge,
+	// connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
+	// otherwise ends it; where other requests are in flight behind this one, their callers read
+	// on, in their own time. Reads fail with Incomplete, BadChunk, BadField, TooLarge,
 	// Timeout, Canceled or IO; with Closed after its Close, or the connection's; with NotReady
 	// while another goroutine reads. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
 	Body io.ReadCloser
@@ -218,7 +218,7 @@ type Response struct {
 	reason   []byte
 	section  Header // a trailer section that is not whole yet
 	lineLen  int    // of the status line, where Header holds the fields as they came; else 0 or less
-	lengthAt int    // which field is the only Content-Length, counted from 1; 0: none, several, or not known
+	lengthAt int    // which field is the only Content-Length, from 1; 0: none, several, or unknown
 	body     body
 }
 
@@ -238,8 +238,8 @@ func (r *Response) Reason() []byte { return r.reason }
 // AppendBody appends the whole of Body to dst, and returns the extended slice. A body of
 // more than max bytes fails with TooLarge, Offset then being max, and the first max bytes
 // of it are returned with that error, once the rest was closed as by Body.Close; max < 0
-// means no limit. Other errors are those of Body's Read, with what came before them; Closed
-// where r was given to no call.
+// means no limit. Other errors are those of Body's Read, with what came before them. On a
+// Response that was given to no call it fails with Closed.
 func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 	const least = 512  // as io.ReadAll: small bodies take one read
 	if r.Body == nil { // it was given to no call yet

@@ -11,7 +11,7 @@ package h1
 
 import (
 	"syscall"
-	"unsafe" // the kernel is told where the bytes go; package syscall's own call asks for an address as well
+	"unsafe" // the kernel is told where the bytes go; package syscall's own call wants an address too
 )
 
 // peekNow brings the first bytes that a read would, and leaves them there. It does not wait.

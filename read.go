@@ -25,13 +25,13 @@ type reception struct {
 	remain  int64         // data bytes to come: valid only with framingLength
 	base    int64         // bytes of the message before what head decodes
 	at      int64         // position of the last head in the stream of bytes read
-	vain    int           // timeouts in a row that came before it was time
+	vain    int           // timeouts in a row that came too early
 	infos   int           // 1xx responses before the final one
 	moved   int64         // bytes read for nobody
 	closeBy time.Time     // the end of Close's patience
 	lateBy  time.Time     // until when a head is looked for that was due before anybody did
 	late    time.Duration // how long it was looked for, in all
-	spill   []byte        // bytes of the stream that are to go into br first: see fill
+	spill   []byte        // bytes of the stream that go into br before others: see fill
 	trailer bool          // head is at work on the trailer section
 	done    bool          // the response has ended
 }

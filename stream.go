@@ -25,8 +25,8 @@ type deadliner interface {
 // bothDeadliner sets both at once, for little more than the cost of one.
 type bothDeadliner interface{ SetDeadline(time.Time) error }
 
-// deadlines returns the stream's deadlines, nil where it has none. One that has the methods
-// may refuse to be set, as the net.Conn of an SSH client does: before the first deadline is
+// deadlines returns the stream's deadlines, nil where it has none. A stream that has the methods
+// may refuse to set one, as the net.Conn of an SSH client does: before the first deadline is
 // set, or counted on, that is found out by setting none. A stream with a socket under it is
 // taken at its word, except by Watch: see canWake. mu is held.
 func (c *Conn) deadlines() deadliner {
@@ -73,7 +73,7 @@ const (
 	direct                    // the stream is the socket: bytes may be moved around its methods
 	wrapped                   // a socket's bytes are the stream's, but its own methods move them
 	layered                   // a socket carries the stream's bytes in another form (TLS)
-	sealed                    // the same, where no socket was found
+	sealed                    // as layered, but no socket was found
 )
 
 // inForm reports whether the stream's bytes travel in another form: a write that is cut

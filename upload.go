@@ -35,7 +35,7 @@ type uploading struct {
 	vec     [3][]byte
 	bufs    net.Buffers // vec, as it is being written
 	whole   taker       // a body in memory
-	body    io.Reader   // Request.Body as it was: the Request may be used again once the response has ended
+	body    io.Reader   // Request.Body: kept, for the Request may be used again before the body ends
 }
 
 // fewLeft reports whether no more than MaxDrain bytes are known to be left of e's body,
@@ -97,8 +97,8 @@ func (c *Conn) fitsNow(e *exchange) bool {
 		e.q.length <= int64(cap(c.wbuf.b)-len(c.wbuf.b))
 }
 
-// needsPump reports whether the body goes out neither with its head in wbuf, nor in one turn of the
-// socket.
+// needsPump reports whether the body goes out neither in wbuf, with its head, nor in one turn of
+// the socket.
 func (c *Conn) needsPump(e *exchange) bool { return !c.fitsNow(e) && !c.fitsSocket(e) }
 
 // inMemory reports whether a body's bytes can be had without a copy.
@@ -208,9 +208,9 @@ func (c *Conn) endBody(e *exchange) {
 	c.must(evEnd)
 }
 
-// untaken reports whether e's head has yet to be taken by a writer who is sure to come (it
-// may wait for its body to go out with it): nothing is read before that, for it would
-// answer nothing. mu is held.
+// untaken reports whether no writer has taken e's head yet, though one is sure to (the head may
+// wait for its body, to go out with it): nothing is read before that, for it would answer
+// nothing. mu is held.
 func (c *Conn) untaken(e *exchange) bool {
 	soon := c.upload == e || e.up.later || c.flushing && !c.writing && c.queue.head == e
 	return soon && e.start >= c.taken && !c.owing
@@ -358,8 +358,8 @@ func (t *taker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readPieces reads the body and writes it piece by piece. Along with the last byte due it
-// asks for extra ones. mu is held, but not while the body is read or the stream written.
+// readPieces reads the body and writes it piece by piece. With the last byte that is due it asks
+// for so many extra ones. mu is held, but not while the body is read or the stream written.
 func (c *Conn) readPieces(e *exchange, extra int64) error {
 	buf := getBlock(pumpBuffer)
 	defer buf.put(pumpBuffer)

@@ -58,8 +58,8 @@ func (c *Conn) send(ctx context.Context, req *Request, how marks) (Exchange, err
 	return Exchange{e, c, e.id.Load()}, nil
 }
 
-// prepare checks a request, and that its Deadline has not passed; q, which is zero, is what
-// it asks for.
+// prepare checks a request, and that its Deadline has not passed, and says in q, which is zero,
+// what it asks for.
 func prepare(req *Request, q *asked) error {
 	if bad := req.check(q); bad != nil {
 		return bad
@@ -108,7 +108,7 @@ func (c *Conn) stamp(t *time.Time) {
 // held. An error means that it is not in the queue (any more).
 func (c *Conn) begin(e *exchange) *Error {
 	c.stamp(&e.times.Admitted)
-	if e.q.body == bodyChunked { // its names stand in the head, and more may have come while it waited
+	if e.q.body == bodyChunked { // the trailer's names are in the head; some may be new since check
 		if bad := checkTrailer(&e.req.Trailer); bad != nil {
 			return bad
 		}
@@ -118,7 +118,7 @@ func (c *Conn) begin(e *exchange) *Error {
 	}
 	e.start, e.readAt = c.appended(), c.counts.read
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
-	if e.q.body != bodyNone && c.mayOwe(e) && c.needsPump(e) { // nothing is owed: start has not looked
+	if e.q.body != bodyNone && c.mayOwe(e) && c.needsPump(e) { // it is not owed: start has not looked
 		if bad := c.gate(e); bad != nil {
 			return bad
 		}
@@ -176,7 +176,7 @@ func (c *Conn) writeOut(e *exchange) {
 	go e.pump()
 }
 
-// runLater has what was appended written should nobody come first: by a goroutine that the
+// runLater has what was appended written, unless somebody comes first, by a goroutine that the
 // scheduler runs when this one waits, or a few microseconds later on another core, which is
 // time enough to send some more. mu is held.
 func (c *Conn) runLater() {
@@ -308,7 +308,7 @@ func (c *Conn) flushAll(e *exchange) {
 	e.release()
 }
 
-// leaveOver leaves to another what a write in e's name has not moved, all of out but its
+// leaveOver leaves to another writer what a write in e's name has not moved: all of out but its
 // first n bytes. mu is held.
 func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 	c.putBack(out.b[n:])
