@@ -22,8 +22,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// park waits for e.cond until a deadline: e's own, or that of an exchange in front whose caller
-// is in no call, so that e would wait for nobody. mu is held.
+// park waits for e.cond until a deadline: e's own, or that of an exchange in front whose
+// caller is in no call, so that e would wait for nobody. mu is held.
 func (c *Conn) park(e *exchange, until time.Time) {
 	e.wakeAt = until
 	c.lookOut(until)
@@ -40,9 +40,9 @@ func (c *Conn) parkOrCancel(e *exchange) {
 	}
 }
 
-// lookOut sets the alarm for the deadlines of exchanges whose callers may not come back, since
-// somebody is about to wait for them; until is that one's own deadline, if there is one. mu is
-// held.
+// lookOut sets the alarm for the deadlines of exchanges whose callers may not come back,
+// since somebody is about to wait for them; until is that one's own deadline, if there is
+// one. mu is held.
 func (c *Conn) lookOut(until time.Time) {
 	if c.timed {
 		if t := c.earliest(until); !t.IsZero() {
@@ -51,9 +51,9 @@ func (c *Conn) lookOut(until time.Time) {
 	}
 }
 
-// stepOut sets the alarm for e's deadline at the end of a call on e, whose caller may not come
-// back: those who wait behind e, or for the connection, have not set it if they found e in that
-// call. mu is held.
+// stepOut sets the alarm for e's deadline at the end of a call on e, whose caller may not
+// come back: those who wait behind e, or for the connection, have not set it if they found
+// e in that call. mu is held.
 func (c *Conn) stepOut(e *exchange) {
 	if !e.by.IsZero() {
 		c.mindBy(e)
@@ -67,7 +67,8 @@ func (c *Conn) mindBy(e *exchange) {
 	}
 }
 
-// wakeBy sees to it that ring runs at t: the timer is set to the earliest deadline. mu is held.
+// wakeBy sees to it that ring runs at t: the timer is set to the earliest deadline. mu is
+// held.
 func (c *Conn) wakeBy(t time.Time) {
 	t, c.probe.rings = c.earliest(t), false
 	if c.alarm == nil {
@@ -114,12 +115,12 @@ func (e *exchange) unattended() bool {
 	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero()
 }
 
-// graceBeforeClose is how long a read or a write that no deadline is sure to end may go on when
-// its time is over, before the stream is closed under it: a write on a stream without deadlines,
-// which may be over, and a read under TLS, or inside the kernel. Such a read that takes longer
-// is in a write: TLS answers the server (a change of keys, RFC 8446, section 4.6.3), or the
-// kernel passes on what it has read. No deadline of reads ends that, and nobody may ever take
-// what is written.
+// graceBeforeClose is how long a read or a write that no deadline is sure to end may go on
+// when its time is over, before the stream is closed under it: a write on a stream without
+// deadlines, which may be over, and a read under TLS, or inside the kernel. Such a read
+// that takes longer is in a write: TLS answers the server (a change of keys, RFC 8446,
+// section 4.6.3), or the kernel passes on what it has read. No deadline of reads ends that,
+// and nobody may ever take what is written.
 const graceBeforeClose = 100 * time.Millisecond
 
 // readEnd returns when a read in e's name is ended by closing the stream, since its
@@ -182,7 +183,8 @@ func (c *Conn) ring() {
 	c.unlock()
 }
 
-// readLate ends a read in e's name that is over its time, where no deadline has. mu is held.
+// readLate ends a read in e's name that is over its time, where no deadline has. mu is
+// held.
 func (c *Conn) readLate(e *exchange) {
 	why := e.err // interrupt has set that time
 	switch {
@@ -198,7 +200,8 @@ func (c *Conn) readLate(e *exchange) {
 	c.fail(e, why)
 }
 
-// writeLate ends a write in e's name that is over its time, where no deadline has. mu is held.
+// writeLate ends a write in e's name that is over its time, where no deadline has. mu is
+// held.
 func (c *Conn) writeLate(e *exchange) {
 	over := e.recv.done || e.abandoned
 	switch x := c.stalled(e); {
@@ -211,8 +214,8 @@ func (c *Conn) writeLate(e *exchange) {
 	}
 }
 
-// lookLate ends a look through TLS that is over its time, but not at the first ring: the alarm
-// may have been that of a look before. mu is held.
+// lookLate ends a look through TLS that is over its time, but not at the first ring: the
+// alarm may have been that of a look before. mu is held.
 func (c *Conn) lookLate() {
 	if c.probe.dwells {
 		c.fail(nil, errDeaf)

@@ -172,8 +172,8 @@ func (b *body) Close() error {
 	return nil
 }
 
-// drainClosed reads the rest of e's response, since e's caller has closed its body, or leaves it
-// to those behind. mu is held, but not while the stream is read.
+// drainClosed reads the rest of e's response, since e's caller has closed its body, or
+// leaves it to those behind. mu is held, but not while the stream is read.
 func (c *Conn) drainClosed(e *exchange, resp *Response) {
 	e.inUse = true
 	e.recv.closeBy = time.Now().Add(drainTime)
@@ -200,10 +200,10 @@ const spliceLeast = 64 << 10
 
 // WriteTo writes the rest of the body to w. From one socket to another it moves inside the
 // kernel where the system can do that. An error of w's is returned as it is. One that ends
-// a move in the kernel ends the connection too, for it is not known how much was taken for w
-// and lost. So does the exchange's end, by Cancel, its context or Deadline, where w then takes
-// nothing more for a tenth of a second; WriteTo itself returns when w's write does, which the
-// caller has to end.
+// a move in the kernel ends the connection too, for it is not known how much was taken for
+// w and lost. So does the exchange's end, by Cancel, its context or Deadline, where w then
+// takes nothing more for a tenth of a second; WriteTo itself returns when w's write does,
+// which the caller has to end.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	buf := getBlock(pumpBuffer)
@@ -261,9 +261,9 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// spliceBody is readBody into dst, inside the kernel: 0 and no error where that does not apply.
-// An error that is dst's own, or of its deadline, is werr as well. mu is held, but not while it
-// moves.
+// spliceBody is readBody into dst, inside the kernel: 0 and no error where that does not
+// apply. An error that is dst's own, or of its deadline, is werr as well. mu is held, but
+// not while it moves.
 func (c *Conn) spliceBody(e *exchange, dst *net.TCPConn) (n int64, done bool, bad *Error, werr error) {
 	r := &e.recv
 	apt := r.fr.kind == framingClose || r.fr.kind == framingLength && r.remain >= spliceLeast
@@ -276,8 +276,8 @@ func (c *Conn) spliceBody(e *exchange, dst *net.TCPConn) (n int64, done bool, ba
 		return 0, false, c.readError(e, "read body", err), nil
 	}
 	n, done, ofWriter, err := c.spliceTo(dst, r)
-	// The error does not tell whose it is: dst says so, asked again, or it is a deadline that is
-	// not e's. Only where the stream failed is nothing lost between the two.
+	// The error does not tell whose it is: dst says so, asked again, or it is a deadline
+	// that is not e's. Only where the stream failed is nothing lost between the two.
 	switch {
 	case done:
 		return n, true, nil, nil
@@ -292,8 +292,9 @@ func (c *Conn) spliceBody(e *exchange, dst *net.TCPConn) (n int64, done bool, ba
 	return n, false, c.readError(e, "read body", err), nil
 }
 
-// spliceTo moves to dst what is to come of a body, in a read that has begun. It reports whether
-// the body has ended, and whether dst is broken. mu is held, but not while it moves.
+// spliceTo moves to dst what is to come of a body, in a read that has begun. It reports
+// whether the body has ended, and whether dst is broken. mu is held, but not while it
+// moves.
 func (c *Conn) spliceTo(dst *net.TCPConn, r *reception) (n int64, done, ofWriter bool, err error) {
 	src := &io.LimitedReader{R: c.rw, N: 1 << 62}
 	if r.fr.kind == framingLength {
@@ -398,8 +399,9 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 // and br has to hold it.
 const mostBehind = 64 << 10
 
-// readInPlace reads from the stream into p, and closes the gaps that framing leaves there. br is
-// empty, and stays so, for p is no shorter than br: a shorter one would be filled through br.
+// readInPlace reads from the stream into p, and closes the gaps that framing leaves there.
+// br is empty, and stays so, for p is no shorter than br: a shorter one would be filled
+// through br.
 func (c *Conn) readInPlace(e *exchange, p []byte) (int, *Error) {
 	d := &e.recv.chunks
 	if most := int64(max(mostBehind, c.br.Size())); int64(len(p))-d.remain > most {
@@ -421,8 +423,8 @@ func (c *Conn) readInPlace(e *exchange, p []byte) (int, *Error) {
 	return n, err
 }
 
-// data copies to p the data of the chunks in b, and says how much of b it has used: up to what
-// fills p, or behind the last chunk. p may be b.
+// data copies to p the data of the chunks in b, and says how much of b it has used: up to
+// what fills p, or behind the last chunk. p may be b.
 func (d *chunkDecoder) data(p, b []byte) (n, used int, err *Error) {
 	for used < len(b) {
 		var m int

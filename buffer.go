@@ -2,8 +2,9 @@ package h1
 
 // buffer.go: the memory lent to a connection while it is at work.
 //
-// Rule: an idle connection holds none: borrow takes it for a request, giveBack returns it when
-// nothing is in flight. A buffer that has grown past the size it was lent at is not lent again.
+// Rule: an idle connection holds none: borrow takes it for a request, giveBack returns it
+// when nothing is in flight. A buffer that has grown past the size it was lent at is not
+// lent again.
 
 import (
 	"bufio"
@@ -48,11 +49,12 @@ func (b *block) goBack() {
 	}
 }
 
-// is reports whether b is as it is lent for that size, a power of two: neither nil nor grown.
+// is reports whether b is as it is lent for that size, a power of two: neither nil nor
+// grown.
 func (b *block) is(size int) bool { return b != nil && cap(b.b) == size }
 
-// A readBuffer is a read buffer on loan. With it come, for the price of one loan, exchanges, a
-// turn of the socket, and the write buffer that the last borrower gave back.
+// A readBuffer is a read buffer on loan. With it come, for the price of one loan,
+// exchanges, a turn of the socket, and the write buffer that the last borrower gave back.
 type readBuffer struct {
 	*bufio.Reader
 	from  source
@@ -80,8 +82,8 @@ func getReadBuffer(size int, c *Conn) *readBuffer {
 	return r
 }
 
-// put gives a reader back, without the bytes it holds: they are of this connection. An error
-// is never left in it: see source.Read.
+// put gives a reader back, without the bytes it holds: they are of this connection. An
+// error is never left in it: see source.Read.
 func (r *readBuffer) put() {
 	if n := r.Buffered(); n > 0 {
 		r.Discard(n)

@@ -3,8 +3,8 @@ package h1
 // cancel.go: an exchange ends before its response has: canceled, out of time, or given up.
 //
 // Rule: its caller hears of that at once, and the others are spared where the bytes allow
-// it. What no writer has taken leaves the queue; what is out stays there, abandoned, until its
-// response has been read for nobody; where neither can be, the connection ends.
+// it. What no writer has taken leaves the queue; what is out stays there, abandoned, until
+// its response has been read for nobody; where neither can be, the connection ends.
 // Not here: what a failure of the stream ends (readFailed in read.go, writeFailed in
 // write.go).
 //
@@ -70,16 +70,16 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	c.changed()
 }
 
-// mayAbandon reports whether e's response can be read for nobody: e is with a writer, or out,
-// whole; somebody wants a response besides e's; and e's caller can be let go of what it is in.
-// mu is held.
+// mayAbandon reports whether e's response can be read for nobody: e is with a writer, or
+// out, whole; somebody wants a response besides e's; and e's caller can be let go of what
+// it is in. mu is held.
 func (c *Conn) mayAbandon(e *exchange) bool {
 	out := e.end >= 0 && e.start < c.taken
 	return out && !c.dueAlone(e) && !c.isKept(e) && !c.readsOn(e)
 }
 
-// isKept reports whether e is kept by a write that does not end without the connection: e's last
-// byte is in it, or e's own caller. mu is held.
+// isKept reports whether e is kept by a write that does not end without the connection: e's
+// last byte is in it, or e's own caller. mu is held.
 func (c *Conn) isKept(e *exchange) bool {
 	if !c.writesFor(e) || c.othersWrite(e) {
 		return false
@@ -93,16 +93,16 @@ func (c *Conn) readsOn(e *exchange) bool {
 }
 
 // outlives reports whether CloseWrite is still in its write though the response was given
-// up, and is read for nobody: what would have ended the exchange then has to end that write.
-// mu is held.
+// up, and is read for nobody: what would have ended the exchange then has to end that
+// write. mu is held.
 func (e *exchange) outlives() bool {
 	return e.abandoned && e.up.busy && e.c.writesFor(e)
 }
 
 // endUpload ends a body that is still being written though its response has ended. If the
-// caller has given all of it, it may be out already, with only the last write yet to return:
-// that write is cut, and where it turns out to be over the connection is spared. mu is
-// held.
+// caller has given all of it, it may be out already, with only the last write yet to
+// return: that write is cut, and where it turns out to be over the connection is spared. mu
+// is held.
 func (c *Conn) endUpload(e *exchange, err *Error) {
 	switch whole := e.up.left == 0; {
 	case whole && c.writesFor(e) && (e.up.busy || !e.q.push): // else nobody is left to end the body
@@ -115,8 +115,9 @@ func (c *Conn) endUpload(e *exchange, err *Error) {
 	}
 }
 
-// cutLast cuts the write under way in e's name, which is the last of its body and may be over.
-// Where nothing but Close ends a write, it is given a moment to return first. mu is held.
+// cutLast cuts the write under way in e's name, which is the last of its body and may be
+// over. Where nothing but Close ends a write, it is given a moment to return first. mu is
+// held.
 func (c *Conn) cutLast(e *exchange, err *Error) {
 	switch {
 	case e.up.lastCut != nil:
@@ -129,8 +130,8 @@ func (c *Conn) cutLast(e *exchange, err *Error) {
 	}
 }
 
-// failLast ends the connection, for the write in e's name that cutLast has cut was not over. mu
-// is held.
+// failLast ends the connection, for the write in e's name that cutLast has cut was not
+// over. mu is held.
 func (c *Conn) failLast(e *exchange) {
 	e.fail(e.up.lastCut)
 	c.fail(nil, errUpload)
@@ -151,8 +152,8 @@ func (e *exchange) lastWrite() bool {
 	return answered && e.up.busy && (c.written < e.end || c.writesFor(e))
 }
 
-// endLastWrite ends CloseWrite's write, or keeps it from beginning: what is not out is left to
-// another request, if there is one; else the connection ends. mu is held.
+// endLastWrite ends CloseWrite's write, or keeps it from beginning: what is not out is left
+// to another request, if there is one; else the connection ends. mu is held.
 func (c *Conn) endLastWrite(e *exchange, err *Error) {
 	if c.writesFor(e) {
 		c.cutLast(e, err)
@@ -189,8 +190,8 @@ func (c *Conn) dueAlone(e *exchange) bool {
 	return true
 }
 
-// abandon ends e, unless it has ended, and leaves its response to be read for nobody. It returns
-// e's error. mu is held.
+// abandon ends e, unless it has ended, and leaves its response to be read for nobody. It
+// returns e's error. mu is held.
 func (c *Conn) abandon(e *exchange, err *Error) *Error {
 	e.abandoned = true
 	e.fail(err)
@@ -273,8 +274,8 @@ func (c *Conn) drop(e *exchange) {
 	e.start, e.end = -1, -1
 }
 
-// dropAbandoned takes back the requests that were abandoned while a writer had them, and that no
-// writer has any more. mu is held.
+// dropAbandoned takes back the requests that were abandoned while a writer had them, and
+// that no writer has any more. mu is held.
 func (c *Conn) dropAbandoned() {
 	for x := c.queue.head; x != nil; {
 		next := x.next

@@ -2,24 +2,24 @@ package h1
 
 // chunked.go: the lines around the data of a chunked body (RFC 9112, section 7.1).
 //
-// Rule: framing bytes are parsed one by one, in order, and each is consumed once it was looked
-// at, so there is nothing to look at again. Data bytes are only counted. Nothing is skipped
-// without being compared, and nothing but CR LF ends a line.
+// Rule: framing bytes are parsed one by one, in order, and each is consumed once it was
+// looked at, so there is nothing to look at again. Data bytes are only counted. Nothing is
+// skipped without being compared, and nothing but CR LF ends a line.
 // Not here: the trailer section (decode.go), the data, and any meaning of extensions.
 
 import "strconv"
 
-// maxSizeDigits limits the digits of a chunk's size, leading zeros included: 2^63-1 takes 16,
-// and servers that pad are known to pad to 8. net/http allows 16 as well.
+// maxSizeDigits limits the digits of a chunk's size, leading zeros included: 2^63-1 takes
+// 16, and servers that pad are known to pad to 8. net/http allows 16 as well.
 const maxSizeDigits = 16
 
-// maxPadding limits the bytes of size lines that carry nothing, that is blanks and extensions,
-// over a whole body. Each byte of data received makes up for one of them. Without a limit
-// a sender makes its recipient work on lines of any length for a byte of data each
-// (CVE-2023-39326); with this one padding is at most half of what arrives, but for the first
-// 16 KiB. That is 250 chunks of one byte with a signature of 64 bytes each before it
-// matters, and no limit for chunks larger than their extensions. net/http allows 16 KiB too,
-// but counts all framing bytes and forgives 16 of them a chunk.
+// maxPadding limits the bytes of size lines that carry nothing, that is blanks and
+// extensions, over a whole body. Each byte of data received makes up for one of them.
+// Without a limit a sender makes its recipient work on lines of any length for a byte of
+// data each (CVE-2023-39326); with this one padding is at most half of what arrives, but
+// for the first 16 KiB. That is 250 chunks of one byte with a signature of 64 bytes each
+// before it matters, and no limit for chunks larger than their extensions. net/http allows
+// 16 KiB too, but counts all framing bytes and forgives 16 of them a chunk.
 const maxPadding = 16 << 10
 
 // A chunkDecoder parses the framing of one chunked body.
@@ -117,9 +117,9 @@ func (d *chunkDecoder) next(b []byte) (n int, err *Error) {
 	return n, nil
 }
 
-// between consumes at once what stands between the data of two chunks, where all of that is at
-// hand and is CR LF, up to 8 digits and CR LF, as it nearly always is; else it returns 0, and
-// next goes byte by byte.
+// between consumes at once what stands between the data of two chunks, where all of that is
+// at hand and is CR LF, up to 8 digits and CR LF, as it nearly always is; else it returns
+// 0, and next goes byte by byte.
 func (d *chunkDecoder) between(b []byte) int {
 	const most = len("\r\n12345678\r\n")
 	if d.state != chunkDataCR || len(b) < most || b[0] != '\r' || b[1] != '\n' {
@@ -168,8 +168,8 @@ func (d *chunkDecoder) sizeByte(c byte) string {
 	return ""
 }
 
-// behindSize takes a byte behind chunk-size that is white space or ends it. Some servers pad
-// a size with spaces up to the line's end, which says nothing else than the size alone.
+// behindSize takes a byte behind chunk-size that is white space or ends it. Some servers
+// pad a size with spaces up to the line's end, which says nothing else than the size alone.
 func (d *chunkDecoder) behindSize(c byte) string {
 	switch c {
 	case '\r':

@@ -2,9 +2,9 @@ package h1
 
 // close.go: the end of a connection, and the closing of its stream.
 //
-// Rule: a connection ends for one reason, the first (because), and by one function (fail), or by
-// itself where it is not to be used again and nothing is left to do (keepalive.go, J4). unlock
-// then closes the stream, once, without mu.
+// Rule: a connection ends for one reason, the first (because), and by one function (fail),
+// or by itself where it is not to be used again and nothing is left to do (keepalive.go,
+// J4). unlock then closes the stream, once, without mu.
 // Not here: the end of a single exchange (cancel.go), the stream given back (stream.go).
 
 import (
@@ -68,10 +68,10 @@ func (c *Conn) noReuse(why *Error) {
 	}
 }
 
-// forNobody settles what is in flight when nobody wants a response any more. The caller of the
-// next request will read what is due. But a write that is stuck keeps that request out, and
-// while none is in line no deadline ends the write: so the connection ends, unless the write
-// turns out to be over. mu is held.
+// forNobody settles what is in flight when nobody wants a response any more. The caller of
+// the next request will read what is due. But a write that is stuck keeps that request out,
+// and while none is in line no deadline ends the write: so the connection ends, unless the
+// write turns out to be over. mu is held.
 func (c *Conn) forNobody() {
 	if c.err != nil {
 		c.fail(nil, c.err)
@@ -159,9 +159,9 @@ func (c *Conn) goes() {
 	c.stopAlarm()
 }
 
-// closeStream closes the stream, once goes has announced it. TLS says goodbye first, and waits
-// up to five seconds for the peer to take that; a connection that was cut off in the midst of
-// something does without. mu is not held.
+// closeStream closes the stream, once goes has announced it. TLS says goodbye first, and
+// waits up to five seconds for the peer to take that; a connection that was cut off in the
+// midst of something does without. mu is not held.
 func (c *Conn) closeStream() (err error) {
 	c.mu.Lock()
 	under := c.under()
@@ -213,7 +213,8 @@ func (c *Conn) hurry() {
 	}
 }
 
-// over tells those who wait for the connection's end, once the stream was closed. mu is held.
+// over tells those who wait for the connection's end, once the stream was closed. mu is
+// held.
 func (c *Conn) over() {
 	if c.end.done != nil && !c.end.closing {
 		close(c.end.done)
@@ -240,9 +241,9 @@ func (c *Conn) Close() error {
 	return c.closeStream()
 }
 
-// Shutdown takes no new requests, waits until those in flight have ended, which their callers
-// see to by reading or closing the responses' bodies, and closes the stream. When ctx ends
-// first, it closes the stream at once and returns an error (Canceled or Timeout).
+// Shutdown takes no new requests, waits until those in flight have ended, which their
+// callers see to by reading or closing the responses' bodies, and closes the stream. When
+// ctx ends first, it closes the stream at once and returns an error (Canceled or Timeout).
 func (c *Conn) Shutdown(ctx context.Context) error {
 	c.mu.Lock()
 	if c.end.gone && !c.end.closing {

@@ -5,8 +5,8 @@ package h1
 // Rule: whatever both halves, or several goroutines, see is guarded by Conn.mu; no I/O
 // that can block is done under it. The write half is owned by whoever set writing, the
 // read half by the exchange named in reader.
-// Not here: requests (write.go), responses (read.go), turns (ready.go), time (alarm.go), the
-// connection's end (close.go).
+// Not here: requests (write.go), responses (read.go), turns (ready.go), time (alarm.go),
+// the connection's end (close.go).
 
 import (
 	"context"
@@ -17,12 +17,12 @@ import (
 )
 
 // A Conn is the client's side of one HTTP/1.1 connection. Its methods may be called by
-// several goroutines at once. It starts a goroutine only to write a body or a head that does not
-// fit the write buffer, or may not fit the socket; and, where Depth is more than 1, to write
-// a moment later what Send has appended.
+// several goroutines at once. It starts a goroutine only to write a body or a head that
+// does not fit the write buffer, or may not fit the socket; and, where Depth is more than
+// 1, to write a moment later what Send has appended.
 type Conn struct {
-	// Set by NewConn. The fields that every request needs come first: those near the start are
-	// reached by shorter instructions.
+	// Set by NewConn. The fields that every request needs come first: those near the start
+	// are reached by shorter instructions.
 	cfg     *Config
 	kind    streamKind
 	peeks   bool // rw is a peeker
@@ -122,10 +122,10 @@ func (s State) InFlight() int { return s.life.n }
 // then on, and closes it when the connection ends.
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them.
-// Where it has not, or where these return an error and no socket is under rw, they close rw.
-// Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an idle
-// connection is probed before it is written to. What a layer like TLS has read ahead before
-// the first request is not looked at, and is taken for its response.
+// Where it has not, or where these return an error and no socket is under rw, they close
+// rw. Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an
+// idle connection is probed before it is written to. What a layer like TLS has read ahead
+// before the first request is not looked at, and is taken for its response.
 //
 // A stream without a socket is probed where it has a method
 //
@@ -135,9 +135,9 @@ func (s State) InFlight() int { return s.life.n }
 // and nil where a Read would wait. It is asked instead of a socket, between reads, and may
 // not call the Conn.
 //
-// Where a Write to rw returns only once the server has read the bytes (net.Pipe), the server
-// must read a head that fits WriteBuffer to its end before it answers. It need not do so with
-// longer heads, and with bodies.
+// Where a Write to rw returns only once the server has read the bytes (net.Pipe), the
+// server must read a head that fits WriteBuffer to its end before it answers. It need not
+// do so with longer heads, and with bodies.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c := &Conn{rw: rw, cfg: &defaults, life: newLife()}
 	if cfg != nil {
@@ -179,10 +179,10 @@ func (c *Conn) Stats() Stats {
 // Err returns nil while the connection takes requests, now or when others have ended, and
 // then why it does not: an [*Error] of Kind Closed where either side said close or the
 // framing needs it, Unsolicited after bytes nobody asked for, or of the Kind that an
-// exchange failed with. The next request fails with Closed, and this for its cause (in words
-// only, which errors.Is does not find, where another caller ended the connection): ask that
-// error whether to send the request again, not this one. Nil does not mean that a request is
-// admitted at once, or that the connection is idle: see Ready, and State.
+// exchange failed with. The next request fails with Closed, and this for its cause (in
+// words only, which errors.Is does not find, where another caller ended the connection):
+// ask that error whether to send the request again, not this one. Nil does not mean that a
+// request is admitted at once, or that the connection is idle: see Ready, and State.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -230,8 +230,8 @@ func (c *Conn) changed() {
 	}
 }
 
-// failLine refuses those who wait in line for a connection that takes no more requests. mu is
-// held.
+// failLine refuses those who wait in line for a connection that takes no more requests. mu
+// is held.
 func (c *Conn) failLine() {
 	for e := c.line.pop(); e != nil; e = c.line.pop() {
 		e.fail(c.refusal("send"))
@@ -256,10 +256,10 @@ func (c *Conn) rest() {
 	}
 }
 
-// outside runs the caller's code, for e, without mu. If that code panics, or ends its goroutine,
-// nobody is left to go on with e's half (c.reader, or c.upload), and the connection ends, unless
-// the half is no longer e's. mu is held again in any case, for those who release it on the way
-// out.
+// outside runs the caller's code, for e, without mu. If that code panics, or ends its
+// goroutine, nobody is left to go on with e's half (c.reader, or c.upload), and the
+// connection ends, unless the half is no longer e's. mu is held again in any case, for
+// those who release it on the way out.
 func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	returned := false
 	c.mu.Unlock()
@@ -274,11 +274,11 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	return err
 }
 
-// Do sends a request and reads the head of its response: Send and Exchange.Wait in one.
-// The response's body is then read from resp.Body, still under ctx and the request's Deadline.
-// A ctx that ends cancels the exchange on another goroutine (context.AfterFunc): for a moment
-// calls may still return what is at hand. Do fails with any Kind but NotReady; resp is of no use
-// then. A request with Push needs Send.
+// Do sends a request and reads the head of its response: Send and Exchange.Wait in one. The
+// response's body is then read from resp.Body, still under ctx and the request's Deadline.
+// A ctx that ends cancels the exchange on another goroutine (context.AfterFunc): for a
+// moment calls may still return what is at hand. Do fails with any Kind but NotReady; resp
+// is of no use then. A request with Push needs Send.
 func (c *Conn) Do(ctx context.Context, req *Request, resp *Response) error {
 	if err := resp.reset(); err != nil {
 		return err

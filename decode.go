@@ -5,8 +5,8 @@ package h1
 // Rule: pure functions over bytes. The parser in this file knows the grammar and no option.
 // It goes over the bytes once, in order, and refuses the first that the grammar does not
 // allow as soon as it is there, whether its line is complete or not. How the input was
-// split never shows in a result. That more bytes are needed is no error, and costs no second
-// look at those before.
+// split never shows in a result. That more bytes are needed is no error, and costs no
+// second look at those before.
 // Not here: what may be overlooked (lenient.go), how long the body is (framing.go), chunks
 // (chunked.go), reuse (keepalive.go).
 
@@ -17,9 +17,9 @@ import (
 	"strconv"
 )
 
-// A headDecoder parses one head, or one trailer section, whose bytes arrive a few at a time.
-// All of its positions count from the section's first byte, so the bytes may move in memory
-// between two calls.
+// A headDecoder parses one head, or one trailer section, whose bytes arrive a few at a
+// time. All of its positions count from the section's first byte, so the bytes may move in
+// memory between two calls.
 type headDecoder struct {
 	maxBytes  int
 	maxFields int
@@ -110,7 +110,8 @@ func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) *Error 
 	return badPeer(k, at, why, b[max(line, at+1-quoted):at+1])
 }
 
-// statusLine parses the first line of a response; d.start stays 0 where that is not all there.
+// statusLine parses the first line of a response; d.start stays 0 where that is not all
+// there.
 //
 //	status-line   = HTTP-version SP status-code SP [ reason-phrase ]     RFC 9112, 4
 //	HTTP-version  = "HTTP/" DIGIT "." DIGIT                              RFC 9112, 2.3

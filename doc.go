@@ -58,8 +58,8 @@
 //     connection: so the first request of a connection goes alone.
 //
 // [Conn.TrySend] fails with [NotReady] instead. [Conn.Ready] tells beforehand, and can be
-// selected on. It reserves nothing: Send needs no Ready, and after a Ready may still have to
-// wait, where another goroutine was quicker.
+// selected on. It reserves nothing: Send needs no Ready, and after a Ready may still have
+// to wait, where another goroutine was quicker.
 //
 // Responses come in the order of the requests, and each Exchange gets its own, in
 // whatever order they are waited for by different goroutines. One goroutine that has sent
@@ -119,9 +119,9 @@
 // idempotent requests of which no byte of a response was seen. Nothing is ever sent again
 // by the package itself.
 //
-// A connection ends once and does not come back. [Conn.Err] is nil while it takes
-// requests and says afterwards why it does not: the server said close, a body went on until
-// the stream's end, bytes came that nobody asked for, an exchange failed. A response that can
+// A connection ends once and does not come back. [Conn.Err] is nil while it takes requests
+// and says afterwards why it does not: the server said close, a body went on until the
+// stream's end, bytes came that nobody asked for, an exchange failed. A response that can
 // be read but whose framing is ambiguous is delivered, and its connection not used again.
 //
 // # Limits
@@ -160,8 +160,8 @@
 //     when the response fails to come, and what the server sent to an idle one is taken for
 //     the response. Such a stream is better not used again.
 //
-// On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) only a stream with
-// PeekNow (see [NewConn]) is probed.
+// On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) only a stream
+// with PeekNow (see [NewConn]) is probed.
 //
 // TLS may have to write while it reads, where the server asks it to change its keys. A
 // deadline does not end that where the server takes nothing: what lies under TLS is then

@@ -90,9 +90,9 @@ type Error struct {
 	Kind Kind
 	// Op is what was being done: "write head", "read head", "read body", ...
 	Op string
-	// Offset is that of a byte which the peer should not have sent, or which passes a limit of
-	// bytes or fields, counted from its message's first; else -1. It is -1, too, for BadFraming
-	// in a head that was mended (an obs-fold, or what Lenient overlooks).
+	// Offset is that of a byte which the peer should not have sent, or which passes a limit
+	// of bytes or fields, counted from its message's first; else -1. It is -1, too, for
+	// BadFraming in a head that was mended (an obs-fold, or what Lenient overlooks).
 	Offset int64
 	// Sent is how much of the request had gone out.
 	Sent Sent
@@ -174,9 +174,9 @@ func (e *Error) Unprocessed() bool { return e.unprocessed || e.Sent == SentNothi
 
 // Retryable reports whether a request of that method may be sent again, on another
 // connection: where it is Unprocessed, or where the method is idempotent (by RFC 9110,
-// section 9.2.2, or QUERY), or Request.Idempotent was set, and no byte of a response was seen.
-// A request that is itself at fault (BadRequest, BodyFailed), or whose caller ended it
-// (Canceled), is Retryable by the same rule; it is for the caller to want it.
+// section 9.2.2, or QUERY), or Request.Idempotent was set, and no byte of a response was
+// seen. A request that is itself at fault (BadRequest, BodyFailed), or whose caller ended
+// it (Canceled), is Retryable by the same rule; it is for the caller to want it.
 func (e *Error) Retryable(method string) bool {
 	return e.Unprocessed() || (!e.seen && (e.idempotent || isIdempotent(method)))
 }

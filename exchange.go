@@ -148,17 +148,17 @@ func (e *exchange) release() {
 }
 
 // unregister takes the context's callback back once the context cannot end e any more: e's
-// response has ended, its body is not written on, and CloseWrite is not at work. The caller who
-// pushes the body may never come to hear of that end, and a context may live for long. mu is
-// held.
+// response has ended, its body is not written on, and CloseWrite is not at work. The caller
+// who pushes the body may never come to hear of that end, and a context may live for long.
+// mu is held.
 func (e *exchange) unregister() {
 	if e.recv.done && e.c.upload != e && !e.up.busy && e.stop != nil && e.stop() {
 		e.stop = nil
 	}
 }
 
-// fail gives the exchange its error, once, with what its bytes say, and wakes whoever waits for
-// it. mu is held.
+// fail gives the exchange its error, once, with what its bytes say, and wakes whoever waits
+// for it. mu is held.
 func (e *exchange) fail(err *Error) {
 	if e.err == nil {
 		own := *err

@@ -2,9 +2,9 @@ package h1
 
 // framing.go: how long a response's body is.
 //
-// Rule: one function decides, numbered as RFC 9112, section 6.3. What can be read in one way
-// only is accepted, what can be read in two is delivered and the connection never used again,
-// and what cannot be trusted at all is refused.
+// Rule: one function decides, numbered as RFC 9112, section 6.3. What can be read in one
+// way only is accepted, what can be read in two is delivered and the connection never used
+// again, and what cannot be trusted at all is refused.
 // Not here: the syntax of fields (decode.go), whether a connection lives on (keepalive.go).
 
 import (
@@ -45,8 +45,8 @@ func frame(r *Response, q *asked) (framing, *Error) {
 	h := &r.Header
 	r.ContentLength = 0
 	switch {
-	// 2. "Any 2xx (Successful) response to a CONNECT request implies that the connection will
-	// become a tunnel"; before 1, for a 204 opens the tunnel too.
+	// 2. "Any 2xx (Successful) response to a CONNECT request implies that the connection
+	// will become a tunnel"; before 1, for a 204 opens the tunnel too.
 	case q.connect && r.Status >= 200 && r.Status < 300:
 		return framing{kind: framingSwitch}, nil
 
@@ -69,25 +69,26 @@ func frame(r *Response, q *asked) (framing, *Error) {
 		}
 		return framing{kind: framingNone}, nil
 
-	// 3. "If a message is received with both a Transfer-Encoding and a Content-Length header
-	// field, the Transfer-Encoding overrides the Content-Length."
+	// 3. "If a message is received with both a Transfer-Encoding and a Content-Length
+	// header field, the Transfer-Encoding overrides the Content-Length."
 	// 4. "If a Transfer-Encoding header field is present and the chunked transfer coding is
 	// the final encoding, the message body length is determined by reading and decoding the
-	// chunked data [...] is not the final encoding, [...] by reading the connection until it is
-	// closed by the server."
+	// chunked data [...] is not the final encoding, [...] by reading the connection until
+	// it is closed by the server."
 	case h.has(knownTransferEncoding):
 		r.ContentLength = -1
 		kind, err := transferEncoding(r)
 		if err != nil {
 			return framing{}, err
 		}
-		// 6.1: a Transfer-Encoding in HTTP/1.0 has faulty framing, "even if a Content-Length
-		// is present", and the connection closes after it.
+		// 6.1: a Transfer-Encoding in HTTP/1.0 has faulty framing, "even if a
+		// Content-Length is present", and the connection closes after it.
 		ambiguous := kind == framingClose || h.has(knownContentLength) || r.Minor == 0
 		return framing{kind: kind, ambiguous: ambiguous}, nil
 
-	// 5. "If a message is received without Transfer-Encoding and with an invalid Content-Length
-	// header field, then the message framing is invalid".  6. A valid one is the length.
+	// 5. "If a message is received without Transfer-Encoding and with an invalid
+	// Content-Length header field, then the message framing is invalid".  6. A valid one is
+	// the length.
 	case h.has(knownContentLength):
 		n, err := contentLength(r)
 		if err != nil {
@@ -208,8 +209,8 @@ func transferEncoding(r *Response) (framingKind, *Error) {
 }
 
 // codingName returns the name of a transfer coding; bad is the index of the byte that does
-// not belong there, or where one is missing; -1: there is none. A parameter's value may be a
-// token alone: a quoted string may hold what others split lists at.
+// not belong there, or where one is missing; -1: there is none. A parameter's value may be
+// a token alone: a quoted string may hold what others split lists at.
 //
 //	transfer-parameter = token BWS "=" BWS ( token / quoted-string )     RFC 9112, 7
 func codingName(coding []byte) (name []byte, bad int) {
@@ -243,8 +244,9 @@ func blanks(b []byte) (n int) {
 	return n
 }
 
-// elementFrom returns the bounds of the element of a comma-separated list that begins at from,
-// trimmed (it may be empty), and where the next one begins: past len(list) behind the last.
+// elementFrom returns the bounds of the element of a comma-separated list that begins at
+// from, trimmed (it may be empty), and where the next one begins: past len(list) behind the
+// last.
 func elementFrom(list []byte, from int) (start, end, next int) {
 	comma := from
 	for comma < len(list) && list[comma] != ',' {

@@ -18,9 +18,9 @@ import (
 // another goroutine changes it, need the caller's lock.
 //
 // A Header that is copied by assignment shares its bytes with the original, until one of
-// them changes by Add, Set or Del. After the original's Reset the copy is of no use; nor is a
-// copy of a [Response]'s Header once the Response is used again. Clone makes a copy that lives
-// by itself.
+// them changes by Add, Set or Del. After the original's Reset the copy is of no use; nor is
+// a copy of a [Response]'s Header once the Response is used again. Clone makes a copy that
+// lives by itself.
 type Header struct {
 	own    *owner // of the memory behind buf and fields
 	buf    []byte
@@ -138,8 +138,8 @@ func (h *Header) At(i int) (name, value []byte) {
 	return h.buf[s.name:s.nameEnd:s.nameEnd], h.buf[s.value:s.valueEnd:s.valueEnd]
 }
 
-// All yields the fields in order, as views with the life of those of At. Where the loop deletes
-// some, others may be left out.
+// All yields the fields in order, as views with the life of those of At. Where the loop
+// deletes some, others may be left out.
 func (h *Header) All() iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for i := 0; i < len(h.fields); i++ {

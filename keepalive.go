@@ -4,8 +4,9 @@ package h1
 //
 // Rule 1: everything that decides either lives in this file: the states, the events,
 // one table per half, and the joint rules J1 to J4 under them.
-// Rule 2: step and must alone move the halves. What no table allows is refused, and leaves the
-// state as it was; the zero of every enumeration is illegal, so a forgotten cell refuses.
+// Rule 2: step and must alone move the halves. What no table allows is refused, and leaves
+// the state as it was; the zero of every enumeration is illegal, so a forgotten cell
+// refuses.
 // Not here: bytes, I/O, clocks, whose turn it is (ready.go), whose bytes they are.
 //
 //	   write half                                    read half

@@ -3,9 +3,9 @@ package h1
 // lenient.go: a second look at what decode.go refused.
 //
 // Rule: it goes line by line, and slowly. A line is mended in a copy, byte for byte in its
-// place, and then judged by the strict parser: what is not mended is refused as there, at the
-// same offset. An obs-fold is joined always (RFC 9112, 5.2); the rest is granted by bits of
-// Lenient. What frames the body is neither joined nor left out.
+// place, and then judged by the strict parser: what is not mended is refused as there, at
+// the same offset. An obs-fold is joined always (RFC 9112, 5.2); the rest is granted by
+// bits of Lenient. What frames the body is neither joined nor left out.
 // Not here: a body's chunks, which know no leniency, and a trailer's only that of 5.2.
 
 // overlooks09 reports whether what was refused may be the body of an HTTP/0.9 response: it
@@ -14,8 +14,8 @@ func (d *headDecoder) overlooks09(err *Error) bool {
 	return d.lenient&HTTP09 != 0 && err.Kind == BadVersion && err.Offset < int64(len("HTTP/"))
 }
 
-// mendable reports whether a second look at what was refused may find it acceptable. Where it
-// cannot, a refusal stays as early as the strict parser's.
+// mendable reports whether a second look at what was refused may find it acceptable. Where
+// it cannot, a refusal stays as early as the strict parser's.
 func (d *headDecoder) mendable(b []byte, err *Error, h *Header) bool {
 	switch err.Kind {
 	case BadStatus: // the end of a status line
@@ -35,7 +35,8 @@ func (d *headDecoder) startMending() {
 	d.start, d.line, d.colon, d.look, d.length, d.dropped = 0, 0, 0, 0, 0, 0
 }
 
-// mendHead parses status line and fields as next does. The fields in r.Header are those mended.
+// mendHead parses status line and fields as next does. The fields in r.Header are those
+// mended.
 func (d *headDecoder) mendHead(b []byte, r *Response) (int, *Error) {
 	if d.start == 0 {
 		end := d.lineEnd(b)
@@ -156,7 +157,8 @@ func closeUp(line []byte) {
 }
 
 // unfold blanks every line end inside a line, which a blank follows, and returns the index
-// of the first such blank, 0 where there is none. An LF alone that may not end a line stays.
+// of the first such blank, 0 where there is none. An LF alone that may not end a line
+// stays.
 //
 //	obs-fold = OWS CRLF RWS                                              RFC 9112, 5.2
 func (d *headDecoder) unfold(line []byte) (first int) {

@@ -24,17 +24,17 @@ const (
 	// SkipInvalidField: a field line that the grammar does not allow is left out, unless it
 	// seems to frame the body.
 	SkipInvalidField
-	// HTTP09: what does not begin as a status line is the body of an HTTP/0.9 response. Only a
-	// connection's first response may be one, and none to CONNECT.
+	// HTTP09: what does not begin as a status line is the body of an HTTP/0.9 response.
+	// Only a connection's first response may be one, and none to CONNECT.
 	HTTP09
 )
 
-// A Config sets limits and habits of a connection. The zero value is the default. A field less
-// than 0 means the same as 0, except MaxDrain. NewConn copies it.
+// A Config sets limits and habits of a connection. The zero value is the default. A field
+// less than 0 means the same as 0, except MaxDrain. NewConn copies it.
 type Config struct {
-	// Depth is the most requests in flight at once; 0 means 1: no pipelining. More is for servers
-	// known to pipeline: a few lose requests that come together, and there is no way to tell that
-	// the next answer is to another.
+	// Depth is the most requests in flight at once; 0 means 1: no pipelining. More is for
+	// servers known to pipeline: a few lose requests that come together, and there is no
+	// way to tell that the next answer is to another.
 	Depth int
 	// MaxHeadBytes limits a status line and its fields, or a trailer section, each with
 	// the empty line that ends it; 0 means 256 KiB. Past it: TooLarge.
@@ -45,17 +45,19 @@ type Config struct {
 	// Past it: TooLarge.
 	MaxInformational int
 	// MaxDrain limits the bytes moved for nothing to save a connection: the content of a
-	// response that nobody reads, or the rest of a request's body that the server has answered
-	// already. 0 means 64 KiB, less than 0 none. It does not count chunked framing and trailer
-	// sections, which have limits of their own, nor the last write of a body of known length
-	// (at most 64 KiB and what WriteBuffer holds), which is let end in any case.
+	// response that nobody reads, or the rest of a request's body that the server has
+	// answered already. 0 means 64 KiB, less than 0 none. It does not count chunked framing
+	// and trailer sections, which have limits of their own, nor the last write of a body of
+	// known length (at most 64 KiB and what WriteBuffer holds), which is let end in any
+	// case.
 	MaxDrain int64
 	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s. Past
 	// it the body is sent.
 	ExpectTimeout time.Duration
 	// HeadTimeout limits the time from the request's last byte, or from the end of the
 	// response in front where that is later, to the final response's head; 0 means none.
-	// Past it: Timeout. A head that is there when Wait is called is taken, however late that is.
+	// Past it: Timeout. A head that is there when Wait is called is taken, however late
+	// that is.
 	HeadTimeout time.Duration
 	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
 	// Past it: Timeout. Reads are limited only once the request is out, for until then the
@@ -73,10 +75,10 @@ type Config struct {
 }
 
 // The limits' defaults. 256 KiB of head holds the largest of the cases in testdata that is
-// to be accepted (200 KB), and is 1/40 of net/http's limit; 256 fields hold its 200, and are
-// 2.5 times hyper's limit; 16 informational responses leave room for any sensible number and
-// bound a flood; 64 KiB is about what a new connection would cost instead, in the bytes that
-// a link moves during its handshake.
+// to be accepted (200 KB), and is 1/40 of net/http's limit; 256 fields hold its 200, and
+// are 2.5 times hyper's limit; 16 informational responses leave room for any sensible
+// number and bound a flood; 64 KiB is about what a new connection would cost instead, in
+// the bytes that a link moves during its handshake.
 const (
 	defaultHeadBytes     = 256 << 10
 	defaultHeaders       = 256
@@ -134,10 +136,10 @@ func shared(cfg Config) *Config {
 type Request struct {
 	// Method is a token, case-sensitive; "" means GET.
 	Method string
-	// Target is written as it is, in one of the four forms of RFC 9112, section 3.2:
-	// origin ("/path?query"), absolute ("http://host/path"), authority ("host:port", with
-	// CONNECT alone) or asterisk ("*", with OPTIONS alone); "" means "/". Bytes outside ASCII
-	// are refused: percent-encode them.
+	// Target is written as it is, in one of the four forms of RFC 9112, section 3.2: origin
+	// ("/path?query"), absolute ("http://host/path"), authority ("host:port", with CONNECT
+	// alone) or asterisk ("*", with OPTIONS alone); "" means "/". Bytes outside ASCII are
+	// refused: percent-encode them.
 	Target string
 	// Host is the Host field, written first; "" takes it from Header, and where that has
 	// none either, from a Target of absolute or authority form. RFC 9112, section 3.2,
@@ -169,11 +171,13 @@ type Request struct {
 	// last read has returned, or CloseWrite is called; behind a body of known length those
 	// are not sent.
 	Trailer Header
-	// Deadline limits the whole exchange, the response's body included; zero: only the context
-	// does. Past it: Timeout. One that passes while nobody is in a call is noticed by the next
-	// call that has to wait, for its turn or for the peer: what was read by then is delivered.
+	// Deadline limits the whole exchange, the response's body included; zero: only the
+	// context does. Past it: Timeout. One that passes while nobody is in a call is noticed
+	// by the next call that has to wait, for its turn or for the peer: what was read by
+	// then is delivered.
 	Deadline time.Time
-	// Close says that this is the last request on its connection; Connection: close is sent.
+	// Close says that this is the last request on its connection; Connection: close is
+	// sent.
 	Close bool
 	// Idempotent says that the request may be sent twice though its method does not say
 	// so (it has an Idempotency-Key, for instance), and so pipelined.
@@ -185,8 +189,8 @@ type Request struct {
 }
 
 // A Response is what came back. The caller makes it (its zero value will do) and uses it
-// again from call to call: the memory stays, the views die with the next use. It is not copied
-// while Body is unread: Trailer is filled in the original.
+// again from call to call: the memory stays, the views die with the next use. It is not
+// copied while Body is unread: Trailer is filled in the original.
 type Response struct {
 	// Minor is the server's version: HTTP/1.Minor.
 	Minor int
@@ -205,12 +209,13 @@ type Response struct {
 	// given up, bytes that nobody asked for. See Conn.Err.
 	Close bool
 	// Body is never nil after a call that returned no error, and is also an io.WriterTo. It
-	// must be read to io.EOF or closed before the next response can be read. Close saves the
-	// connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
-	// otherwise ends it; where other requests are in flight behind this one, their callers read
-	// on, in their own time. Reads fail with Incomplete, BadChunk, BadField, TooLarge,
-	// Timeout, Canceled or IO; with Closed after its Close, or the connection's; with NotReady
-	// while another goroutine reads. After 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
+	// must be read to io.EOF or closed before the next response can be read. Close saves
+	// the connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
+	// otherwise ends it; where other requests are in flight behind this one, their callers
+	// read on, in their own time. Reads fail with Incomplete, BadChunk, BadField, TooLarge,
+	// Timeout, Canceled or IO; with Closed after its Close, or the connection's; with
+	// NotReady while another goroutine reads. After 101, or CONNECT's 2xx, it is empty: see
+	// Conn.Detach.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.
 	Timing Timing

@@ -14,7 +14,8 @@ import (
 	"unsafe" // the kernel is told where the bytes go; package syscall's own call wants an address too
 )
 
-// peekNow brings the first bytes that a read would, and leaves them there. It does not wait.
+// peekNow brings the first bytes that a read would, and leaves them there. It does not
+// wait.
 func peekNow(fd uintptr, p []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)),
 		syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)

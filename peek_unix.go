@@ -7,7 +7,8 @@ package h1
 
 import "syscall"
 
-// peekNow brings the first bytes that a read would, and leaves them there. It does not wait.
+// peekNow brings the first bytes that a read would, and leaves them there. It does not
+// wait.
 func peekNow(fd uintptr, p []byte) (int, error) {
 	n, _, err := syscall.Recvfrom(int(fd), p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	return n, err

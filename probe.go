@@ -70,8 +70,8 @@ func (c *Conn) lookAt(e *exchange) *Error {
 	return why
 }
 
-// endUnfit ends the connection if a look, made for e, has found why it is of no more use; nil:
-// it is good. mu is held.
+// endUnfit ends the connection if a look, made for e, has found why it is of no more use;
+// nil: it is good. mu is held.
 func (c *Conn) endUnfit(e *exchange, why *Error) {
 	if why != nil {
 		c.end.cutOff = true
@@ -164,16 +164,17 @@ func unasked(b []byte) *Error {
 // nearDeadline is how long a read through TLS may take for records that are there already.
 const nearDeadline = time.Millisecond
 
-// mostRounds limits the reads of one look: a server sends a few tickets, and no endless row.
+// mostRounds limits the reads of one look: a server sends a few tickets, and no endless
+// row.
 const mostRounds = 16
 
 // probeThrough reads through a layer over the socket: what the layer has read ahead, with a
 // deadline that has passed and so without a system call; and if the socket has bytes, those
 // as well, for they may be the layer's own, a session ticket for instance. It is not called
 // where a read could be what starts the layer's handshake: before anything was written, and
-// nothing has come. Nobody else uses the stream meanwhile, for probe.runs is set. A layer that
-// has to write for what it reads may not return in time: see graceBeforeClose. mu is held,
-// but not during reads.
+// nothing has come. Nobody else uses the stream meanwhile, for probe.runs is set. A layer
+// that has to write for what it reads may not return in time: see graceBeforeClose. mu is
+// held, but not during reads.
 func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	if c.dl == nil {
 		return first, 0, nil
@@ -215,8 +216,8 @@ func (c *Conn) limitLook() {
 	}
 }
 
-// awaitLook waits until a look under way has ended, which is soon. mu is held, but not while it
-// waits.
+// awaitLook waits until a look under way has ended, which is soon. mu is held, but not
+// while it waits.
 func (c *Conn) awaitLook() {
 	for c.probe.runs {
 		c.watchers().cond.Wait()

@@ -2,15 +2,16 @@ package h1
 
 // push.go: a request's body that its caller pushes: Exchange.Write and CloseWrite.
 //
-// Rule: one goroutine at a time takes a step (uploading.busy): a piece of the body, or its end.
-// A step that fails ends the exchange; a call that comes out of turn (outOfTurn) fails alone.
+// Rule: one goroutine at a time takes a step (uploading.busy): a piece of the body, or its
+// end. A step that fails ends the exchange; a call that comes out of turn (outOfTurn) fails
+// alone.
 // Not here: how the bytes of a step go out (upload.go).
 
 import "fmt"
 
-// Write sends some of the body of a request with Push set, and flushes it. One goroutine at a
-// time may call it, while others read the response. While 100 (Continue) is awaited it waits:
-// only a Wait in another goroutine hears that before ExpectTimeout is over.
+// Write sends some of the body of a request with Push set, and flushes it. One goroutine at
+// a time may call it, while others read the response. While 100 (Continue) is awaited it
+// waits: only a Wait in another goroutine hears that before ExpectTimeout is over.
 //
 // It fails with BadRequest if the request has no Push, or after CloseWrite; past its
 // ContentLength as well, which ends the connection. Once the body is not wanted any more it
@@ -76,8 +77,8 @@ func (x Exchange) push(step pushStep) error {
 	return c.runStep(e, step)
 }
 
-// runStep takes that step, and turns its error into the exchange's. mu is held, but not while it
-// waits.
+// runStep takes that step, and turns its error into the exchange's. mu is held, but not
+// while it waits.
 func (c *Conn) runStep(e *exchange, step pushStep) error {
 	e.up.busy = true
 	var err error = errStop

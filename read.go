@@ -3,9 +3,9 @@ package h1
 // read.go: the read half: heads, bodies, and what nobody wants to read.
 //
 // Rule: the exchange named in Conn.reader owns br and all of reception; it lets go when its
-// response has ended (finish) or was left to another. It holds mu, except while the stream is
-// read (source.go) and while a callback runs. Framing bytes are parsed where they lie in br,
-// data bytes are only counted.
+// response has ended (finish) or was left to another. It holds mu, except while the stream
+// is read (source.go) and while a callback runs. Framing bytes are parsed where they lie in
+// br, data bytes are only counted.
 // Not here: the grammar (decode.go, chunked.go).
 
 import (
@@ -165,8 +165,8 @@ func (e *exchange) ofOther(err *Error) *Error {
 	return neighbour(err)
 }
 
-// drain reads the rest of x's body for nobody, at most MaxDrain bytes of it. mu is held, but
-// not while the stream is read.
+// drain reads the rest of x's body for nobody, at most MaxDrain bytes of it. mu is held,
+// but not while the stream is read.
 func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	if x.recv.empty() || x.recv.done {
 		return nil
@@ -386,8 +386,8 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	}
 }
 
-// discardBehind takes out of wbuf what was appended behind e, which is the last to be answered.
-// mu is held.
+// discardBehind takes out of wbuf what was appended behind e, which is the last to be
+// answered. mu is held.
 func (c *Conn) discardBehind(e *exchange) {
 	if c.pending() && e.end >= 0 {
 		own := max(0, e.end-c.taken)
@@ -395,11 +395,12 @@ func (c *Conn) discardBehind(e *exchange) {
 	}
 }
 
-// switchOver gives the stream up to another protocol, if x's request is out whole: "A client
-// cannot begin using an upgraded protocol on the connection until it has completely sent
-// the request message" (RFC 9110, section 7.8). The last of it may be in a write that has not
-// returned, though the server has read it: that is waited for. A body that the caller, or a
-// missing 100 (Continue), still holds back is not. mu is held, but not while it waits.
+// switchOver gives the stream up to another protocol, if x's request is out whole: "A
+// client cannot begin using an upgraded protocol on the connection until it has completely
+// sent the request message" (RFC 9110, section 7.8). The last of it may be in a write that
+// has not returned, though the server has read it: that is waited for. A body that the
+// caller, or a missing 100 (Continue), still holds back is not. mu is held, but not while
+// it waits.
 func (c *Conn) switchOver(x *exchange) *Error {
 	for x.err == nil && c.writing && (x.end >= 0 || x.up.left == 0) {
 		c.parkOrCancel(x)

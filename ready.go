@@ -51,7 +51,8 @@ func (c *Conn) admits(q *asked) admission {
 	return admitted
 }
 
-// admitsNext reports whether a request that Ready speaks of would be admitted now. mu is held.
+// admitsNext reports whether a request that Ready speaks of would be admitted now. mu is
+// held.
 func (c *Conn) admitsNext() bool { return c.line.head == nil && c.admits(&plain) == admitted }
 
 // alone reports whether nothing may share the connection with a request.
@@ -109,22 +110,23 @@ func (c *Conn) admit(e *exchange) *Error {
 // atHead reports whether e is the first in line, and admitted. mu is held.
 func (c *Conn) atHead(e *exchange) bool { return c.line.head == e && c.admits(&e.q) == admitted }
 
-// outOfLine reports whether e waits no longer in line: it is admitted, or its time is over. mu
-// is held.
+// outOfLine reports whether e waits no longer in line: it is admitted, or its time is over.
+// mu is held.
 func (c *Conn) outOfLine(e *exchange) bool {
 	return e.err != nil || passed(e.by) || c.atHead(e)
 }
 
 // oneHead reports whether all that is in flight is a head of no unusual length, of which no
-// writer has taken a byte: the server waits for that, and not for anybody to read. mu is held.
+// writer has taken a byte: the server waits for that, and not for anybody to read. mu is
+// held.
 func (c *Conn) oneHead() bool {
 	e := c.queue.head
 	untaken := e != nil && e.next == nil && e.start == c.taken
 	return untaken && e.q.body == bodyNone && c.fitsBuffer()
 }
 
-// unread reports whether nobody wants the response that is due, and nobody reads it or waits to.
-// mu is held.
+// unread reports whether nobody wants the response that is due, and nobody reads it or
+// waits to. mu is held.
 func (c *Conn) unread() bool {
 	if c.reader != nil || c.queue.head == nil || !c.queue.head.abandoned {
 		return false
@@ -134,8 +136,8 @@ func (c *Conn) unread() bool {
 }
 
 // clearWay reads such responses in the name of e, which is the first in line and waits for
-// them: e's caller may be the one who is to read what stands behind. mu is held, but not while
-// it reads.
+// them: e's caller may be the one who is to read what stands behind. mu is held, but not
+// while it reads.
 func (c *Conn) clearWay(e *exchange) {
 	var resp Response
 	c.reader, e.inUse = e, true
@@ -172,8 +174,8 @@ func (c *Conn) handOn() {
 	}
 }
 
-// wakeNext wakes whoever is to read next, and waits already: for a response that is wanted, or in
-// line. mu is held.
+// wakeNext wakes whoever is to read next, and waits already: for a response that is wanted,
+// or in line. mu is held.
 func (c *Conn) wakeNext() {
 	if e := c.nextReader(); e != nil && e.waited {
 		e.cond.Signal()

@@ -84,8 +84,8 @@ func ofStream(err error) error {
 	return err
 }
 
-// streamError is an error of the stream's that looks like the engine's own, as a stream that
-// runs over another Conn may return.
+// streamError is an error of the stream's that looks like the engine's own, as a stream
+// that runs over another Conn may return.
 type streamError struct{ error }
 
 func (e *streamError) Unwrap() error { return e.error }
@@ -137,7 +137,8 @@ func (c *Conn) endRead(n int) {
 	}
 }
 
-// limitsReads reports whether anything limits e's read, or has limited one before. mu is held.
+// limitsReads reports whether anything limits e's read, or has limited one before. mu is
+// held.
 func (c *Conn) limitsReads(e *exchange) bool {
 	return c.timed || !c.readBy.IsZero() || c.werr != nil || c.clocked || !e.recv.closeBy.IsZero()
 }
@@ -203,8 +204,8 @@ func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	return until, why
 }
 
-// mostLate is how long, in all, to wait for a head whose HeadTimeout has passed before anybody
-// read it: one that is there needs no waiting, in however many pieces it came.
+// mostLate is how long, in all, to wait for a head whose HeadTimeout has passed before
+// anybody read it: one that is there needs no waiting, in however many pieces it came.
 const mostLate = 20 * time.Millisecond
 
 // sendsNoMore reports whether e's request is out: whole, or as much of it as is to be sent.

@@ -25,10 +25,10 @@ type deadliner interface {
 // bothDeadliner sets both at once, for little more than the cost of one.
 type bothDeadliner interface{ SetDeadline(time.Time) error }
 
-// deadlines returns the stream's deadlines, nil where it has none. A stream that has the methods
-// may refuse to set one, as the net.Conn of an SSH client does: before the first deadline is
-// set, or counted on, that is found out by setting none. A stream with a socket under it is
-// taken at its word, except by Watch: see canWake. mu is held.
+// deadlines returns the stream's deadlines, nil where it has none. A stream that has the
+// methods may refuse to set one, as the net.Conn of an SSH client does: before the first
+// deadline is set, or counted on, that is found out by setting none. A stream with a socket
+// under it is taken at its word, except by Watch: see canWake. mu is held.
 func (c *Conn) deadlines() deadliner {
 	if c.dl != nil && !c.dlAsked {
 		c.dlAsked = true
@@ -45,14 +45,14 @@ func refuses(err error) bool {
 	return err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrClosed)
 }
 
-// alwaysFits is how much a socket and its peer take between them while the peer reads nothing:
-// by default any does.
+// alwaysFits is how much a socket and its peer take between them while the peer reads
+// nothing: by default any does.
 const alwaysFits = 16 << 10
 
 // fits reports whether the stream is sure to take all that was appended, even if the server
-// reads neither that nor what was sent since the oldest request in flight. If it does not take
-// it after all, a deadline ends the write. The rest of a request that is over does not fit: it
-// was left because there was no room. mu is held.
+// reads neither that nor what was sent since the oldest request in flight. If it does not
+// take it after all, a deadline ends the write. The rest of a request that is over does not
+// fit: it was left because there was no room. mu is held.
 func (c *Conn) fits() bool {
 	from := c.appended()
 	if oldest := c.queue.head; oldest != nil {
@@ -108,15 +108,16 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 	return raw, kind
 }
 
-// isTimeout reports whether an error of a stream is that of a deadline. ETIMEDOUT, for a peer that
-// was silent for too long, calls itself a timeout as well, but is the stream's end.
+// isTimeout reports whether an error of a stream is that of a deadline. ETIMEDOUT, for a
+// peer that was silent for too long, calls itself a timeout as well, but is the stream's
+// end.
 func isTimeout(err error) bool {
 	var t timeouter
 	return errors.As(err, &t) && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
 }
 
-// saysTimeout is isTimeout for an error that says so itself, and allocates nothing. An error that
-// only wraps such a one is, to crypto/tls, the end of all reading.
+// saysTimeout is isTimeout for an error that says so itself, and allocates nothing. An
+// error that only wraps such a one is, to crypto/tls, the end of all reading.
 func saysTimeout(err error) bool {
 	t, ok := err.(timeouter)
 	return ok && t.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)

@@ -93,8 +93,8 @@ func (c *Conn) payOwed(e *exchange) error {
 	return nil
 }
 
-// keepUnsent leaves in wbuf what one turn did not write of it, and returns how much it wrote
-// of the body behind that. mu is held.
+// keepUnsent leaves in wbuf what one turn did not write of it, and returns how much it
+// wrote of the body behind that. mu is held.
 func (c *Conn) keepUnsent(e *exchange) (behind int) {
 	sent := len(c.wbuf.b) + len(e.up.whole) - int(c.taken-c.written)
 	head := min(sent, len(c.wbuf.b))
@@ -103,10 +103,10 @@ func (c *Conn) keepUnsent(e *exchange) (behind int) {
 	return sent - head
 }
 
-// haste says whether to look for a response right after its request was written. A server on
-// another core of this machine has often answered by then, and ten looks in vain cost less
-// than being woken once; no other server has answered by then. It goes by what the last looks
-// have found.
+// haste says whether to look for a response right after its request was written. A server
+// on another core of this machine has often answered by then, and ten looks in vain cost
+// less than being woken once; no other server has answered by then. It goes by what the
+// last looks have found.
 type haste struct {
 	vain   int8 // looks that may still find nothing
 	passed int8 // turns without a look

@@ -3,10 +3,10 @@ package h1
 // upload.go: a request's body goes out, while its response may come in.
 //
 // Rule: in wBody nobody but the exchange in Conn.upload appends to wbuf. What fits is
-// written with its head by the caller; else the goroutine runPump reads the body and writes it,
-// and runSoon writes what a slow body has left in wbuf while runPump waits for more.
-// Not here: a body that its caller pushes (push.go), and whether one is worth finishing once it
-// was answered (keepalive.go, J1).
+// written with its head by the caller; else the goroutine runPump reads the body and writes
+// it, and runSoon writes what a slow body has left in wbuf while runPump waits for more.
+// Not here: a body that its caller pushes (push.go), and whether one is worth finishing
+// once it was answered (keepalive.go, J1).
 
 import (
 	"bytes"
@@ -97,8 +97,8 @@ func (c *Conn) fitsNow(e *exchange) bool {
 		e.q.length <= int64(cap(c.wbuf.b)-len(c.wbuf.b))
 }
 
-// needsPump reports whether the body goes out neither in wbuf, with its head, nor in one turn of
-// the socket.
+// needsPump reports whether the body goes out neither in wbuf, with its head, nor in one
+// turn of the socket.
 func (c *Conn) needsPump(e *exchange) bool { return !c.fitsNow(e) && !c.fitsSocket(e) }
 
 // inMemory reports whether a body's bytes can be had without a copy.
@@ -144,12 +144,12 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	return e.ifUnsent()
 }
 
-// fillWhole reads e's body into p, a part of wbuf, which is nobody else's meanwhile. mu is held,
-// but not while the body is read.
+// fillWhole reads e's body into p, a part of wbuf, which is nobody else's meanwhile. mu is
+// held, but not while the body is read.
 func (c *Conn) fillWhole(e *exchange, p []byte) error {
 	c.writing, e.up.fills = true, true
-	// Also where the body's Read does not return. The connection has ended by then, with wbuf
-	// still taken; unlock gives that back.
+	// Also where the body's Read does not return. The connection has ended by then, with
+	// wbuf still taken; unlock gives that back.
 	defer func() { c.writing, e.up.fills = false, false }()
 	err := c.outside(&c.upload, e, func() error { return readWhole(e.up.body, p) })
 	if c.upload == e && err == nil && e.err == nil && c.aged(e) {
@@ -208,9 +208,9 @@ func (c *Conn) endBody(e *exchange) {
 	c.must(evEnd)
 }
 
-// untaken reports whether no writer has taken e's head yet, though one is sure to (the head may
-// wait for its body, to go out with it): nothing is read before that, for it would answer
-// nothing. mu is held.
+// untaken reports whether no writer has taken e's head yet, though one is sure to (the head
+// may wait for its body, to go out with it): nothing is read before that, for it would
+// answer nothing. mu is held.
 func (c *Conn) untaken(e *exchange) bool {
 	soon := c.upload == e || e.up.later || c.flushing && !c.writing && c.queue.head == e
 	return soon && e.start >= c.taken && !c.owing
@@ -237,8 +237,8 @@ func (c *Conn) stopUpload() {
 	}
 }
 
-// runPump writes a body from Request.Body, or what lies in wbuf. It runs on a goroutine of its
-// own.
+// runPump writes a body from Request.Body, or what lies in wbuf. It runs on a goroutine of
+// its own.
 func (e *exchange) runPump() {
 	c := e.c
 	c.mu.Lock()
@@ -332,8 +332,8 @@ func (c *Conn) pumpBody(e *exchange) error {
 	return c.readPieces(e, 1) // which shows a body that is too long
 }
 
-// kernelsWay returns what moves e's body inside the kernel, where that comes from a file or from
-// another socket; nil: nothing does.
+// kernelsWay returns what moves e's body inside the kernel, where that comes from a file or
+// from another socket; nil: nothing does.
 func (c *Conn) kernelsWay(e *exchange, from io.Reader) io.ReaderFrom {
 	if c.kind != direct || e.q.body != bodyLength || c.cfg.StallTimeout > 0 {
 		return nil
@@ -358,8 +358,9 @@ func (t *taker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readPieces reads the body and writes it piece by piece. With the last byte that is due it asks
-// for so many extra ones. mu is held, but not while the body is read or the stream written.
+// readPieces reads the body and writes it piece by piece. With the last byte that is due it
+// asks for so many extra ones. mu is held, but not while the body is read or the stream
+// written.
 func (c *Conn) readPieces(e *exchange, extra int64) error {
 	buf := getBlock(pumpBuffer)
 	defer buf.put(pumpBuffer)
@@ -404,8 +405,8 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 // what package net allocates for it. Stats sees a body go out in such steps.
 const sendFilePiece = 4 << 20
 
-// byHand is how much of a file's end goes out as any body does, in a write that cutLast can cut.
-// A file that is no longer than this goes out with its head.
+// byHand is how much of a file's end goes out as any body does, in a write that cutLast can
+// cut. A file that is no longer than this goes out with its head.
 const byHand = 16 << 10
 
 // sendFile lets the kernel move a file, or what comes from another socket, up to its last
@@ -446,8 +447,8 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 	return nil
 }
 
-// tookFile counts n bytes of e's body as taken: by the writer, from the caller, and from limit, if
-// there is one. Less than 0, they are given back. mu is held.
+// tookFile counts n bytes of e's body as taken: by the writer, from the caller, and from
+// limit, if there is one. Less than 0, they are given back. mu is held.
 func (c *Conn) tookFile(e *exchange, limit *io.LimitedReader, n int64) {
 	c.taken += n
 	e.up.left -= n
@@ -456,9 +457,9 @@ func (c *Conn) tookFile(e *exchange, limit *io.LimitedReader, n int64) {
 	}
 }
 
-// sendPiece lets the kernel move at most n bytes, in a write that has begun. The error does not
-// tell whose it is: it is the body's where the stream, asked again, is well. mu is held, but not
-// while it writes.
+// sendPiece lets the kernel move at most n bytes, in a write that has begun. The error does
+// not tell whose it is: it is the body's where the stream, asked again, is well. mu is
+// held, but not while it writes.
 func (c *Conn) sendPiece(dst io.ReaderFrom, from io.Reader, n int64) (moved int64, ofBody bool, err error) {
 	c.writing = true
 	c.mu.Unlock()
@@ -470,8 +471,8 @@ func (c *Conn) sendPiece(dst io.ReaderFrom, from io.Reader, n int64) (moved int6
 	return moved, ofBody, err
 }
 
-// largest is the most of a body that one write is given: by so much, at most, is more left of it
-// than is known.
+// largest is the most of a body that one write is given: by so much, at most, is more left
+// of it than is known.
 const largest = 64 << 10
 
 // piece sends some bytes of the body. mu is held, but not while it writes.

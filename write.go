@@ -2,9 +2,10 @@ package h1
 
 // write.go: the write half: a request's head goes out, alone or with others.
 //
-// Rule: bytes are appended to wbuf under mu, and go to the stream in that order. Whoever sets
-// writing takes them all, and does not hold mu while it writes them. Every exchange knows the
-// positions of its first and last byte, so that what has gone out of it is never a guess.
+// Rule: bytes are appended to wbuf under mu, and go to the stream in that order. Whoever
+// sets writing takes them all, and does not hold mu while it writes them. Every exchange
+// knows the positions of its first and last byte, so that what has gone out of it is never
+// a guess.
 // Not here: bodies (upload.go), a request that the read of its response writes (turn.go).
 
 import (
@@ -58,8 +59,8 @@ func (c *Conn) send(ctx context.Context, req *Request, how marks) (Exchange, err
 	return Exchange{e, c, e.id.Load()}, nil
 }
 
-// prepare checks a request, and that its Deadline has not passed, and says in q, which is zero,
-// what it asks for.
+// prepare checks a request, and that its Deadline has not passed, and says in q, which is
+// zero, what it asks for.
 func prepare(req *Request, q *asked) error {
 	if bad := req.check(q); bad != nil {
 		return bad
@@ -176,9 +177,9 @@ func (c *Conn) writeOut(e *exchange) {
 	go e.pump()
 }
 
-// runLater has what was appended written, unless somebody comes first, by a goroutine that the
-// scheduler runs when this one waits, or a few microseconds later on another core, which is
-// time enough to send some more. mu is held.
+// runLater has what was appended written, unless somebody comes first, by a goroutine that
+// the scheduler runs when this one waits, or a few microseconds later on another core,
+// which is time enough to send some more. mu is held.
 func (c *Conn) runLater() {
 	if c.flushing {
 		return
@@ -190,8 +191,8 @@ func (c *Conn) runLater() {
 	go c.soon()
 }
 
-// runSoon is that goroutine. It lets a body's pump run once, so that a body at hand goes out in
-// large pieces, and a slow one at once: no clock is needed.
+// runSoon is that goroutine. It lets a body's pump run once, so that a body at hand goes
+// out in large pieces, and a slow one at once: no clock is needed.
 func (c *Conn) runSoon() {
 	c.mu.Lock()
 	if c.upload != nil {
@@ -239,12 +240,13 @@ func (c *Conn) appended() int64 {
 // pending reports whether bytes wait for a writer. mu is held.
 func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 
-// fitsBuffer reports whether what was appended has not outgrown the write buffer: a lone head
-// that has not is of no unusual length. mu is held.
+// fitsBuffer reports whether what was appended has not outgrown the write buffer: a lone
+// head that has not is of no unusual length. mu is held.
 func (c *Conn) fitsBuffer() bool { return len(c.wbuf.b) <= c.cfg.WriteBuffer }
 
-// flush writes what was appended, in the name of e, whose caller or pump calls it: what that is
-// not to write (mayNotWrite) is left to another. mu is held, but not while it writes.
+// flush writes what was appended, in the name of e, whose caller or pump calls it: what
+// that is not to write (mayNotWrite) is left to another. mu is held, but not while it
+// writes.
 func (c *Conn) flush(e *exchange) {
 	c.apart = false
 	c.flushAll(e)
@@ -257,9 +259,9 @@ func (c *Conn) flushApart(e *exchange) {
 	c.flushAll(e)
 }
 
-// flushAll takes and writes what was appended, until there is nothing more, or e ends. Where
-// others are in flight it lets them run once first, so that their requests go out in the same
-// write. mu is held, but not while it writes.
+// flushAll takes and writes what was appended, until there is nothing more, or e ends.
+// Where others are in flight it lets them run once first, so that their requests go out in
+// the same write. mu is held, but not while it writes.
 func (c *Conn) flushAll(e *exchange) {
 	own := !c.apart
 	c.writing = true
@@ -308,8 +310,8 @@ func (c *Conn) flushAll(e *exchange) {
 	e.release()
 }
 
-// leaveOver leaves to another writer what a write in e's name has not moved: all of out but its
-// first n bytes. mu is held.
+// leaveOver leaves to another writer what a write in e's name has not moved: all of out but
+// its first n bytes. mu is held.
 func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 	c.putBack(out.b[n:])
 	if last := c.queue.tail; last != nil {
@@ -393,7 +395,8 @@ func (c *Conn) othersWrite(e *exchange) bool {
 // where the stream then says how far it came.
 func (c *Conn) cutsWrites() bool { return !c.kind.inForm() && c.deadlines() != nil }
 
-// putBack puts bytes that a write did not take in front of those appended since. mu is held.
+// putBack puts bytes that a write did not take in front of those appended since. mu is
+// held.
 func (c *Conn) putBack(rest []byte) {
 	c.taken -= int64(len(rest))
 	b := getBlock(c.cfg.WriteBuffer)
@@ -449,14 +452,15 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	return true
 }
 
-// limitsWrites reports whether anything limits a write in e's name, or has limited one before.
-// mu is held.
+// limitsWrites reports whether anything limits a write in e's name, or has limited one
+// before. mu is held.
 func (c *Conn) limitsWrites(e *exchange) bool {
 	return c.spoiltW || !e.by.IsZero() || e.up.lastCut != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
 		!e.up.until.IsZero()
 }
 
-// writeLimit returns until when a write in e's name may take, and by which rule. mu is held.
+// writeLimit returns until when a write in e's name may take, and by which rule. mu is
+// held.
 func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
 	until, why = e.by, whyDeadline
 	switch {
@@ -475,8 +479,8 @@ func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
 	return until, why
 }
 
-// movesOthers reports whether e is over, and a write in its name moves the bytes of others, whose
-// time is not up. mu is held.
+// movesOthers reports whether e is over, and a write in its name moves the bytes of others,
+// whose time is not up. mu is held.
 func (c *Conn) movesOthers(e *exchange) bool {
 	if e.err != nil && !e.outlives() {
 		return true
@@ -513,8 +517,8 @@ func (c *Conn) limitWrite(e *exchange) {
 	}
 }
 
-// writesOn lifts e's Deadline, for e has ended, from the write under way in its name, which goes
-// on for others; but not from a write that was cut. mu is held.
+// writesOn lifts e's Deadline, for e has ended, from the write under way in its name, which
+// goes on for others; but not from a write that was cut. mu is held.
 func (c *Conn) writesOn(e *exchange) {
 	if !e.by.IsZero() && !e.up.cut() {
 		c.limitWrite(e)
@@ -568,16 +572,17 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	return err
 }
 
-// onlyStalls reports whether a write in e's name has ended by StallTimeout: it may go on where it
-// has moved something. mu is held.
+// onlyStalls reports whether a write in e's name has ended by StallTimeout: it may go on
+// where it has moved something. mu is held.
 func (c *Conn) onlyStalls(e *exchange, err error) bool {
 	return e.up.why == whyStall && !e.up.cut() && !c.kind.inForm() && isTimeout(err)
 }
 
-// sentOut tells those whom it concerns that a write has ended, and notes which exchanges are out
-// whole. mu is held.
+// sentOut tells those whom it concerns that a write has ended, and notes which exchanges
+// are out whole. mu is held.
 func (c *Conn) sentOut() {
-	// A request with a body waits for the write half, and on an idle connection the buffers do.
+	// A request with a body waits for the write half, and on an idle connection the buffers
+	// do.
 	if c.line.head != nil || c.life.n == 0 || c.upload != nil || c.clocked {
 		c.tellSent()
 	}
@@ -604,9 +609,10 @@ func (c *Conn) tellSent() {
 	}
 }
 
-// graceAfterWriteError bounds each read after the write half has failed. What the server had
-// sent by then is in a TCP socket already, or lost. It is there for streams whose reads do not
-// end when their writes fail: two pipes, or a unix socket that the server has ceased to read.
+// graceAfterWriteError bounds each read after the write half has failed. What the server
+// had sent by then is in a TCP socket already, or lost. It is there for streams whose reads
+// do not end when their writes fail: two pipes, or a unix socket that the server has ceased
+// to read.
 const graceAfterWriteError = 100 * time.Millisecond
 
 // writeFailed shuts the write half. Requests of which nothing went out fail; the others
@@ -646,8 +652,8 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	c.changed()
 }
 
-// writeTimedOut settles a write in e's name that a deadline of the engine's has ended; false: it
-// was none of those. mu is held.
+// writeTimedOut settles a write in e's name that a deadline of the engine's has ended;
+// false: it was none of those. mu is held.
 func (c *Conn) writeTimedOut(e *exchange, op string) bool {
 	switch {
 	case c.moot():

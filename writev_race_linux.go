@@ -2,9 +2,10 @@
 
 package h1
 
-// writev_race_linux.go: writev for the race detector. It takes a write by package syscall for
-// what it is: what happened before it has happened for whoever reads the bytes. A system call
-// that it does not know would make it see races in the caller's tests that are none.
+// writev_race_linux.go: writev for the race detector. It takes a write by package syscall
+// for what it is: what happened before it has happened for whoever reads the bytes. A
+// system call that it does not know would make it see races in the caller's tests that are
+// none.
 
 import "syscall"
 
