@@ -140,12 +140,33 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 	return time.Time{}
 }
 
-// ring wakes those whose deadline has passed, and closes the stream under a read or a write
-// that is over its time, where deadlines do not end it.
+// ring wakes or cancels those whose deadline has passed, and closes the stream under a read
+// or a write that is over its time, where deadlines do not end it.
 func (c *Conn) ring() {
 	c.mu.Lock()
 	c.probe.rings = false
-	var late *exchange
+	if late := c.wakeLate(); late != nil {
+		c.cancel(late, fromDeadline(late.op(), whyDeadline))
+	}
+	switch r, w := c.reader, c.writer; {
+	case r != nil && c.inRead && passed(c.readEnd(r)):
+		c.readLate(r)
+	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
+		c.writeLate(w)
+	case c.probe.runs && passed(c.probe.lookBy):
+		c.lookLate()
+	}
+	if t := c.earliest(time.Time{}); !t.IsZero() && !c.end.gone {
+		c.wakeBy(t)
+	} else {
+		c.alarm = nil // an idle connection keeps a timer only where stopAlarm has stopped it
+	}
+	c.unlock()
+}
+
+// wakeLate wakes those whose time is up, and returns an exchange that is over its Deadline
+// while its caller is in no call, or whose body is; nil: there is none. mu is held.
+func (c *Conn) wakeLate() (late *exchange) {
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
 			if e.unattended() && passed(e.by) {
@@ -164,23 +185,7 @@ func (c *Conn) ring() {
 	if u := c.upload; u != nil && u.recv.done && passed(u.by) {
 		late = u
 	}
-	if late != nil {
-		c.cancel(late, fromDeadline(late.op(), whyDeadline))
-	}
-	switch r, w := c.reader, c.writer; {
-	case r != nil && c.inRead && passed(c.readEnd(r)):
-		c.readLate(r)
-	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
-		c.writeLate(w)
-	case c.probe.runs && passed(c.probe.lookBy):
-		c.lookLate()
-	}
-	if t := c.earliest(time.Time{}); !t.IsZero() && !c.end.gone {
-		c.wakeBy(t)
-	} else {
-		c.alarm = nil // an idle connection keeps a timer only where stopAlarm has stopped it
-	}
-	c.unlock()
+	return late
 }
 
 // readLate ends a read in e's name that is over its time, where no deadline has. mu is

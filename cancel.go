@@ -211,7 +211,7 @@ func (c *Conn) leave(e *exchange) {
 			c.reader = nil
 		}
 		if c.owing && !c.inWrite { // the write that its read was to begin with
-			c.owing, c.writing = false, false
+			c.owesNoMore()
 		}
 	case e.start < 0: // taken back
 		if c.reader == e {
@@ -237,7 +237,7 @@ func (c *Conn) takeBack(e *exchange) bool {
 	}
 	c.drop(e)
 	if c.owing {
-		c.owing, c.writing = false, false
+		c.owesNoMore()
 	}
 	if w := c.writer; c.queue.head == nil && c.inWrite && w.recv.done {
 		c.writesOn(w) // not for e any more

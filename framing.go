@@ -61,12 +61,7 @@ func frame(r *Response, q *asked) (framing, *Error) {
 	case r.Status < 200, r.Status == 204:
 		return framing{kind: framingNone}, nil
 	case q.head, r.Status == 304:
-		r.ContentLength = -1
-		if h.has(knownContentLength) && !h.has(knownTransferEncoding) {
-			if n, err := contentLength(r); err == nil {
-				r.ContentLength = n
-			}
-		}
+		r.ContentLength = lengthOfGet(r)
 		return framing{kind: framingNone}, nil
 
 	// 3. "If a message is received with both a Transfer-Encoding and a Content-Length
@@ -101,6 +96,17 @@ func frame(r *Response, q *asked) (framing, *Error) {
 	// 8. "Otherwise, this is a response message without a declared message body length".
 	r.ContentLength = -1
 	return framing{kind: framingClose}, nil
+}
+
+// lengthOfGet returns the length that a response without a body says a GET's would have
+// had; -1: it says none.
+func lengthOfGet(r *Response) int64 {
+	if r.Header.has(knownContentLength) && !r.Header.has(knownTransferEncoding) {
+		if n, err := contentLength(r); err == nil {
+			return n
+		}
+	}
+	return -1
 }
 
 var errUnaskedSwitch = errors.New("101 (Switching Protocols) without an Upgrade in the request")
@@ -242,24 +248,6 @@ func blanks(b []byte) (n int) {
 		n++
 	}
 	return n
-}
-
-// elementFrom returns the bounds of the element of a comma-separated list that begins at
-// from, trimmed (it may be empty), and where the next one begins: past len(list) behind the
-// last.
-func elementFrom(list []byte, from int) (start, end, next int) {
-	comma := from
-	for comma < len(list) && list[comma] != ',' {
-		comma++
-	}
-	start, end = from, comma
-	for start < end && isBlank(list[start]) {
-		start++
-	}
-	for end > start && isBlank(list[end-1]) {
-		end--
-	}
-	return start, end, comma + 1
 }
 
 // badFraming makes the error for byte at of the value of field s.

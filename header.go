@@ -292,18 +292,32 @@ func isFieldValue[S string | []byte](s S) bool {
 // nextElement cuts the next element off a comma-separated list (RFC 9110, 5.6.1),
 // trimmed; empty elements are skipped. ok is false at the end of the list.
 func nextElement(list []byte) (element, rest []byte, ok bool) {
-	for len(list) > 0 {
-		i := 0
-		for i < len(list) && list[i] != ',' {
-			i++
+	for from := 0; from <= len(list); {
+		start, end, next := elementFrom(list, from)
+		if start < end {
+			return list[start:end], list[min(next, len(list)):], true
 		}
-		element, rest = trimOWS(list[:i]), list[min(i+1, len(list)):]
-		if len(element) > 0 {
-			return element, rest, true
-		}
-		list = rest
+		from = next
 	}
 	return nil, nil, false
+}
+
+// elementFrom returns the bounds of the element of a comma-separated list that begins at
+// from, trimmed (it may be empty), and where the next one begins: past len(list) behind the
+// last.
+func elementFrom(list []byte, from int) (start, end, next int) {
+	comma := from
+	for comma < len(list) && list[comma] != ',' {
+		comma++
+	}
+	start, end = from, comma
+	for start < end && isBlank(list[start]) {
+		start++
+	}
+	for end > start && isBlank(list[end-1]) {
+		end--
+	}
+	return start, end, comma + 1
 }
 
 // hasOption reports whether a Connection field lists the option, in any case.

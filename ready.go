@@ -66,25 +66,30 @@ func (c *Conn) admit(e *exchange) *Error {
 	if e.err != nil { // canceled already
 		return e.err
 	}
-	turn := c.admits(&e.q)
-	if turn == admitted && c.line.head == nil {
+	switch turn := c.admits(&e.q); {
+	case turn == admitted && c.line.head == nil:
 		return nil
-	}
-	if turn == never {
+	case turn == never:
 		return c.refusal("send")
 	}
 	behind := e.q.body != bodyNone && c.pending() && !c.writing // those are to be written first
 	if e.tries && !(behind && c.cutsWrites()) {
 		return notReady("send")
 	}
-	e.inLine = true
 	c.line.push(e)
+	e.inLine = true
 	switch {
 	case behind && c.cutsWrites():
 		c.flush(e)
 	case behind: // its caller could not be let go of that write
 		c.runLater()
 	}
+	return c.waitInLine(e)
+}
+
+// waitInLine waits until e is admitted, unless its caller does not wait, and takes it out
+// of the line. mu is held, but not while it waits.
+func (c *Conn) waitInLine(e *exchange) *Error {
 	for !e.tries && !c.outOfLine(e) {
 		if c.line.head == e && c.unread() {
 			c.clearWay(e)

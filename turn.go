@@ -18,6 +18,12 @@ func (c *Conn) owes(e *exchange) bool {
 	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
 }
 
+// owe leaves what was appended to the read of the response. mu is held.
+func (c *Conn) owe() { c.owing, c.writing = true, true }
+
+// owesNoMore is its end: what was owed is written, or is not to be any more. mu is held.
+func (c *Conn) owesNoMore() { c.owing, c.writing = false, false }
+
 // fitsSocket reports whether the body is in memory, and may be written by the read of the
 // response: in one call, as far as the socket takes it.
 func (c *Conn) fitsSocket(e *exchange) bool {
@@ -55,7 +61,7 @@ func (c *Conn) paidOwed(e *exchange, n int, err error) bool {
 		return false
 	}
 	c.wbuf.b = c.wbuf.b[:0]
-	c.owing, c.writing = false, false
+	c.owesNoMore()
 	c.inRead = true
 	if c.upload == e {
 		e.up.whole = nil
@@ -74,7 +80,7 @@ func (c *Conn) payOwed(e *exchange) error {
 	if e.err != nil { // it was taken back, or the connection has ended
 		return e.err
 	}
-	c.owing, c.writing = false, false
+	c.owesNoMore()
 	switch behind := c.keepUnsent(e); {
 	case c.upload == e:
 		e.up.whole = e.up.whole[behind:]

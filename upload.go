@@ -68,7 +68,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 		c.saidClose()
 	}
 	if c.fitsSocket(e) {
-		c.owing, c.writing = true, true
+		c.owe()
 		return nil
 	}
 	e.up.hold = e.q.expect

@@ -154,7 +154,7 @@ func (c *Conn) begin(e *exchange) *Error {
 func (c *Conn) sendOut(e *exchange) {
 	switch {
 	case c.mayOwe(e):
-		c.owing, c.writing = true, true
+		c.owe()
 	case c.cfg.Depth > 1 && e.once: // receive is about to write it
 	case c.cfg.Depth > 1 && len(c.wbuf.b) < c.cfg.WriteBuffer:
 		c.runLater()
@@ -459,8 +459,7 @@ func (c *Conn) limitsWrites(e *exchange) bool {
 		!e.up.until.IsZero()
 }
 
-// writeLimit returns until when a write in e's name may take, and by which rule. mu is
-// held.
+// writeLimit returns the deadline of a write in e's name, and by which rule. mu is held.
 func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
 	until, why = e.by, whyDeadline
 	switch {
