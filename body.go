@@ -375,8 +375,9 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 		var used int
 		n, used, err = d.data(p, b)
 		c.br.Discard(used)
-		if n == 0 && err == nil && !d.last && (len(p) > 0 || d.remain == 0) { // br is empty
-			if len(p) < c.br.Size() {
+		wants := len(p) > 0 || d.remain == 0 // data, or framing
+		if n == 0 && err == nil && !d.last && wants {
+			if len(p) < c.br.Size() { // which is empty
 				err = c.more(e, "read body")
 			} else {
 				n, err = c.readInPlace(e, p)

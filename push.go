@@ -85,7 +85,8 @@ func (c *Conn) runStep(e *exchange, step pushStep) error {
 	if c.awaitGo(e) {
 		err = step.run(c, e)
 	}
-	if err == nil && (e.err != nil || !c.mayWrite() && e.sentSoFar() != SentAll) {
+	lost := !c.mayWrite() && e.sentSoFar() != SentAll
+	if err == nil && (lost || e.err != nil) {
 		err = errStop
 	}
 	if e.up.lastCut != nil && c.upload == e && c.isOut(e) {

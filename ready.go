@@ -127,7 +127,7 @@ func (c *Conn) outOfLine(e *exchange) bool {
 func (c *Conn) oneHead() bool {
 	e := c.queue.head
 	untaken := e != nil && e.next == nil && e.start == c.taken
-	return untaken && e.q.body == bodyNone && c.fitsBuffer()
+	return untaken && e.q.body == bodyNone && c.loneHead(e)
 }
 
 // unread reports whether nobody wants the response that is due, and nobody reads it or

@@ -114,13 +114,16 @@ func (c *Conn) beginRead() error {
 	if c.limitsReads(e) {
 		c.limitRead(e)
 	}
-	if !e.recv.until.IsZero() && (c.deadlines() == nil || c.kind.inForm() || c.splices) &&
-		passed(e.recv.until) {
-		return os.ErrDeadlineExceeded // where only closing the stream is sure to end the read
+	if until := e.recv.until; !until.IsZero() && !c.endsReads() && passed(until) {
+		return os.ErrDeadlineExceeded
 	}
 	c.inRead = true
 	return nil
 }
+
+// endsReads reports whether a deadline is sure to end a read: elsewhere only closing the
+// stream is. mu is held.
+func (c *Conn) endsReads() bool { return c.deadlines() != nil && !c.kind.inForm() && !c.splices }
 
 // endRead counts what a read has brought. mu is held.
 func (c *Conn) endRead(n int) {

@@ -75,7 +75,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	e.refs++ // until the body's end
 	switch {
 	case !e.up.hold && !e.q.push: // pump writes the head as well
-	case c.fits() || c.queue.head == e && c.fitsBuffer():
+	case c.fits() || c.loneHead(e):
 		c.flush(e)
 	default: // see writeOut
 		c.runLater()
@@ -495,7 +495,7 @@ func (c *Conn) piece(e *exchange, p []byte) error {
 func (c *Conn) part(e *exchange, p []byte) error {
 	const around = 16 + 2 + 2 // a size's digits and CRLF, and the CRLF behind the data
 	need := len(p) + around
-	for c.writing && !c.stopped(e) && (c.wbuf == nil || len(c.wbuf.b)+need > c.cfg.WriteBuffer) {
+	for c.writing && !c.stopped(e) && !c.hasRoom(need) {
 		e.wake.Wait()
 	}
 	if c.stopped(e) {
@@ -506,7 +506,7 @@ func (c *Conn) part(e *exchange, p []byte) error {
 	}
 	c.needBlock()
 	chunked := e.q.body == bodyChunked
-	fits := len(c.wbuf.b)+need <= c.cfg.WriteBuffer
+	fits := c.hasRoom(need)
 	if chunked {
 		c.wbuf.b = appendChunkSize(c.wbuf.b, int64(len(p)))
 	}
@@ -518,6 +518,11 @@ func (c *Conn) part(e *exchange, p []byte) error {
 		c.wbuf.b = append(c.wbuf.b, crlf...)
 	}
 	return nil
+}
+
+// hasRoom reports whether n bytes more can be appended to wbuf as it is. mu is held.
+func (c *Conn) hasRoom(n int) bool {
+	return c.wbuf != nil && len(c.wbuf.b)+n <= c.cfg.WriteBuffer
 }
 
 // writePiece writes what waits in wbuf, p, and the end of its chunk. mu is held, but not

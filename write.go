@@ -168,7 +168,7 @@ func (c *Conn) sendOut(e *exchange) {
 // unusual length is written here in any case: the server reads that before it answers. mu
 // is held.
 func (c *Conn) writeOut(e *exchange) {
-	if c.fits() || e.q.body == bodyNone && c.queue.head == e && c.fitsBuffer() {
+	if c.fits() || e.q.body == bodyNone && c.loneHead(e) {
 		c.flush(e)
 		return
 	}
@@ -240,9 +240,11 @@ func (c *Conn) appended() int64 {
 // pending reports whether bytes wait for a writer. mu is held.
 func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 
-// fitsBuffer reports whether what was appended has not outgrown the write buffer: a lone
-// head that has not is of no unusual length. mu is held.
-func (c *Conn) fitsBuffer() bool { return len(c.wbuf.b) <= c.cfg.WriteBuffer }
+// loneHead reports whether what was appended, e's head, has nothing in front of it, and has
+// not outgrown the write buffer. mu is held.
+func (c *Conn) loneHead(e *exchange) bool {
+	return c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer
+}
 
 // flush writes what was appended, in the name of e, whose caller or pump calls it: what
 // that is not to write (mayNotWrite) is left to another. mu is held, but not while it
@@ -272,7 +274,8 @@ func (c *Conn) flushAll(e *exchange) {
 		runtime.Gosched()
 		c.mu.Lock()
 	}
-	if (c.cfg.Depth > 1 || !own) && passed(e.by) && e.err == nil && c.takeBack(e) {
+	waited := c.cfg.Depth > 1 || !own // for others to append, or for this goroutine to run
+	if waited && passed(e.by) && e.err == nil && c.takeBack(e) {
 		e.fail(fromDeadline("write head", whyDeadline))
 		c.changed()
 	}
@@ -280,23 +283,8 @@ func (c *Conn) flushAll(e *exchange) {
 		if e.err != before || own && c.mayNotWrite(e) || c.probe.stale && !c.stillGood() {
 			break
 		}
-		out := c.wbuf
-		c.take(len(out.b))
-		if c.wbuf, c.spare = c.spare, nil; c.life.n > 1 {
-			c.needBlock()
-		}
-		at := c.written
-		err := c.write(e, out.b)
-		c.probe.stale = c.canLook()
-		if err != nil && c.resumable(e, err) {
-			c.leaveOver(e, out, int(c.written-at))
+		if !c.writeBuffered(e) {
 			break
-		}
-		c.keepBlock(out)
-		if err != nil {
-			c.writeFailed(e, err)
-		} else if c.pending() {
-			c.sentOut()
 		}
 	}
 	c.writing = false
@@ -308,6 +296,31 @@ func (c *Conn) flushAll(e *exchange) {
 		c.runLater()
 	}
 	e.release()
+}
+
+// writeBuffered takes and writes what was appended, in the name of e, and reports whether
+// to go on with what came since: not where it left some of it to another. mu is held, but
+// not while it writes.
+func (c *Conn) writeBuffered(e *exchange) bool {
+	out := c.wbuf
+	c.take(len(out.b))
+	if c.wbuf, c.spare = c.spare, nil; c.life.n > 1 {
+		c.needBlock()
+	}
+	at := c.written
+	err := c.write(e, out.b)
+	c.probe.stale = c.canLook()
+	if err != nil && c.resumable(e, err) {
+		c.leaveOver(e, out, int(c.written-at))
+		return false
+	}
+	c.keepBlock(out)
+	if err != nil {
+		c.writeFailed(e, err)
+	} else if c.pending() {
+		c.sentOut()
+	}
+	return true
 }
 
 // leaveOver leaves to another writer what a write in e's name has not moved: all of out but
