@@ -15,7 +15,8 @@ import (
 // A block is a buffer on loan. Its slice may outgrow its size; it is then not lent again.
 type block struct{ b []byte }
 
-// Buffers are lent by powers of two, from 16 on, up to the largest that anybody shares.
+// Buffers are lent in sizes that are powers of two, from 16 up to the largest that is
+// shared.
 const classes = 19 // 256 KiB
 
 var (
@@ -136,8 +137,8 @@ func (c *Conn) keepBlock(out *block) {
 	}
 }
 
-// giveBack returns the buffers of a connection that is idle, or has ended, and forgets who
-// has written. mu is held.
+// giveBack returns the buffers of a connection that is idle, or has ended, and forgets
+// the last writer. mu is held.
 func (c *Conn) giveBack() {
 	ended := c.life.r == rShut
 	if ended && !c.writing && c.wbuf != nil {

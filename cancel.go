@@ -190,8 +190,8 @@ func (c *Conn) dueAlone(e *exchange) bool {
 	return true
 }
 
-// abandon ends e, unless it has ended, and leaves its response to be read for nobody. It
-// returns e's error. mu is held.
+// abandon ends e, and leaves its response to be read for nobody. It returns e's error. mu
+// is held.
 func (c *Conn) abandon(e *exchange, err *Error) *Error {
 	e.abandoned = true
 	e.fail(err)

@@ -4,7 +4,7 @@ package h1
 //
 // Rule: what check accepts, appendHead writes as one message that no recipient can
 // read as two, and with its framing said once. What may not be written is refused
-// before the first byte of it is. Nothing the caller gave is changed but, on demand,
+// before its first byte is written. Nothing the caller gave is changed but, on demand,
 // the case of names.
 // Not here: the body's bytes (chunked.go), when they may be written (keepalive.go).
 
@@ -119,7 +119,7 @@ func (r *Request) checkTarget(q *asked) *Error {
 			return badRequest("target %.64q has %.64q for a host", t, host)
 		}
 		for i := 0; i < len(userinfo); i++ {
-			// A "\" or a "[" here is read as the host's begin or end by some.
+			// Some read a "\" or a "[" here as where the host begins or ends.
 			if c := userinfo[i]; c != ':' && !hostOctets[c] {
 				return badRequest("target %.64q has %q before its host", t, userinfo[i:i+1])
 			}
@@ -157,7 +157,7 @@ func eight(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// checkHost sees to it that there is a Host to write and that it is one. A Host in
+// checkHost checks that there is a Host to write, and that it is a valid one. A Host in
 // Header is looked at by checkKnown.
 //
 // "A client MUST send a Host header field in all HTTP/1.1 request messages."

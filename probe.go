@@ -6,7 +6,7 @@ package h1
 // blocking, that nothing arrived in the meantime: neither bytes, nor the stream's end. A
 // stream with no socket under it cannot be asked, unless it is a peeker.
 // Not here: the system calls (probe_unix.go, probe_other.go, peek_linux.go, peek_unix.go),
-// and who wants to know it at once (watch.go).
+// and Watch, which tells at once (watch.go).
 
 import (
 	"bytes"
@@ -112,7 +112,7 @@ func (c *Conn) aged(e *exchange) bool {
 	return c.canLook() && !c.owes(e) && c.queue.head == e && c.reader == nil
 }
 
-// A peeker is a stream that knows itself what a read would bring: see NewConn.
+// A peeker is a stream that can say what a read would bring: see NewConn.
 type peeker interface {
 	PeekNow(p []byte) (n int, err error)
 }

@@ -29,7 +29,7 @@ type reception struct {
 	infos   int           // 1xx responses before the final one
 	moved   int64         // bytes read for nobody
 	closeBy time.Time     // the end of Close's patience
-	lateBy  time.Time     // until when a head is looked for that was due before anybody did
+	lateBy  time.Time     // how long a head is looked for that was overdue before anybody looked
 	late    time.Duration // how long it was looked for, in all
 	spill   []byte        // bytes of the stream that go into br before others: see fill
 	trailer bool          // head is at work on the trailer section
@@ -115,8 +115,8 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 	return nil
 }
 
-// readFailed ends a response that ended badly, and returns the error for e's caller. If e
-// was canceled, only its reading ended. mu is held.
+// readFailed ends a response whose reading failed, and returns the error for e's caller. If
+// e was canceled, only its reading ended. mu is held.
 func (c *Conn) readFailed(e *exchange, err *Error) error {
 	e.inUse = false
 	switch {
@@ -226,7 +226,7 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 	d := &x.recv.head
 	d.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
 	if c.counts.responses+c.counts.informational > 0 || x.q.connect {
-		d.lenient &^= HTTP09 // who speaks that says nothing else before, and opens no tunnel
+		d.lenient &^= HTTP09 // a server that speaks it has said nothing else before, and opens no tunnel
 	}
 	for {
 		if x.start < 0 {
@@ -324,7 +324,7 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	return nil
 }
 
-// soundHead refuses a head for which nothing can have been asked: no writer has taken a
+// soundHead refuses a head that can be no answer: no writer has taken a
 // byte of the request, or the head had been read before one did; or the connection ended
 // meanwhile. mu is held.
 func (c *Conn) soundHead(x *exchange) *Error {
@@ -420,7 +420,7 @@ func (c *Conn) switchOver(x *exchange) *Error {
 	return nil
 }
 
-// finishSwitch lets go of an exchange whose stream is HTTP's no more. mu is held.
+// finishSwitch lets go of an exchange whose stream is no longer HTTP's. mu is held.
 func (c *Conn) finishSwitch(e *exchange) {
 	c.queue = fifo{}
 	c.reader = nil
@@ -433,7 +433,7 @@ func (c *Conn) finishSwitch(e *exchange) {
 }
 
 // lookBehind looks at what came behind a response that has ended, or for a request that has
-// left. It may be the next one, if a writer has taken the request for that. mu is held.
+// left. It may be the next response, if a writer has taken the request for it. mu is held.
 func (c *Conn) lookBehind() {
 	next := c.queue.head
 	var b []byte

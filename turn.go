@@ -21,7 +21,7 @@ func (c *Conn) owes(e *exchange) bool {
 // owe leaves what was appended to the read of the response. mu is held.
 func (c *Conn) owe() { c.owing, c.writing = true, true }
 
-// owesNoMore is its end: what was owed is written, or is not to be any more. mu is held.
+// owesNoMore ends that: what was owed is written, or will not be. mu is held.
 func (c *Conn) owesNoMore() { c.owing, c.writing = false, false }
 
 // fitsSocket reports whether the body is in memory, and may be written by the read of the
@@ -72,8 +72,8 @@ func (c *Conn) paidOwed(e *exchange, n int, err error) bool {
 }
 
 // payOwed sees to what is left of the bytes that were owed, where not all went out in one
-// turn; the error is the exchange's if it failed by that. A head is written here. A body is
-// pump's then: it may be answered before it is out.
+// turn, and returns the exchange's error if that failed meanwhile. A head is written here.
+// A body is left to pump: it may be answered before it is out.
 func (c *Conn) payOwed(e *exchange) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

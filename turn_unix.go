@@ -49,7 +49,7 @@ func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
 }
 
 // socketError gives an error of a turn's read, if it is one, the form that it has in
-// package net, but that tcp4 and tcp6 are called tcp where the system has told it.
+// package net, except that tcp4 and tcp6 are called tcp where the error is the system's.
 func (c *Conn) socketError(err error) error {
 	s, network := c.rw.(net.Conn), ""
 	switch told := err.(type) {

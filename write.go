@@ -221,7 +221,7 @@ func (c *Conn) saidClose() {
 }
 
 // ifUnsent returns the exchange's error if it failed before a byte of it went out: Send
-// then fails with it. Elsewhere Wait does. mu is held.
+// then fails with it. After that Wait does. mu is held.
 func (e *exchange) ifUnsent() *Error {
 	if e.err != nil && e.err.Sent == SentNothing {
 		return e.err
@@ -246,9 +246,9 @@ func (c *Conn) loneHead(e *exchange) bool {
 	return c.queue.head == e && len(c.wbuf.b) <= c.cfg.WriteBuffer
 }
 
-// flush writes what was appended, in the name of e, whose caller or pump calls it: what
-// that is not to write (mayNotWrite) is left to another. mu is held, but not while it
-// writes.
+// flush writes what was appended, in the name of e. It is for e's caller and for e's pump:
+// what these are not to write (mayNotWrite) is left to another. mu is held, but not while
+// it writes.
 func (c *Conn) flush(e *exchange) {
 	c.apart = false
 	c.flushAll(e)
@@ -478,7 +478,7 @@ func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
 	switch {
 	case e.up.lastCut != nil && c.deadlines() == nil:
 		until = e.up.until // the moment that cutLast has given it
-	case c.movesOthers(e):
+	case c.timeIsOver(e):
 		until = time.Time{}
 	case e.up.lastCut != nil:
 		until = longAgo
@@ -491,9 +491,9 @@ func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
 	return until, why
 }
 
-// movesOthers reports whether e is over, and a write in its name moves the bytes of others,
-// whose time is not up. mu is held.
-func (c *Conn) movesOthers(e *exchange) bool {
+// timeIsOver reports whether e's time is over, while a write in its name goes on for
+// others. mu is held.
+func (c *Conn) timeIsOver(e *exchange) bool {
 	if e.err != nil && !e.outlives() {
 		return true
 	}
