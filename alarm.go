@@ -5,7 +5,7 @@ package h1
 // Rule: one timer serves a connection. wakeBy sets it, to the first of the times that
 // earliest finds, and ring does what is due then. It may ring for nothing; that costs less
 // than a timer for each exchange.
-// Not here: the stream's own deadlines (limitRead in source.go, limitWrite in write.go).
+// Not here: the stream's own deadlines (limit.go).
 
 import (
 	"time"

@@ -1,6 +1,6 @@
 package h1
 
-// source.go: bytes from the stream into br, with their deadlines.
+// source.go: bytes from the stream into br.
 //
 // Rule: every read for an exchange passes beginRead and endRead, so that a cancel finds
 // either no read or the read of the exchange it means. (probe.go reads through TLS while
@@ -140,77 +140,6 @@ func (c *Conn) endRead(n int) {
 	}
 }
 
-// limitsReads reports whether anything limits e's read, or has limited one before. mu is
-// held.
-func (c *Conn) limitsReads(e *exchange) bool {
-	return c.timed || !c.readBy.IsZero() || c.werr != nil || c.clocked || !e.recv.closeBy.IsZero()
-}
-
-// limitRead sets the deadline of e's read, under way or next. mu is held.
-func (c *Conn) limitRead(e *exchange) {
-	if e.abandoned || e.start < 0 && !e.inLine {
-		return // interrupt has ended the read, which another deadline would undo
-	}
-	until, why := c.readLimit(e)
-	e.recv.until, e.recv.why = until, why
-	if !until.Equal(c.readBy) && c.deadlines() != nil {
-		c.setReadBy(until)
-	}
-	if end := c.readEnd(e); !end.IsZero() {
-		c.wakeBy(end)
-	}
-}
-
-// setReadBy sets the deadline of reads. mu is held.
-func (c *Conn) setReadBy(t time.Time) {
-	c.readBy = t
-	c.dl.SetReadDeadline(t)
-}
-
-// readLimit returns the deadline of e's read, and by which rule. mu is held.
-func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
-	until, why = e.by, whyDeadline
-	limit := func(t time.Time, name string) {
-		if until.IsZero() || t.Before(until) {
-			until, why = t, name
-		}
-	}
-	if !e.recv.closeBy.IsZero() {
-		limit(e.recv.closeBy, whyDrain)
-	}
-	reader := e
-	if c.queue.head != nil {
-		e = c.queue.head // it is this one's response that is read, if in another's name
-	}
-	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
-		by := e.sent.Add(t)
-		if passed(by) && e.recv.lateBy.IsZero() && e.recv.late < mostLate {
-			e.recv.lateBy = time.Now().Add(nearDeadline)
-		}
-		if by.Before(e.recv.lateBy) {
-			by = e.recv.lateBy
-		}
-		limit(by, whyHead)
-	}
-	if t := c.cfg.StallTimeout; t > 0 && c.sendsNoMore(e) {
-		if reader.recv.comeBy.IsZero() {
-			reader.recv.comeBy = time.Now().Add(t)
-		}
-		limit(reader.recv.comeBy, whyStall)
-	}
-	if c.inWrite && c.shakes() && !c.writer.up.until.IsZero() {
-		limit(c.writer.up.until, c.writer.up.why)
-	}
-	if c.werr != nil {
-		limit(time.Now().Add(graceAfterWriteError), whyGrace)
-	}
-	return until, why
-}
-
-// mostLate is how long, in all, to wait for a head whose HeadTimeout has passed before
-// anybody read it: one that is there needs no waiting, in however many pieces it came.
-const mostLate = 20 * time.Millisecond
-
 // sendsNoMore reports whether e's request is out: whole, or as much of it as is to be sent.
 // mu is held.
 func (c *Conn) sendsNoMore(e *exchange) bool {
@@ -225,23 +154,6 @@ func (c *Conn) isOut(e *exchange) bool {
 	}
 	return c.written >= e.end
 }
-
-// overdue is the error of a read of e's that took too long. mu is held.
-func (c *Conn) overdue(e *exchange, op string) *Error {
-	if e.recv.why == whyGrace {
-		return c.werr
-	}
-	return fromDeadline(op, e.recv.why)
-}
-
-// Whose deadline it was, in an Error's text.
-const (
-	whyDeadline = "Request.Deadline"
-	whyHead     = "HeadTimeout"
-	whyStall    = "StallTimeout"
-	whyGrace    = "after a failed write"
-	whyDrain    = "while a response was drained"
-)
 
 // readError says what a failed read means for e; nil: it is to be tried again. mu is held.
 func (c *Conn) readError(e *exchange, op string, err error) *Error {

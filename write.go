@@ -465,92 +465,11 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	return true
 }
 
-// limitsWrites reports whether anything limits a write in e's name, or has limited one
-// before. mu is held.
-func (c *Conn) limitsWrites(e *exchange) bool {
-	return c.spoiltW || !e.by.IsZero() || e.up.lastCut != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
-		!e.up.until.IsZero()
-}
-
-// writeLimit returns the deadline of a write in e's name, and by which rule. mu is held.
-func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
-	until, why = e.by, whyDeadline
-	switch {
-	case e.up.lastCut != nil && c.deadlines() == nil:
-		until = e.up.until // the moment that cutLast has given it
-	case c.timeIsOver(e):
-		until = time.Time{}
-	case e.up.lastCut != nil:
-		until = longAgo
-	case e.start < 0 && !c.cutsWrites():
-		until = time.Time{} // it only waits in line, and would take the connection with it
-	}
-	if t := e.up.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
-		until, why = t, whyStall
-	}
-	return until, why
-}
-
-// timeIsOver reports whether e's time is over, while a write in its name goes on for
-// others. mu is held.
-func (c *Conn) timeIsOver(e *exchange) bool {
-	if e.err != nil && !e.outlives() {
-		return true
-	}
-	answered := e.recv.done && c.upload != e
-	return answered && !e.lastWrite() && c.queue.head != nil
-}
-
-// limitWrite sets the deadline of a write in e's name, under way. mu is held.
-func (c *Conn) limitWrite(e *exchange) {
-	none := c.deadlines() == nil // asked before all else, which goes by c.dl
-	until, why := c.writeLimit(e)
-	e.up.until, e.up.why = until, why
-	if c.shakes() && c.inRead {
-		c.limitRead(c.reader)
-	} else if c.shakes() && !until.Equal(c.readBy) {
-		c.setReadBy(until)
-	}
-	switch {
-	case !until.IsZero() && none:
-		c.wakeBy(until)
-	case !until.IsZero():
-		c.spoiltW = true
-		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.onlyRequest(e) {
-			c.readBy = until // the response is due by then as well
-			e.recv.until, e.recv.why = until, why
-			both.SetDeadline(until)
-			break
-		}
-		c.dl.SetWriteDeadline(until)
-	case c.spoiltW:
-		c.spoiltW = false
-		c.dl.SetWriteDeadline(time.Time{})
-	}
-}
-
-// writesOn lifts e's Deadline, for e has ended, from the write under way in its name, which
-// goes on for others; but not from a write that was cut. mu is held.
-func (c *Conn) writesOn(e *exchange) {
-	if !e.by.IsZero() && !e.up.cut() {
-		c.limitWrite(e)
-	}
-}
-
-// cutWrite ends the write under way, which then says how far it has come. mu is held.
-func (c *Conn) cutWrite() {
-	c.spoiltW, c.writer.up.until = true, longAgo
-	c.dl.SetWriteDeadline(longAgo)
-}
-
 // shakes reports whether a write may be the first on a stream that then shakes hands by
 // itself, as TLS does where the caller has not, and so reads. mu is held.
 func (c *Conn) shakes() bool {
 	return c.kind.inForm() && c.dl != nil && c.written == 0 && c.counts.read == 0
 }
-
-// cut reports whether the write under way, or the last one, was.
-func (u *uploading) cut() bool { return u.until.Equal(longAgo) }
 
 // onlyRequest reports whether e is the only request, and nobody waits for the stream to be
 // read. mu is held.

@@ -1,0 +1,179 @@
+package h1
+
+// limit.go: the deadlines that the stream itself sees to, of a read and of a write.
+//
+// Rule: the deadline on the stream is the earliest of those that limit the read, or the
+// write, under way: readLimit and writeLimit find it, limitRead and limitWrite set it.
+// Not here: the deadlines that no read or write sees to (alarm.go), what becomes of an
+// exchange that is over its time (readError in source.go, writeFailed in write.go).
+
+import "time"
+
+// limitsReads reports whether anything limits e's read, or has limited one before. mu is
+// held.
+func (c *Conn) limitsReads(e *exchange) bool {
+	return c.timed || !c.readBy.IsZero() || c.werr != nil || c.clocked || !e.recv.closeBy.IsZero()
+}
+
+// limitRead sets the deadline of e's read, under way or next. mu is held.
+func (c *Conn) limitRead(e *exchange) {
+	if e.abandoned || e.start < 0 && !e.inLine {
+		return // interrupt has ended the read, which another deadline would undo
+	}
+	until, why := c.readLimit(e)
+	e.recv.until, e.recv.why = until, why
+	if !until.Equal(c.readBy) && c.deadlines() != nil {
+		c.setReadBy(until)
+	}
+	if end := c.readEnd(e); !end.IsZero() {
+		c.wakeBy(end)
+	}
+}
+
+// setReadBy sets the deadline of reads. mu is held.
+func (c *Conn) setReadBy(t time.Time) {
+	c.readBy = t
+	c.dl.SetReadDeadline(t)
+}
+
+// readLimit returns the deadline of e's read, and by which rule. mu is held.
+func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
+	until, why = e.by, whyDeadline
+	limit := func(t time.Time, name string) {
+		if until.IsZero() || t.Before(until) {
+			until, why = t, name
+		}
+	}
+	if !e.recv.closeBy.IsZero() {
+		limit(e.recv.closeBy, whyDrain)
+	}
+	reader := e
+	if c.queue.head != nil {
+		e = c.queue.head // it is this one's response that is read, if in another's name
+	}
+	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
+		by := e.sent.Add(t)
+		if passed(by) && e.recv.lateBy.IsZero() && e.recv.late < mostLate {
+			e.recv.lateBy = time.Now().Add(nearDeadline)
+		}
+		if by.Before(e.recv.lateBy) {
+			by = e.recv.lateBy
+		}
+		limit(by, whyHead)
+	}
+	if t := c.cfg.StallTimeout; t > 0 && c.sendsNoMore(e) {
+		if reader.recv.comeBy.IsZero() {
+			reader.recv.comeBy = time.Now().Add(t)
+		}
+		limit(reader.recv.comeBy, whyStall)
+	}
+	if c.inWrite && c.shakes() && !c.writer.up.until.IsZero() {
+		limit(c.writer.up.until, c.writer.up.why)
+	}
+	if c.werr != nil {
+		limit(time.Now().Add(graceAfterWriteError), whyGrace)
+	}
+	return until, why
+}
+
+// mostLate is how long, in all, to wait for a head whose HeadTimeout has passed before
+// anybody read it: one that is there needs no waiting, in however many pieces it came.
+const mostLate = 20 * time.Millisecond
+
+// overdue is the error of a read of e's that took too long. mu is held.
+func (c *Conn) overdue(e *exchange, op string) *Error {
+	if e.recv.why == whyGrace {
+		return c.werr
+	}
+	return fromDeadline(op, e.recv.why)
+}
+
+// Whose deadline it was, in an Error's text.
+const (
+	whyDeadline = "Request.Deadline"
+	whyHead     = "HeadTimeout"
+	whyStall    = "StallTimeout"
+	whyGrace    = "after a failed write"
+	whyDrain    = "while a response was drained"
+)
+
+// limitsWrites reports whether anything limits a write in e's name, or has limited one
+// before. mu is held.
+func (c *Conn) limitsWrites(e *exchange) bool {
+	return c.spoiltW || !e.by.IsZero() || e.up.lastCut != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
+		!e.up.until.IsZero()
+}
+
+// writeLimit returns the deadline of a write in e's name, and by which rule. mu is held.
+func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
+	until, why = e.by, whyDeadline
+	switch {
+	case e.up.lastCut != nil && c.deadlines() == nil:
+		until = e.up.until // the moment that cutLast has given it
+	case c.timeIsOver(e):
+		until = time.Time{}
+	case e.up.lastCut != nil:
+		until = longAgo
+	case e.start < 0 && !c.cutsWrites():
+		until = time.Time{} // it only waits in line, and would take the connection with it
+	}
+	if t := e.up.moveBy; c.cfg.StallTimeout > 0 && (until.IsZero() || t.Before(until)) {
+		until, why = t, whyStall
+	}
+	return until, why
+}
+
+// timeIsOver reports whether e's time is over, while a write in its name goes on for
+// others. mu is held.
+func (c *Conn) timeIsOver(e *exchange) bool {
+	if e.err != nil && !e.outlives() {
+		return true
+	}
+	answered := e.recv.done && c.upload != e
+	return answered && !e.lastWrite() && c.queue.head != nil
+}
+
+// limitWrite sets the deadline of a write in e's name, under way. mu is held.
+func (c *Conn) limitWrite(e *exchange) {
+	none := c.deadlines() == nil // asked before all else, which goes by c.dl
+	until, why := c.writeLimit(e)
+	e.up.until, e.up.why = until, why
+	if c.shakes() && c.inRead {
+		c.limitRead(c.reader)
+	} else if c.shakes() && !until.Equal(c.readBy) {
+		c.setReadBy(until)
+	}
+	switch {
+	case !until.IsZero() && none:
+		c.wakeBy(until)
+	case !until.IsZero():
+		c.spoiltW = true
+		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.onlyRequest(e) {
+			c.readBy = until // the response is due by then as well
+			e.recv.until, e.recv.why = until, why
+			both.SetDeadline(until)
+			break
+		}
+		c.dl.SetWriteDeadline(until)
+	case c.spoiltW:
+		c.spoiltW = false
+		c.dl.SetWriteDeadline(time.Time{})
+	}
+}
+
+// writesOn lifts e's Deadline, for e has ended, from the write under way in its name, which
+// goes on for others; but not from a write that was cut. mu is held.
+func (c *Conn) writesOn(e *exchange) {
+	if !e.by.IsZero() && !e.up.cut() {
+		c.limitWrite(e)
+	}
+}
+
+// cutWrite ends the write under way, which then says how far it has come. mu is held.
+func (c *Conn) cutWrite() {
+	c.spoiltW, c.writer.up.until = true, longAgo
+	c.dl.SetWriteDeadline(longAgo)
+}
+
+// cut reports whether the write under way, or the last one, was.
+func (u *uploading) cut() bool { return u.until.Equal(longAgo) }
