@@ -5,7 +5,6 @@ package h1
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -545,80 +544,4 @@ func TestCanceledWhileItsWriteIsForOthers(t *testing.T) {
 			r.next("/c")
 		})
 	}
-}
-
-// A response that nobody wants takes a place among Depth, and stands in front of those of the only
-// goroutine there is, which waits for none before all are sent: Send reads it.
-func TestSendReadsWhatNobodyWants(t *testing.T) {
-	const depth = 3
-	for wanted := 1; wanted < depth; wanted++ {
-		t.Run(fmt.Sprint(wanted), func(t *testing.T) {
-			inBubble(t, Config{Depth: depth}, false, func(r *rig) {
-				r.warm()
-				r.readsFirst(depth, wanted)
-				var calls []*call
-				var want []string
-				for i := range depth {
-					calls = append(calls, r.begin(context.Background(), get(fmt.Sprint("/new", i))))
-					want = append(want, fmt.Sprint("/new", i))
-				}
-				for _, k := range calls {
-					if !k.sent.Load() {
-						t.Fatalf("Send waits: %v", r.c.State())
-					}
-				}
-				r.serve(want...)
-				for i, k := range calls {
-					r.await(k)
-					r.got(k, want[i])
-				}
-				r.next("/last")
-			})
-		})
-	}
-}
-
-// readsFirst sends requests, cancels those behind the wanted ones, and reads these; the others are
-// answered as well.
-func (r *rig) readsFirst(requests, wanted int) {
-	var calls []*call
-	for i := range requests {
-		calls = append(calls, r.begin(context.Background(), get(fmt.Sprint("/old", i))))
-	}
-	for _, k := range calls[wanted:] {
-		k.x.Cancel()
-	}
-	for i, k := range calls {
-		r.serve(fmt.Sprint("/old", i))
-		if i < wanted {
-			r.await(k)
-			r.got(k, fmt.Sprint("/old", i))
-		}
-	}
-}
-
-// Where who is to read what nobody wants leaves, whoever waits in line does it, also where nobody
-// waits yet for what stands behind.
-func TestLineReadsForWhoLeft(t *testing.T) {
-	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
-		r.warm()
-		a := r.begin(context.Background(), get("/a"))
-		b := r.begin(context.Background(), get("/b"))
-		r.await(a)
-		l := r.begin(context.Background(), get("/l"))
-		a.x.Cancel()
-		synctest.Wait()
-		r.failed(a, Canceled, SentAll)
-		r.serve("/a", "/b")
-		synctest.Wait()
-		if !l.sent.Load() {
-			t.Fatalf("Send waits: %v", r.c.State())
-		}
-		r.serve("/l")
-		for _, k := range []*call{b, l} {
-			r.await(k)
-		}
-		r.got(b, "/b")
-		r.got(l, "/l")
-	})
 }

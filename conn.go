@@ -218,7 +218,7 @@ func (c *Conn) changed() {
 	}
 	if c.err != nil {
 		c.failLine()
-	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.unread()) {
+	} else if e := c.line.head; e != nil && (c.admits(&e.q) == admitted || c.allAbandoned()) {
 		e.cond.Signal()
 	}
 	if c.ready != nil && (c.err != nil || c.admitsNext()) {

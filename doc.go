@@ -138,8 +138,9 @@
 // of another goroutine ([context.AfterFunc]): calls fail soon after it, not at once. A
 // request that is ended while it waits its turn leaves no trace. One that was written
 // whole and shares the connection with others is abandoned: its response is drained, up to
-// MaxDrain bytes, by whoever reads next, or where nobody does by whoever waits in Send; and
-// the connection lives. Anything else ends the connection.
+// MaxDrain bytes, by whoever reads next, or by whoever waits in Send where nothing else is
+// in flight; and the connection lives. Until then it counts towards Depth. Anything else
+// ends the connection.
 //
 // # What the stream can do
 //

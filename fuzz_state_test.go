@@ -412,9 +412,9 @@ func (r *stateRun) check() {
 		r.Fatalf("%v, and the stream is open", l)
 	case l.idle() && c.line.head != nil && !c.writing && !c.pending():
 		r.Fatalf("idle, and somebody waits in line")
-	case c.line.head != nil && c.unread():
+	case c.line.head != nil && c.allAbandoned():
 		r.Fatalf("somebody waits in line behind responses that nobody reads: %v", l)
-	case c.line.head == nil && l.n > 0 && c.reader == nil && c.nextReader() == nil && c.unwritten() != nil && !r.s.isSlow(c):
+	case c.line.head == nil && c.allAbandoned() && c.unwritten() != nil && !r.s.isSlow(c):
 		r.Fatalf("a request that nobody wants is still written: %v", l)
 	case l.n == 0 && c.line.head == nil && c.upload == nil && c.pending() && !c.writing && c.mayWrite():
 		r.Fatalf("idle, in the midst of a request: %v", l)

@@ -91,7 +91,7 @@ func (c *Conn) admit(e *exchange) *Error {
 // of the line. mu is held, but not while it waits.
 func (c *Conn) waitInLine(e *exchange) *Error {
 	for !e.tries && !c.outOfLine(e) {
-		if c.line.head == e && c.unread() {
+		if c.line.head == e && c.allAbandoned() {
 			c.clearWay(e)
 		} else {
 			c.park(e, e.by)
@@ -130,19 +130,15 @@ func (c *Conn) oneHead() bool {
 	return untaken && e.q.body == bodyNone && c.loneHead(e)
 }
 
-// unread reports whether nobody wants the response that is due, and nobody reads it or
-// waits to. mu is held.
-func (c *Conn) unread() bool {
-	if c.reader != nil || c.queue.head == nil || !c.queue.head.abandoned {
-		return false
-	}
-	next := c.nextReader()
-	return next == nil || !next.waited
+// allAbandoned reports whether all that is in flight are responses that nobody wants, and
+// nobody reads them. mu is held.
+func (c *Conn) allAbandoned() bool {
+	return c.life.n > 0 && c.reader == nil && c.nextReader() == nil
 }
 
-// clearWay reads such responses in the name of e, which is the first in line and waits for
-// them: e's caller may be the one who is to read what stands behind. mu is held, but not
-// while it reads.
+// clearWay reads such responses in the name of e, which is the first in line and may not
+// stand behind them: nobody else would come to do it. (If somebody wants one that is in
+// flight, its caller will.) mu is held, but not while it reads.
 func (c *Conn) clearWay(e *exchange) {
 	var resp Response
 	c.reader, e.inUse = e, true
@@ -179,12 +175,9 @@ func (c *Conn) handOn() {
 	}
 }
 
-// wakeNext wakes whoever is to read next, and waits already: for a response that is wanted,
-// or in line. mu is held.
+// wakeNext wakes whoever is to read next, if that one waits already. mu is held.
 func (c *Conn) wakeNext() {
 	if e := c.nextReader(); e != nil && e.waited {
-		e.cond.Signal()
-	} else if e := c.line.head; e != nil && c.unread() {
 		e.cond.Signal()
 	}
 }

@@ -26,8 +26,10 @@ import (
 // caller goes on to send more: it goes out when somebody waits for a response, or a moment
 // later. Until a first response has shown that the connection persists, a second Send
 // waits: a goroutine that is alone reads that one before it sends several. Send reads no
-// response but those that nobody wants any more: a goroutine that is alone and sends more
-// requests than the stream has room for, before it waits for the first, may wait for ever.
+// response but those that nobody wants any more, and these only where nothing else is in
+// flight. A goroutine that is alone may wait for ever if, before it waits for the first
+// response, it sends more requests than the stream has room for, or than Depth, towards which
+// those count that were canceled and whose responses nobody has read yet.
 //
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
