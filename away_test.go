@@ -545,3 +545,38 @@ func TestCanceledWhileItsWriteIsForOthers(t *testing.T) {
 		})
 	}
 }
+
+// Whoever waits in line behind a body may go on once that has ended, and not only when its last
+// write has returned: that may wait for the same goroutine to read.
+func TestBodyEndsInAStuckWrite(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		rest := make(chan bool)
+		body := io.MultiReader(strings.NewReader("he"), waits{rest}, strings.NewReader("he"))
+		var sent atomic.Bool
+		go func() { // a goroutine that is alone
+			a, _ := r.c.Send(context.Background(), get("/a"))
+			r.c.Send(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Body: body, ContentLength: 4})
+			r.c.Send(context.Background(), get("/l"))
+			sent.Store(true)
+			var resp Response
+			a.Wait(context.Background(), &resp)
+		}()
+		synctest.Wait()
+		r.s.setWindow(0)
+		r.raw(answer("/a"))
+		close(rest)
+		synctest.Wait()
+		if !sent.Load() {
+			t.Errorf("Send waits though it is its turn: %v", r.c.State())
+		}
+	})
+}
+
+// waits is an empty part of a body, which takes until the channel is closed.
+type waits struct{ until chan bool }
+
+func (w waits) Read([]byte) (int, error) {
+	<-w.until
+	return 0, io.EOF
+}

@@ -595,6 +595,9 @@ func (c *Conn) finishBody(e *exchange) error {
 		c.wbuf.b = appendTrailer(c.wbuf.b, trailer, c.cfg.TitleCase)
 	}
 	c.endBody(e)
+	if c.life.n > 0 && (c.line.head != nil || c.ready != nil) {
+		c.changed() // now: the flush may have to wait for the one in line to read
+	}
 	if !c.writing {
 		c.flush(e)
 	}
