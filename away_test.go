@@ -552,7 +552,11 @@ func TestBodyEndsInAStuckWrite(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
 		rest := make(chan bool)
-		body := io.MultiReader(strings.NewReader("he"), waits{rest}, strings.NewReader("he"))
+		slow := readerFunc(func([]byte) (int, error) {
+			<-rest
+			return 0, io.EOF
+		})
+		body := io.MultiReader(strings.NewReader("he"), slow, strings.NewReader("he"))
 		var sent atomic.Bool
 		go func() { // a goroutine that is alone
 			a, _ := r.c.Send(context.Background(), get("/a"))
@@ -571,12 +575,4 @@ func TestBodyEndsInAStuckWrite(t *testing.T) {
 			t.Errorf("Send waits though it is its turn: %v", r.c.State())
 		}
 	})
-}
-
-// waits is an empty part of a body, which takes until the channel is closed.
-type waits struct{ until chan bool }
-
-func (w waits) Read([]byte) (int, error) {
-	<-w.until
-	return 0, io.EOF
 }

@@ -65,3 +65,12 @@ func chunked(t *testing.T, s *server) {
 	must(t, same("/chunked/big", resp.Status, body, err, big))
 	reusable(t, c)
 }
+
+// unixSocket is for a server that listens on one, where get finds the same.
+func unixSocket(t *testing.T, path string) {
+	c := dial(t, "unix", path, &h1.Config{Depth: 8})
+	workers(t, func(n int) error { return get(bounded(t), c, target(n), fileBody(n)) })
+	must(t, get(bounded(t), c, "/big", big))
+	must(t, c.Probe())
+	reusable(t, c)
+}

@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"example.com/h1"
 )
 
 // Files are its own; the rest, and what is chunked, comes from net/http.
@@ -42,11 +40,5 @@ func TestLighttpd(t *testing.T) {
 	run(t, at, lighttpd, "-D", "-f", conf)
 	suite(t, &server{addr: at[0], limited: at[1], idle: at[2], small: "/small/", upgrade: "/echo",
 		sums: true, served: o.served})
-	t.Run("UnixSocket", func(t *testing.T) {
-		c := dial(t, "unix", filepath.Join(dir, "sock"), &h1.Config{Depth: 8})
-		workers(t, func(n int) error { return get(bounded(t), c, target(n), fileBody(n)) })
-		must(t, get(bounded(t), c, "/big", big))
-		must(t, c.Probe())
-		reusable(t, c)
-	})
+	t.Run("UnixSocket", func(t *testing.T) { unixSocket(t, filepath.Join(dir, "sock")) })
 }

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"example.com/h1"
 	"example.com/h1/peers/internal/rig"
 )
 
@@ -49,11 +48,5 @@ func TestNginx(t *testing.T) {
 	s := &server{addr: at[0], limited: at[1], idle: at[2], small: "/small/", upgrade: "/echo",
 		served: func(t *testing.T) []string { return lines(t, log) }}
 	suite(t, s)
-	t.Run("UnixSocket", func(t *testing.T) {
-		c := dial(t, "unix", filepath.Join(dir, "sock"), &h1.Config{Depth: 8})
-		workers(t, func(n int) error { return get(bounded(t), c, target(n), fileBody(n)) })
-		must(t, get(bounded(t), c, "/big", big))
-		must(t, c.Probe())
-		reusable(t, c)
-	})
+	t.Run("UnixSocket", func(t *testing.T) { unixSocket(t, filepath.Join(dir, "sock")) })
 }

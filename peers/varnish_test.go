@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-
-	"example.com/h1"
 )
 
 const varnishConf = `vcl 4.1;
@@ -36,11 +34,5 @@ func TestVarnish(t *testing.T) {
 		run(t, at[n:n+1], varnishd, args...)
 	}
 	suite(t, &server{addr: at[0], idle: at[1], upgrade: "/echo", sums: true})
-	t.Run("UnixSocket", func(t *testing.T) {
-		c := dial(t, "unix", sock, &h1.Config{Depth: 8})
-		workers(t, func(n int) error { return get(bounded(t), c, target(n), fileBody(n)) })
-		must(t, get(bounded(t), c, "/big", big))
-		must(t, c.Probe())
-		reusable(t, c)
-	})
+	t.Run("UnixSocket", func(t *testing.T) { unixSocket(t, sock) })
 }
