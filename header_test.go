@@ -279,6 +279,9 @@ func TestErrorOfAnother(t *testing.T) {
 		if got := c.refusal("send").Error(); got != test.refused {
 			t.Errorf("%q, want %q", got, test.refused)
 		}
+		if got, want := c.refusal("send").Err.Error(), test.why.Error(); got != want {
+			t.Errorf("the cause is %q, want %q", got, want)
+		}
 		if got := neighbour(test.why).Error(); got != test.neighbour {
 			t.Errorf("%q, want %q", got, test.neighbour)
 		}
