@@ -431,3 +431,119 @@ func TestTraceOfRefused(t *testing.T) {
 		}
 	})
 }
+
+// closeFunc is a body with a Close of its own.
+type closeFunc struct {
+	io.Reader
+	close func() error
+}
+
+func (b closeFunc) Close() error { return b.close() }
+
+// The body of a request that is refused on its connection is closed before that goes to the next.
+func TestRefusedIsClosedFirst(t *testing.T) {
+	addr := rawServer(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	one := func(a *http.Transport, b *Transport) { a.MaxConnsPerHost, b.MaxConnsPerHost = 1, 1 }
+	withBoth(t, one, func(t *testing.T, rt anyTransport) {
+		var mu sync.Mutex
+		var order []string
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, what)
+		}
+		got := make(chan struct{})
+		hooks := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+			close(got)
+			time.Sleep(50 * time.Millisecond) // the next request waits by then
+		}}
+		body := closeFunc{strings.NewReader("x"), func() error {
+			note("closing")
+			time.Sleep(50 * time.Millisecond)
+			note("closed")
+			return nil
+		}}
+		refused := newRequest(t, "POST", addr, body)
+		refused.ContentLength, refused.URL.Opaque = 1, "/\x01"
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			<-got
+			next := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+				GotConn: func(httptrace.GotConnInfo) { note("next") }})
+			do(t, rt, newRequest(t, "GET", addr, nil).WithContext(next))
+		})
+		if _, err := rt.RoundTrip(refused.WithContext(httptrace.WithClientTrace(context.Background(), hooks))); err == nil {
+			t.Error("it was sent")
+		}
+		wg.Wait()
+		if s := strings.Join(order, " "); s != "closing closed next" {
+			t.Error(s)
+		}
+	})
+}
+
+// A connection that the server has closed while a request on it was refused is not the next one's.
+func TestRefusedForLong(t *testing.T) {
+	addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if _, err := http.ReadRequest(br); err == nil {
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	one := func(a *http.Transport, b *Transport) { a.MaxConnsPerHost, b.MaxConnsPerHost = 1, 1 }
+	for _, method := range []string{"GET", "POST"} {
+		t.Run(method, func(t *testing.T) {
+			withBoth(t, one, func(t *testing.T, rt anyTransport) {
+				slow := readerFunc(func([]byte) (int, error) {
+					time.Sleep(150 * time.Millisecond)
+					return 0, io.EOF
+				})
+				fails := closeFunc{slow, func() error { return errors.New("its Close fails") }}
+				var wg sync.WaitGroup
+				wg.Go(func() { rt.RoundTrip(newRequest(t, "GET", addr, fails)) })
+				time.Sleep(20 * time.Millisecond)
+				do(t, rt, newRequest(t, method, addr, nil))
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// A request is not put behind the response to one that was canceled, though another waits there.
+func TestNotBehindTheCanceled(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		for {
+			req, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			if req.URL.Path == "/hang" {
+				<-hang
+			}
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	deep := func(_ *http.Transport, b *Transport) { b.Depth = 4 }
+	withBoth(t, deep, func(t *testing.T, rt anyTransport) {
+		do(t, rt, newRequest(t, "GET", addr, nil))
+		var wg sync.WaitGroup
+		cancels := make([]context.CancelFunc, 2)
+		for i, path := range []string{"/hang", "/behind"} {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancels[i] = cancel
+			wg.Go(func() {
+				if resp, err := rt.RoundTrip(newRequest(t, "GET", addr+path, nil).WithContext(ctx)); err == nil {
+					resp.Body.Close()
+				}
+			})
+			time.Sleep(30 * time.Millisecond)
+		}
+		cancels[0]()
+		time.Sleep(30 * time.Millisecond)
+		within(t, "a request behind one that was canceled", func() { do(t, rt, newRequest(t, "GET", addr, nil)) })
+		cancels[1]()
+		wg.Wait()
+	})
+}

@@ -164,9 +164,10 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 
 // joinable reports whether a connection in use may take one exchange more. Before its first
 // response that would have to wait in any case, and in vain if the server does not keep the
-// connection. mu is held.
+// connection. Behind the response of a canceled request, which may never come, it would wait
+// as well. mu is held.
 func (t *Transport) joinable(l *link) bool {
-	return !l.alone && l.load < t.Depth && l.used.Load()
+	return !l.alone && l.load < t.Depth && l.used.Load() && l.h.State().InFlight() <= l.load
 }
 
 // mustQueue reports whether a request waits that no connection may be dialed for now. A
