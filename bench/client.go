@@ -193,6 +193,6 @@ func (e *env) reader(w wire) func(body io.Reader) {
 
 func insist(ok bool, format string, args ...any) {
 	if !ok {
-		fatal(fmt.Sprintf(format, args...))
+		fatal(caller(), fmt.Sprintf(format, args...))
 	}
 }

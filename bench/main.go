@@ -159,14 +159,18 @@ func (r *row) pick(only string) {
 
 func check(err error) {
 	if err != nil {
-		fatal(err)
+		fatal(caller(), err)
 	}
 }
 
 // fatal ends the program: no figure would be right.
-func fatal(why any) {
-	text := strings.TrimSpace(fmt.Sprint(why))
-	_, file, line, _ := runtime.Caller(2)
-	fmt.Fprintf(os.Stderr, "bench: %s:%d: %s\n", file[strings.LastIndex(file, "/")+1:], line, text)
+func fatal(why ...any) {
+	fmt.Fprintln(os.Stderr, "bench:", strings.TrimSpace(fmt.Sprintln(why...)))
 	os.Exit(1)
+}
+
+// caller says where the function that asks was called.
+func caller() string {
+	_, file, line, _ := runtime.Caller(2)
+	return fmt.Sprintf("%s:%d:", file[strings.LastIndex(file, "/")+1:], line)
 }
