@@ -114,7 +114,8 @@ func (c *Conn) beginRead() error {
 	if c.limitsReads(e) {
 		c.limitRead(e)
 	}
-	if until := e.recv.until; !until.IsZero() && !c.endsReads() && passed(until) {
+	// No copy of the time: it has just been stored in parts, and to load it whole would stall.
+	if !e.recv.until.IsZero() && !c.endsReads() && passed(e.recv.until) {
 		return os.ErrDeadlineExceeded
 	}
 	c.inRead = true
