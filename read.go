@@ -289,7 +289,8 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	if err := c.soundHead(x); err != nil {
 		return err
 	}
-	fr := x.recv.fr
+	// No copy: it was stored in parts just now, and to load it whole would stall.
+	fr := &x.recv.fr
 	if fr.kind == framingSwitch {
 		return c.switchOver(x)
 	}
@@ -307,7 +308,7 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 		c.spoken = c.spoken || resp.Minor >= 1
 	} else {
 		said := resp.Header.hasOption("close")
-		c.lastHead(x, whyLast(said, keeps, fr), said)
+		c.lastHead(x, whyLast(said, keeps, *fr), said)
 	}
 	switch fr.kind {
 	case framingLength:
