@@ -444,42 +444,49 @@ func (b closeFunc) Close() error { return b.close() }
 func TestRefusedIsClosedFirst(t *testing.T) {
 	addr := rawServer(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	one := func(a *http.Transport, b *Transport) { a.MaxConnsPerHost, b.MaxConnsPerHost = 1, 1 }
-	withBoth(t, one, func(t *testing.T, rt anyTransport) {
-		var mu sync.Mutex
-		var order []string
-		note := func(what string) {
-			mu.Lock()
-			defer mu.Unlock()
-			order = append(order, what)
+	withBoth(t, one, func(t *testing.T, rt anyTransport) { refusedIsClosedFirst(t, rt, addr) })
+	t.Run("Conn", func(t *testing.T) {
+		nc, err := net.Dial("tcp", strings.TrimPrefix(addr, "http://"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		got := make(chan struct{})
-		hooks := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
-			close(got)
-			time.Sleep(50 * time.Millisecond) // the next request waits by then
-		}}
-		body := closeFunc{strings.NewReader("x"), func() error {
-			note("closing")
-			time.Sleep(50 * time.Millisecond)
-			note("closed")
-			return nil
-		}}
-		refused := newRequest(t, "POST", addr, body)
-		refused.ContentLength, refused.URL.Opaque = 1, "/\x01"
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			<-got
-			next := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
-				GotConn: func(httptrace.GotConnInfo) { note("next") }})
-			do(t, rt, newRequest(t, "GET", addr, nil).WithContext(next))
-		})
-		if _, err := rt.RoundTrip(refused.WithContext(httptrace.WithClientTrace(context.Background(), hooks))); err == nil {
-			t.Error("it was sent")
-		}
-		wg.Wait()
-		if s := strings.Join(order, " "); s != "closing closed next" {
-			t.Error(s)
-		}
+		c := NewConn(nc, nil)
+		defer c.Close()
+		refusedIsClosedFirst(t, c, addr)
 	})
+}
+
+func refusedIsClosedFirst(t *testing.T, rt http.RoundTripper, addr string) {
+	var mu sync.Mutex
+	var order []string
+	note := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, what)
+	}
+	closing := make(chan struct{})
+	refused := newRequest(t, "POST", addr, closeFunc{strings.NewReader("x"), func() error {
+		note("closing")
+		close(closing)
+		time.Sleep(50 * time.Millisecond) // the next request waits by then
+		note("closed")
+		return nil
+	}})
+	refused.ContentLength, refused.URL.Opaque = 1, "/\x01"
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		<-closing
+		next := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+			WroteHeaders: func() { note("next") }})
+		do(t, rt, newRequest(t, "GET", addr, nil).WithContext(next))
+	})
+	if _, err := rt.RoundTrip(refused); err == nil {
+		t.Error("it was sent")
+	}
+	wg.Wait()
+	if s := strings.Join(order, " "); s != "closing closed next" {
+		t.Error(s)
+	}
 }
 
 // A connection that the server has closed while a request on it was refused is not the next one's.

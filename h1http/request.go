@@ -75,7 +75,7 @@ type settings struct {
 	maxHead int64
 }
 
-// newCall prepares one attempt. After an error up is still the caller's to close.
+// newCall prepares one attempt. After an error up is closed: the connection is another's next.
 func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request,
 	up *upload, set *settings) (*call, error) {
 	c := calls.Get().(*call)
@@ -89,6 +89,7 @@ func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Reque
 	}
 	if err != nil {
 		c.tr.wroteRequest(err)
+		up.close()
 		return nil, err
 	}
 	return c, nil

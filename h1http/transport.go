@@ -166,7 +166,6 @@ func (t *Transport) attempt(ctx context.Context, stop context.CancelCauseFunc, h
 	gotConn(hooks, l, was.idleAt, was.used)
 	c, err := newCall(ctx, stop, hreq, *up, &l.settings)
 	if err != nil {
-		(*up).close()                         // before the connection is another's
 		t.release(l, nil, l.h.Probe() == nil) // newCall may have waited for the body
 		return nil, false, err
 	}
