@@ -107,8 +107,8 @@ type Error struct {
 // Error says what failed, where and why.
 func (e *Error) Error() string { return "h1: " + e.Op + e.details(0) }
 
-// details is what stands behind the operation, but for the kind if that was said already: a cause
-// may be an Error itself.
+// details is what stands behind the operation, but for the kind if that was said already: a
+// cause may be an Error itself.
 func (e *Error) details(said Kind) string {
 	var s string
 	if e.Kind != said {

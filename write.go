@@ -28,8 +28,8 @@ import (
 // waits: a goroutine that is alone reads that one before it sends several. Send reads no
 // response but those that nobody wants any more, and these only where nothing else is in
 // flight. A goroutine that is alone may wait for ever if, before it waits for the first
-// response, it sends more requests than the stream has room for, or than Depth, towards which
-// those count that were canceled and whose responses nobody has read yet.
+// response, it sends more requests than the stream has room for, or more than Depth; those
+// that were canceled count until somebody has read their responses.
 //
 // Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
 // that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
