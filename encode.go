@@ -137,21 +137,25 @@ func (r *Request) checkTarget(q *asked) *Error {
 // where all may. Eight at a time, it halves the time check takes for a usual target.
 func notTarget(t string) int {
 	i := 0
-	for ; len(t)-i >= 8; i += 8 {
-		x := eight(t[i:])
-		// In turn: above 0x7e, below 0x21 or above 0xa0, "#". A borrow or a carry from one
-		// octet into the next happens only where the first is refused already.
-		if ((x+ones)|(x-0x21*ones)|((x^'#'*ones)-ones))&tops != 0 {
-			break
-		}
+	for ; len(t)-i >= 8 && isPlainTarget(eight(t[i:])); i += 8 {
+	}
+	if i > 0 && len(t)-i < 8 && isPlainTarget(eight(t[len(t)-8:])) {
+		return len(t)
 	}
 	for ; i < len(t) && octets[t[i]]&targetChar != 0; i++ {
 	}
 	return i
 }
 
+// isPlainTarget reports whether all eight bytes of x may stand in a target.
+func isPlainTarget(x uint64) bool {
+	// In turn: above 0x7e, below 0x21 or above 0xa0, "#". A borrow or a carry from one octet
+	// into the next happens only where the first is refused already.
+	return ((x+ones)|(x-0x21*ones)|((x^'#'*ones)-ones))&tops == 0
+}
+
 // eight returns the first eight bytes of s as a number, the first in its lowest bits.
-func eight(s string) uint64 {
+func eight[S string | []byte](s S) uint64 {
 	s = s[:8]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
@@ -370,6 +374,16 @@ var hostOctets = func() (t [256]bool) {
 	return t
 }()
 
+// isUsualName reports whether all eight bytes of x are what most hosts' names are made of:
+// letters, digits, "-" and ".". A byte above 0x7f, whose sum may carry, is none of them
+// itself.
+func isUsualName(x uint64) bool {
+	y := x | 0x20*ones
+	letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
+	other := (x + (0x80-'-')*ones) &^ (x + (0x7f-'9')*ones) & ((x ^ '/'*ones) + 0x7f*ones)
+	return (letter|other)&^x&tops == tops
+}
+
 // hostEnd returns the length of the host at the beginning of s, the brackets of an IP
 // literal included; 0 where there is none.
 //
@@ -378,6 +392,11 @@ var hostOctets = func() (t [256]bool) {
 func hostEnd[S string | []byte](s S) int {
 	i := 0
 	if len(s) == 0 || s[0] != '[' {
+		for ; len(s)-i >= 8 && isUsualName(eight(s[i:])); i += 8 {
+		}
+		if i > 0 && len(s)-i < 8 && isUsualName(eight(s[len(s)-8:])) {
+			return len(s)
+		}
 		for i < len(s) && hostOctets[s[i]] {
 			i++
 		}

@@ -395,24 +395,34 @@ func rawTrailer(name, value string) Request {
 	return r
 }
 
-// TestNotTarget compares the eight octets at a time with one, for each octet at each
-// place.
-func TestNotTarget(t *testing.T) {
+// TestEightAtOnce compares eight octets of a target, or of a host, at a time with one, for
+// each octet at each place.
+func TestEightAtOnce(t *testing.T) {
 	for c := range 256 {
-		for size := 1; size <= 19; size++ {
+		inTarget, inHost := octets[c]&targetChar != 0, hostOctets[c]
+		for size := 1; size <= 27; size++ {
 			for at := range size {
-				s := []byte(strings.Repeat("~", size))
-				s[at] = byte(c)
-				want := size
-				if octets[c]&targetChar == 0 {
-					want = at
-				}
-				if got := notTarget(string(s)); got != want {
-					t.Fatalf("%q: got %d, want %d", s, got, want)
+				for _, fill := range []byte("~za0.-Z") {
+					s := bytes.Repeat([]byte{fill}, size)
+					s[at] = byte(c)
+					if got := notTarget(string(s)); got != endIf(inTarget, size, at) {
+						t.Fatalf("target %q ends at %d", s, got)
+					}
+					if got := hostEnd(s); got != endIf(inHost, size, at) && s[0] != '[' {
+						t.Fatalf("host %q ends at %d", s, got)
+					}
 				}
 			}
 		}
 	}
+}
+
+// endIf returns where a text of one size ends, if the octet at one place may stand in it.
+func endIf(may bool, size, at int) int {
+	if may {
+		return size
+	}
+	return at
 }
 
 // TestLongQuoted: an error text does not grow with what it quotes.
