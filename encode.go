@@ -388,21 +388,42 @@ func isUsualName(x uint64) bool {
 // literal included; 0 where there is none.
 //
 //	host = IP-literal / IPv4address / reg-name                RFC 3986, 3.2.2
-//	IP-literal = "[" ( IPv6address / IPvFuture ) "]"
 func hostEnd[S string | []byte](s S) int {
 	i := 0
-	if len(s) == 0 || s[0] != '[' {
-		for ; len(s)-i >= 8 && isUsualName(eight(s[i:])); i += 8 {
-		}
-		if i > 0 && len(s)-i < 8 && isUsualName(eight(s[len(s)-8:])) {
-			return len(s)
-		}
-		for i < len(s) && hostOctets[s[i]] {
-			i++
-		}
-		return i
+	switch {
+	case len(s) > 0 && s[0] == '[':
+		return literalEnd(s)
+	case len(s) >= 8:
+		i = usualEnd(s)
 	}
-	for i = 1; i < len(s) && (s[i] == ':' || hostOctets[s[i]]); i++ {
+	for i < len(s) && hostOctets[s[i]] {
+		i++
+	}
+	return i
+}
+
+// usualEnd looks at a host eight bytes at a time, and returns how many at its beginning are
+// those of a usual name. s is not shorter than eight bytes.
+func usualEnd[S string | []byte](s S) int {
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		if !isUsualName(eight(s[i:])) {
+			return i
+		}
+	}
+	if isUsualName(eight(s[len(s)-8:])) {
+		return len(s)
+	}
+	return i
+}
+
+// literalEnd is hostEnd for what begins with "[".
+//
+//	IP-literal = "[" ( IPv6address / IPvFuture ) "]"
+func literalEnd[S string | []byte](s S) int {
+	i := 1
+	for i < len(s) && (s[i] == ':' || hostOctets[s[i]]) {
+		i++
 	}
 	if i == 1 || i == len(s) || s[i] != ']' {
 		return 0
