@@ -15,6 +15,13 @@ func (c *Conn) limitsReads(e *exchange) bool {
 	return c.timed || !c.readBy.IsZero() || c.werr != nil || c.clocked || !e.recv.closeBy.IsZero()
 }
 
+// isLimited reports whether limitRead would change nothing, for e's Deadline alone limits
+// its read, is on the stream, and is sure to end it. mu is held.
+func (c *Conn) isLimited(e *exchange) bool {
+	return c.readBy == e.by && e.recv.until == e.by && !e.by.IsZero() && e.start >= 0 &&
+		c.werr == nil && !c.clocked && e.recv.closeBy.IsZero() && c.endsReads()
+}
+
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
 	if e.abandoned || e.start < 0 && !e.inLine {

@@ -111,7 +111,7 @@ func (c *Conn) beginRead() error {
 	if x := c.queue.head; c.clocked && x != nil {
 		x.recv.lateBy = time.Time{} // each read that is late has its look
 	}
-	if c.limitsReads(e) {
+	if c.limitsReads(e) && !c.isLimited(e) {
 		c.limitRead(e)
 	}
 	// No copy of the time: it has just been stored in parts, and to load it whole would stall.

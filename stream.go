@@ -27,16 +27,21 @@ type bothDeadliner interface{ SetDeadline(time.Time) error }
 
 // deadlines returns the stream's deadlines, nil where it has none. A stream that has the
 // methods may refuse to set one, as the net.Conn of an SSH client does: before the first
-// deadline is set, or counted on, that is found out by setting none. A stream with a socket
+// deadline is set, or counted on, that is found out (askDeadlines). A stream with a socket
 // under it is taken at its word, except by Watch: see canWake. mu is held.
 func (c *Conn) deadlines() deadliner {
-	if c.dl != nil && !c.dlAsked {
-		c.dlAsked = true
-		if refuses(c.dl.SetReadDeadline(time.Time{})) || refuses(c.dl.SetWriteDeadline(time.Time{})) {
-			c.dl = nil
-		}
+	if !c.dlAsked {
+		c.askDeadlines()
 	}
 	return c.dl
+}
+
+// askDeadlines finds out whether the stream refuses deadlines, by setting none. mu is held.
+func (c *Conn) askDeadlines() {
+	c.dlAsked = true
+	if c.dl != nil && (refuses(c.dl.SetReadDeadline(time.Time{})) || refuses(c.dl.SetWriteDeadline(time.Time{}))) {
+		c.dl = nil
+	}
 }
 
 // refuses reports whether an error says that a stream takes no deadlines, and not only that
