@@ -71,8 +71,7 @@ func (b *body) refusal() error {
 		b.err = b.e.err
 		return b.err
 	}
-	return &Error{Kind: NotReady, Op: "read body", Offset: -1, Sent: b.e.sentSoFar(), seen: true,
-		Err: errors.New("another goroutine reads the body")}
+	return b.e.own(newError(NotReady, "read body", errors.New("another goroutine reads the body")))
 }
 
 // exit gives the exchange back, or ends it. mu is held.

@@ -157,13 +157,17 @@ func (e *exchange) unregister() {
 	}
 }
 
-// fail gives the exchange its error, once, with what its bytes say, and wakes whoever waits
-// for it. mu is held.
+// own returns err as e's own: with what e's bytes say of how far it came. mu is held.
+func (e *exchange) own(err *Error) *Error {
+	own := *err
+	own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.q.mayRepeat
+	return &own
+}
+
+// fail gives the exchange its error, once, and wakes whoever waits for it. mu is held.
 func (e *exchange) fail(err *Error) {
 	if e.err == nil {
-		own := *err
-		own.Sent, own.seen, own.idempotent = e.sentSoFar(), e.seen, e.q.mayRepeat
-		e.err = &own
+		e.err = e.own(err)
 	}
 	if e.stop != nil && !e.outlives() {
 		e.stop()
@@ -289,10 +293,9 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 func (e *exchange) mayWait(resp *Response) error {
 	switch {
 	case resp == nil:
-		return e.outOfTurn("the Response is nil")
+		return e.outOfTurn("wait", "the Response is nil")
 	case e.waited && e.err == nil:
-		return &Error{Kind: BadRequest, Op: "wait", Offset: -1, Sent: e.sentSoFar(), seen: e.seen,
-			Err: errors.New("Wait was called before")}
+		return e.outOfTurn("wait", "Wait was called before")
 	}
 	return nil
 }

@@ -7,7 +7,10 @@ package h1
 // alone.
 // Not here: how the bytes of a step go out (upload.go).
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Write sends some of the body of a request with Push set, and flushes it. One goroutine at
 // a time may call it, while others read the response. While 100 (Continue) is awaited it
@@ -62,15 +65,15 @@ func (x Exchange) push(step pushStep) error {
 	defer c.unlock()
 	switch {
 	case !e.q.push:
-		return e.outOfTurn("the request's body does not come through Write: Push is not set")
+		return e.outOfTurn("write body", "the request's body does not come through Write: Push is not set")
 	case e.up.busy:
-		return e.outOfTurn("another goroutine is in Write or CloseWrite")
+		return e.outOfTurn("write body", "another goroutine is in Write or CloseWrite")
 	case e.up.skip:
 		return c.pushFailed(e, errStop)
 	case step.last && e.up.over:
 		return nil
 	case e.up.ended && e.err == nil:
-		return e.outOfTurn("the request's body has ended")
+		return e.outOfTurn("write body", "the request's body has ended")
 	case e.up.ended:
 		return e.err
 	}
@@ -110,9 +113,9 @@ func (c *Conn) runStep(e *exchange, step pushStep) error {
 
 // outOfTurn is the error of a call that the exchange does not take. It ends nothing: the
 // request is on its way, and not to be sent again for that. mu is held.
-func (e *exchange) outOfTurn(why string) *Error {
-	bad := badRequest("%s", why)
-	bad.Op, bad.Sent, bad.seen = "write body", max(e.sentSoFar(), SentPart), e.seen
+func (e *exchange) outOfTurn(op, why string) *Error {
+	bad := e.own(newError(BadRequest, op, errors.New(why)))
+	bad.Sent = max(bad.Sent, SentPart)
 	return bad
 }
 
@@ -120,15 +123,7 @@ func (e *exchange) outOfTurn(why string) *Error {
 func (c *Conn) pushFailed(e *exchange, err error) error {
 	switch bad, ok := err.(*Error); {
 	case err == errStop:
-		why := &Error{Kind: Closed, Op: "write body", Offset: -1, Sent: e.sentSoFar(), seen: e.seen, Err: err}
-		if e.err != nil {
-			why = e.err
-		} else if c.werr != nil {
-			why.Kind, why.Err = c.werr.Kind, c.werr.Err
-		} else if c.err != nil {
-			why.Err = fmt.Errorf("%w: %w", err, c.err)
-		}
-		return why
+		return c.notWanted(e)
 	case ok:
 		c.fail(e, bad)
 	case err == errLong:
@@ -137,4 +132,19 @@ func (c *Conn) pushFailed(e *exchange, err error) error {
 		c.fail(e, bodyFailed(err))
 	}
 	return e.err
+}
+
+// notWanted is the error of a step of a body that is not wanted any more: what ended e or
+// the write half, or else the response. mu is held.
+func (c *Conn) notWanted(e *exchange) *Error {
+	why := newError(Closed, "write body", errStop)
+	switch {
+	case e.err != nil:
+		return e.err
+	case c.werr != nil:
+		why.Kind, why.Err = c.werr.Kind, c.werr.Err
+	case c.err != nil:
+		why.Err = fmt.Errorf("%w: %w", errStop, c.err)
+	}
+	return e.own(why)
 }

@@ -5,6 +5,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +83,54 @@ func TestResponseOfACanceled(t *testing.T) {
 			t.Errorf("the Response holds %d, %d fields, and a body: %d, %v", a.resp.Status, a.resp.Header.Len(), n, err)
 		}
 		r.got(b, "/b")
+		r.alive()
+	})
+}
+
+// Write tells of an idempotent request what Wait tells: that it may be sent again.
+func TestWriteTellsIdempotent(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		req := &Request{Method: "POST", Host: "x", Push: true, Idempotent: true}
+		k := r.begin(context.Background(), req)
+		r.s.failWrites(0, syscall.EPIPE)
+		for range 2 { // the write that fails, and one after it
+			_, err := k.x.Write([]byte("some"))
+			wantError(t, err, IO, SentPart)
+			if !err.(*Error).Retryable("POST") {
+				t.Errorf("%v is not Retryable", err)
+			}
+		}
+		r.raw("HTTP/1.1 200 OK\r\n")
+		r.await(k)
+		_, err := k.x.Write([]byte("some"))
+		if err.(*Error).Retryable("POST") {
+			t.Errorf("%v is Retryable, though the server has begun to answer", err)
+		}
+	})
+}
+
+// A call that the exchange does not take says which call it was, and that the request is on
+// its way.
+func TestOutOfTurn(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		k := r.begin(context.Background(), get("/a"))
+		r.await(k)
+		_, pushed := k.x.Write(nil)
+		for _, c := range []struct {
+			err error
+			op  string
+		}{
+			{k.x.Wait(context.Background(), nil), "wait"},
+			{k.x.Wait(context.Background(), new(Response)), "wait"},
+			{pushed, "write body"},
+		} {
+			wantError(t, c.err, BadRequest, SentAll)
+			if op := c.err.(*Error).Op; op != c.op {
+				t.Errorf("%v: Op is %q, want %q", c.err, op, c.op)
+			}
+		}
+		r.serve("/a")
+		r.got(k, "/a")
 		r.alive()
 	})
 }
