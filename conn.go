@@ -50,9 +50,9 @@ type Conn struct {
 	werr    *Error      // how the write half failed
 
 	// What limits time.
-	timed   bool // a request has had a Deadline
-	dlAsked bool // dl has shown that it does not refuse, or is not asked
-	spoiltW bool // the write deadline on rw is not zero
+	timed      bool // a request has had a Deadline
+	dlAsked    bool // dl has shown that it does not refuse, or is not asked
+	hasWriteBy bool // the write deadline on rw is not zero
 
 	flushing bool  // soon runs, or is about to
 	apart    bool  // the last flush was on a goroutine of the engine's: see flushApart

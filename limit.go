@@ -43,6 +43,12 @@ func (c *Conn) setReadBy(t time.Time) {
 	c.dl.SetReadDeadline(t)
 }
 
+// setWriteBy sets the deadline of writes. mu is held.
+func (c *Conn) setWriteBy(t time.Time) {
+	c.hasWriteBy = !t.IsZero()
+	c.dl.SetWriteDeadline(t)
+}
+
 // readLimit returns the deadline of e's read, and by which rule. mu is held.
 func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
 	until, why = e.by, whyDeadline
@@ -107,7 +113,7 @@ const (
 // limitsWrites reports whether anything limits a write in e's name, or has limited one
 // before. mu is held.
 func (c *Conn) limitsWrites(e *exchange) bool {
-	return c.spoiltW || !e.by.IsZero() || e.up.lastCut != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
+	return c.hasWriteBy || !e.by.IsZero() || e.up.lastCut != nil || c.cfg.StallTimeout > 0 || c.shakes() ||
 		!e.up.until.IsZero()
 }
 
@@ -154,17 +160,15 @@ func (c *Conn) limitWrite(e *exchange) {
 	case !until.IsZero() && none:
 		c.wakeBy(until)
 	case !until.IsZero():
-		c.spoiltW = true
 		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.onlyRequest(e) {
-			c.readBy = until // the response is due by then as well
+			c.readBy, c.hasWriteBy = until, true // the response is due by then as well
 			e.recv.until, e.recv.why = until, why
 			both.SetDeadline(until)
 			break
 		}
-		c.dl.SetWriteDeadline(until)
-	case c.spoiltW:
-		c.spoiltW = false
-		c.dl.SetWriteDeadline(time.Time{})
+		c.setWriteBy(until)
+	case c.hasWriteBy:
+		c.setWriteBy(time.Time{})
 	}
 }
 
@@ -178,8 +182,8 @@ func (c *Conn) writesOn(e *exchange) {
 
 // cutWrite ends the write under way, which then says how far it has come. mu is held.
 func (c *Conn) cutWrite() {
-	c.spoiltW, c.writer.up.until = true, longAgo
-	c.dl.SetWriteDeadline(longAgo)
+	c.writer.up.until = longAgo
+	c.setWriteBy(longAgo)
 }
 
 // cut reports whether the write under way, or the last one, was.

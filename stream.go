@@ -183,9 +183,8 @@ func (c *Conn) clearDeadlines() {
 	if !c.readBy.IsZero() {
 		c.setReadBy(time.Time{})
 	}
-	if c.spoiltW {
-		c.spoiltW = false
-		c.dl.SetWriteDeadline(time.Time{})
+	if c.hasWriteBy {
+		c.setWriteBy(time.Time{})
 	}
 }
 

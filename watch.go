@@ -100,7 +100,7 @@ func (c *Conn) canWake() bool {
 	case c.kind == layered || err == nil:
 		return true
 	case c.lookAt(nil) == nil: // else it was closed
-		c.dl, c.spoiltW = nil, false
+		c.dl, c.hasWriteBy = nil, false
 	}
 	return false
 }

@@ -490,9 +490,8 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	if n == want && c.dl == nil && c.upload != e {
 		e.up.lastCut = nil // it was over
 	}
-	if c.kind.inForm() && c.spoiltW { // TLS writes by itself as well, while it reads
-		c.spoiltW = false
-		c.dl.SetWriteDeadline(time.Time{})
+	if c.kind.inForm() && c.hasWriteBy { // TLS writes by itself as well, while it reads
+		c.setWriteBy(time.Time{})
 	}
 	switch {
 	case n == want: // an error that matters comes back with the next call
