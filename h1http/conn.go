@@ -32,8 +32,9 @@ type Conn struct {
 }
 
 // Config returns a copy of the settings that [NewConn] uses by default. They are the
-// engine's, except that a response's head may be as long as net/http allows (10 MiB), and
-// that common faults in it are overlooked. The caller may change the copy.
+// engine's, except that a response's head may be as long as net/http allows (10 MiB), that
+// neither its fields nor 1xx responses are counted (their bytes are), and that common
+// faults in a head are overlooked. The caller may change the copy.
 func Config() *h1.Config {
 	cfg := tolerantConfig()
 	return &cfg
@@ -53,7 +54,7 @@ func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 	}
 	own := *cfg
 	if own.MaxHeadBytes <= 0 {
-		own.MaxHeadBytes = 256 << 10 // the engine's
+		own.MaxHeadBytes = 256 << 10 // the engine's default, which limits the 1xx heads as well
 	}
 	return newConn(newLink(rw, &own, nil), cfg.Depth)
 }

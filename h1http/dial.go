@@ -81,7 +81,7 @@ func (t *Transport) maxHead() int64 {
 	if t.MaxResponseHeaderBytes > 0 {
 		return t.MaxResponseHeaderBytes
 	}
-	return 10 << 20
+	return defaultMaxHead
 }
 
 // engineConfig returns the engine's settings.

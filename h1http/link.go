@@ -48,6 +48,9 @@ type owner interface {
 	tunneled(t io.Closer)
 }
 
+// defaultMaxHead is how long a response's head may be, in bytes: what net/http allows.
+const defaultMaxHead = 10 << 20
+
 // tolerantConfig returns the engine's settings for callers who are used to net/http:
 //   - A head may be as long as net/http allows, and have as many fields as fit.
 //   - 1xx heads are limited by their bytes, in call.informational.
@@ -55,7 +58,7 @@ type owner interface {
 //     talk to have them.
 func tolerantConfig() h1.Config {
 	return h1.Config{
-		MaxHeadBytes:     10 << 20,
+		MaxHeadBytes:     defaultMaxHead,
 		MaxHeaders:       1 << 20,
 		MaxInformational: 1 << 30,
 		ExpectTimeout:    time.Second,

@@ -34,11 +34,7 @@ var commonNames = [...]string{
 var interned = func() map[string]string {
 	m := make(map[string]string, 3*len(commonNames))
 	for _, name := range commonNames {
-		low := make([]byte, len(name))
-		for i := range low {
-			low[i] = lower(name[i])
-		}
-		m[name], m[string(low)] = name, name
+		m[name], m[strings.ToLower(name)] = name, name
 	}
 	// The specifications, and most servers, write these in another case.
 	for _, name := range [...]string{"ETag", "WWW-Authenticate", "X-XSS-Protection", "X-UA-Compatible",
