@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -160,12 +161,18 @@ func TestLawCompiles(t *testing.T) {
 
 // TestLawDocs: every exported name has its sentence, fields of structs included.
 func TestLawDocs(t *testing.T) {
+	for _, dir := range libraries {
+		t.Run(dir, func(t *testing.T) { lawDocs(t, dir) })
+	}
+}
+
+func lawDocs(t *testing.T, dir string) {
 	fset := token.NewFileSet()
 	var files []*ast.File
-	for _, name := range engineFiles(t) {
+	for _, name := range filesOf(t, dir) {
 		files = append(files, parse(t, fset, name, parser.ParseComments))
 	}
-	pkg, err := doc.NewFromFiles(fset, files, "example.com/h1")
+	pkg, err := doc.NewFromFiles(fset, files, path.Join("example.com/h1", dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +230,9 @@ func TestLawDocs(t *testing.T) {
 	}
 }
 
-// TestLawFiles: every file of the engine can be read in one sitting and says first what
-// it is about, and every file of the repository is as gofmt leaves it.
+// TestLawFiles: every file of the engine can be read in one sitting, every file of the
+// engine and of h1http says first what it is about, and every file of the repository is as
+// gofmt leaves it.
 func TestLawFiles(t *testing.T) {
 	const most = 700 // lines; past it, a file is two files
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
@@ -253,27 +261,36 @@ func TestLawFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range engineFiles(t) {
-		src, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if name != "doc.go" && !bytes.Contains(src, []byte("\n// "+name+": ")) {
-			t.Errorf("%s: its opening comment, %q, is missing", name, "// "+name+": what it is about")
+	for _, dir := range libraries {
+		for _, name := range filesOf(t, dir) {
+			src, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opening := "// " + filepath.Base(name) + ": "
+			if filepath.Base(name) != "doc.go" && !bytes.Contains(src, []byte("\n"+opening)) {
+				t.Errorf("%s: its opening comment, %q, is missing", name, opening+"what it is about")
+			}
 		}
 	}
 }
 
+// libraries are the directories of the packages that others import: the engine, and h1http.
+var libraries = []string{".", "h1http"}
+
 // engineFiles returns the Go files of the root package but its tests, for every system.
-func engineFiles(t *testing.T) []string {
+func engineFiles(t *testing.T) []string { return filesOf(t, ".") }
+
+// filesOf does so for the package in dir.
+func filesOf(t *testing.T, dir string) []string {
 	t.Helper()
-	names, err := filepath.Glob("*.go")
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 	if len(names) < len(pureFiles) {
-		t.Fatalf("found %q alone: laws are tested in the package's directory", names)
+		t.Fatalf("found %q alone: laws are tested in the root package's directory", names)
 	}
 	return names
 }
