@@ -193,20 +193,20 @@ var errNoConn = newError(Closed, "ready", errors.New("no connection's Ready"))
 // no body.
 func (c *Conn) Ready() Ready { return Ready{c} }
 
-// past is closed.
-var past = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+// already is closed: it is Done's answer where there is nothing to wait for.
+var already = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // Done returns a channel that is closed once a request would be admitted, or never will
 // be: Err then says which.
 func (r Ready) Done() <-chan struct{} {
 	c := r.c
 	if c == nil {
-		return past
+		return already
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.admitsNext() {
-		return past
+		return already
 	}
 	if c.ready == nil {
 		c.ready = make(chan struct{})
@@ -218,17 +218,12 @@ func (r Ready) Done() <-chan struct{} {
 // Wait returns nil once a request would be admitted, and else why none ever will be (see
 // Err), or that ctx ended (Canceled, Timeout).
 func (r Ready) Wait(ctx context.Context) error {
-	select {
-	case <-r.Done():
-		return r.Err()
-	default:
-	}
-	for {
+	for { // another request may be quicker than whoever was woken by Done
+		if err := r.Err(); err == nil || err.(*Error).Kind != NotReady {
+			return err
+		}
 		select {
 		case <-r.Done():
-			if err := r.Err(); err == nil || err.(*Error).Kind != NotReady {
-				return err
-			}
 		case <-ctx.Done():
 			return fromContext(ctx, "ready")
 		}

@@ -239,3 +239,33 @@ func (s *stress) judge(err error, target string) {
 		s.Errorf("%s was not sent: %v. The server received it", target, err)
 	}
 }
+
+// Ready.Wait waits on where another request was quicker than whoever was woken: NotReady is
+// no answer of its.
+func TestReadyWaitsOn(t *testing.T) {
+	c := NewConn(newMirror(echo), nil)
+	defer c.Close()
+	end := time.Now().Add(200 * time.Millisecond)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			var resp Response
+			for time.Now().Before(end) {
+				if err := c.Do(context.Background(), get("/a"), &resp); err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+			}
+		})
+		all.Go(func() {
+			for time.Now().Before(end) {
+				if err := c.Ready().Wait(context.Background()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
