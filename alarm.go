@@ -134,7 +134,7 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 			return e.by
 		}
 		return e.by.Add(graceBeforeClose)
-	case c.splices || c.kind.inForm() || e.start < 0: // for the last, everybody waits: see admits
+	case c.splices || c.kind.encoded() || e.start < 0: // for the last, everybody waits: see admits
 		return until.Add(graceBeforeClose)
 	}
 	return time.Time{}

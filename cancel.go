@@ -170,7 +170,7 @@ func (c *Conn) interrupt(e *exchange) {
 	}
 	if c.reader == e && c.inRead {
 		c.setReadBy(longAgo)
-		if c.kind.inForm() || c.splices || e.start < 0 {
+		if c.kind.encoded() || c.splices || e.start < 0 {
 			e.recv.until = time.Now()
 			c.wakeBy(c.readEnd(e))
 		}

@@ -249,7 +249,7 @@ func TestTLSWithoutSocket(t *testing.T) {
 	defer client.Close()
 	defer server.Close()
 	c := NewConn(tls.Client(client, &tls.Config{}), nil)
-	if c.cutsWrites() || c.fits() || !c.kind.inForm() {
+	if c.cutsWrites() || c.fits() || !c.kind.encoded() {
 		t.Errorf("kind %v: cuts writes %v, fits %v", c.kind, c.cutsWrites(), c.fits())
 	}
 }

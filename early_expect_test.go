@@ -119,11 +119,11 @@ func (e *expectCase) wire() string {
 func (e *expectCase) piece() int {
 	switch {
 	case e.push():
-		return min((e.size+1)/2, largest)
+		return min((e.size+1)/2, mostAtOnce)
 	case e.body == "reader":
 		return pumpBuffer
 	}
-	return largest
+	return mostAtOnce
 }
 
 // An expectRun is a case under way.
@@ -360,7 +360,7 @@ func TestExpect(t *testing.T) {
 					for _, mode := range []string{faultWhole, faultApart, faultBytes} {
 						e := expectCase{expectAnswer: answer, body: body, chunked: i&1 != 0, plain: i&2 != 0, size: 5, mode: mode}
 						if i&4 != 0 {
-							if e.size = largest + 5000; mode != faultWhole {
+							if e.size = mostAtOnce + 5000; mode != faultWhole {
 								continue // the length has no bearing on how responses are read
 							}
 						}
@@ -589,7 +589,7 @@ func TestExpectUnsent(t *testing.T) {
 // second, and not lost before.
 func TestExpectThenBroken(t *testing.T) {
 	for _, body := range expectBodies[:3] {
-		for _, size := range []int{5000, largest + 5000} {
+		for _, size := range []int{5000, mostAtOnce + 5000} {
 			for i := range 1 << 2 {
 				for _, at := range []time.Duration{0, graceAfterWriteError - 1, graceAfterWriteError} {
 					e := expectCase{expectAnswer: expectAnswers[0], body: body, chunked: i&1 != 0, plain: i&2 != 0, size: size, mode: faultApart}

@@ -396,7 +396,7 @@ func earlyKnownLeft(size int, kind string, drain int64) error {
 		drain = earlyDrain
 	}
 	stopped := c.State().Closed()
-	if left > max(drain, largest) && !stopped || int64(size) <= drain && stopped {
+	if left > max(drain, mostAtOnce) && !stopped || int64(size) <= drain && stopped {
 		return fmt.Errorf("%d bytes of %d are left, and the state is %v", left, size, c.State())
 	}
 	if !stopped && c.State().String() != "wBody rIdle reuse n=0" {

@@ -297,7 +297,7 @@ func (r *stateRun) do(verb byte, arg int) {
 	case 'H':
 		r.s.slow(arg&1 != 0, arg&2 != 0)
 	case 'G':
-		if r.c.kind.inForm() {
+		if r.c.kind.encoded() {
 			r.s.deafen(arg&1 != 0)
 		}
 	case 'z':
@@ -341,7 +341,7 @@ func (r *stateRun) spared(k *stateCall) bool {
 			}
 		}
 	}
-	if e == nil || e.err != nil || e.seen || c.err != nil || c.dl == nil || c.inWrite && c.kind.inForm() || r.s.writes.hold.Load() || r.s.isDeaf() {
+	if e == nil || e.err != nil || e.seen || c.err != nil || c.dl == nil || c.inWrite && c.kind.encoded() || r.s.writes.hold.Load() || r.s.isDeaf() {
 		return false
 	}
 	switch {
@@ -552,7 +552,7 @@ func FuzzState(f *testing.F) {
 			var rw io.ReadWriteCloser = r.s
 			if plain {
 				rw = wirePlain{r.s}
-			} else if stateKind(bits).inForm() {
+			} else if stateKind(bits).encoded() {
 				rw = slowLayer{r.s}
 			}
 			r.c = NewConn(rw, &cfg)

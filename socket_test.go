@@ -488,7 +488,7 @@ func wantOpError(t *testing.T, err error, sent Sent, op string, cause error) {
 
 // However long a head, a body and a buffer are, no byte is lost.
 func TestLongOnSocket(t *testing.T) {
-	long, body := strings.Repeat("0123456789abcdef", largest/4), bytes.Repeat([]byte("body"), largest/4)
+	long, body := strings.Repeat("0123456789abcdef", mostAtOnce/4), bytes.Repeat([]byte("body"), mostAtOnce/4)
 	answer := bytes.Repeat([]byte("answer.."), 1<<17)
 	for _, depth := range []int{1, 2} {
 		d := dialUp(t, "tcp", &Config{Depth: depth, ReadBuffer: 1 << 20})

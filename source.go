@@ -124,7 +124,7 @@ func (c *Conn) beginRead() error {
 
 // endsReads reports whether a deadline is sure to end a read: elsewhere only closing the
 // stream is. mu is held.
-func (c *Conn) endsReads() bool { return c.deadlines() != nil && !c.kind.inForm() && !c.splices }
+func (c *Conn) endsReads() bool { return c.deadlines() != nil && !c.kind.encoded() && !c.splices }
 
 // endRead counts what a read has brought. mu is held.
 func (c *Conn) endRead(n int) {

@@ -81,9 +81,9 @@ const (
 	sealed                    // as layered, but no socket was found
 )
 
-// inForm reports whether the stream's bytes travel in another form: a write that is cut
-// then does not say how far it came.
-func (k streamKind) inForm() bool { return k >= layered }
+// encoded reports whether the stream's bytes travel in another form, as under TLS: a write
+// that is cut then does not say how far it came.
+func (k streamKind) encoded() bool { return k >= layered }
 
 // socketOf finds the socket under a stream.
 func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {

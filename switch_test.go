@@ -62,7 +62,7 @@ func TestSwitchBehindBody(t *testing.T) {
 							rw = wirePlain{client}
 						}
 						c := NewConn(rw, &Config{Depth: depth})
-						data := tcpBytes()[:largest+i*largest/4]
+						data := tcpBytes()[:mostAtOnce+i*mostAtOnce/4]
 						if err := switched(c, request(file, data), data); err != nil {
 							t.Fatalf("%s: %v", name, err)
 						}

@@ -30,7 +30,7 @@ func (c *Conn) fitsSocket(e *exchange) bool {
 	if !canWritev || !c.mayOwe(e) || e.q.expect {
 		return false
 	}
-	if e.q.body != bodyLength || e.q.length > largest || !inMemory(e.req.Body) {
+	if e.q.body != bodyLength || e.q.length > mostAtOnce || !inMemory(e.req.Body) {
 		return false
 	}
 	// Pump refuses one whose length has changed while the request waited for its turn.

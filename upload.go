@@ -471,9 +471,9 @@ func (c *Conn) sendPiece(dst io.ReaderFrom, from io.Reader, n int64) (moved int6
 	return moved, ofBody, err
 }
 
-// largest is the most of a body that one write is given: by so much, at most, is more left
-// of it than is known.
-const largest = 64 << 10
+// mostAtOnce is how much of a body one write is given at most. While a write runs nobody
+// knows how far it has come, so what is known to be left of a body is off by no more.
+const mostAtOnce = 64 << 10
 
 // piece sends some bytes of the body. mu is held, but not while it writes.
 func (c *Conn) piece(e *exchange, p []byte) error {
@@ -481,7 +481,7 @@ func (c *Conn) piece(e *exchange, p []byte) error {
 		return errLong
 	}
 	for len(p) > 0 { // an empty chunk would end the body
-		n := min(len(p), largest)
+		n := min(len(p), mostAtOnce)
 		if err := c.part(e, p[:n]); err != nil {
 			return err
 		}
@@ -490,7 +490,7 @@ func (c *Conn) piece(e *exchange, p []byte) error {
 	return nil
 }
 
-// part sends at most largest bytes: into wbuf where they fit, else at once, in one writev
+// part sends at most mostAtOnce bytes: into wbuf where they fit, else at once, in one writev
 // where the stream can do that. mu is held, but not while it writes.
 func (c *Conn) part(e *exchange, p []byte) error {
 	const around = 16 + 2 + 2 // a size's digits and CRLF, and the CRLF behind the data

@@ -100,7 +100,7 @@ var uploadWays = map[string]uploadWay{
 var uploadBytes = []byte(strings.Repeat("x", uploadSize-3) + "END")
 
 // tailBytes are more than one write is given, by what fits the write buffer.
-var tailBytes = []byte(strings.Repeat("x", largest) + strings.Repeat("y", 97) + "END")
+var tailBytes = []byte(strings.Repeat("x", mostAtOnce) + strings.Repeat("y", 97) + "END")
 
 func uploadOf(body io.Reader) *Request {
 	req := &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: uploadSize}

@@ -408,7 +408,7 @@ func (c *Conn) othersWrite(e *exchange) bool {
 
 // cutsWrites reports whether a write can be ended without the connection: by a deadline,
 // where the stream then says how far it came.
-func (c *Conn) cutsWrites() bool { return !c.kind.inForm() && c.deadlines() != nil }
+func (c *Conn) cutsWrites() bool { return !c.kind.encoded() && c.deadlines() != nil }
 
 // putBack puts bytes that a write did not take in front of those appended since. mu is
 // held.
@@ -470,7 +470,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 // shakes reports whether a write may be the first on a stream that then shakes hands by
 // itself, as TLS does where the caller has not, and so reads. mu is held.
 func (c *Conn) shakes() bool {
-	return c.kind.inForm() && c.dl != nil && c.written == 0 && c.counts.read == 0
+	return c.kind.encoded() && c.dl != nil && c.written == 0 && c.counts.read == 0
 }
 
 // onlyRequest reports whether e is the only request, and nobody waits for the stream to be
@@ -490,7 +490,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	if n == want && c.dl == nil && c.upload != e {
 		e.up.lastCut = nil // it was over
 	}
-	if c.kind.inForm() && c.hasWriteBy { // TLS writes by itself as well, while it reads
+	if c.kind.encoded() && c.hasWriteBy { // TLS writes by itself as well, while it reads
 		c.setWriteBy(time.Time{})
 	}
 	switch {
@@ -507,7 +507,7 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 // onlyStalls reports whether a write in e's name has ended by StallTimeout: it may go on
 // where it has moved something. mu is held.
 func (c *Conn) onlyStalls(e *exchange, err error) bool {
-	return e.up.why == whyStall && !e.up.cut() && !c.kind.inForm() && isTimeout(err)
+	return e.up.why == whyStall && !e.up.cut() && !c.kind.encoded() && isTimeout(err)
 }
 
 // sentOut tells those whom it concerns that a write has ended, and notes which exchanges
