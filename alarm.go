@@ -7,9 +7,7 @@ package h1
 // than a timer for each exchange.
 // Not here: the stream's own deadlines (limit.go).
 
-import (
-	"time"
-)
+import "time"
 
 // passed reports whether a deadline is set and has passed.
 func passed(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }

@@ -24,8 +24,10 @@ var (
 	readBuffers [classes]sync.Pool
 )
 
+// class returns the exponent of the power of two that a size is rounded up to.
 func class(size int) int { return bits.Len(uint(max(size, 16) - 1)) }
 
+// getBlock lends an empty block of at least that size.
 func getBlock(size int) *block {
 	k := class(size)
 	if k < classes {
@@ -36,6 +38,8 @@ func getBlock(size int) *block {
 	return &block{make([]byte, 0, 1<<k)}
 }
 
+// put gives back a block that was lent for that size, a power of two, unless b is nil or has
+// grown.
 func (b *block) put(size int) {
 	if b.is(size) {
 		b.goBack()
@@ -69,6 +73,7 @@ type readBuffer struct {
 // stood in line once is not kept for good.
 const mostKept = 16
 
+// getReadBuffer lends c a read buffer of at least that size.
 func getReadBuffer(size int, c *Conn) *readBuffer {
 	var r *readBuffer
 	k := class(size)

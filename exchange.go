@@ -210,7 +210,7 @@ func (e *exchange) op() string {
 	return "read head"
 }
 
-// writeOp does so for a write of its bytes. mu is held.
+// writeOp is op for a write of the exchange's bytes. mu is held.
 func (e *exchange) writeOp() string {
 	if e.end < 0 {
 		return "write body"

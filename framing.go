@@ -174,7 +174,7 @@ func parseLength(digits []byte) (n int64, bad int) {
 //	Transfer-Encoding = #transfer-coding                                 RFC 9112, 6.1
 //	transfer-coding   = token *( OWS ";" OWS transfer-parameter )        RFC 9112, 7
 //
-// The engine's TE field offers no coding, so one inside chunked is refused. So are
+// The engine decodes no coding but chunked, so one inside chunked is refused. So are
 // parameters of chunked, which has none: recipients are known to disagree on them; and
 // empty elements.
 func transferEncoding(r *Response) (framingKind, *Error) {

@@ -252,7 +252,7 @@ func hints(h *Header) (timeout, max int32) {
 
 // parameter reads "name=number"; numbers past the limit count as the limit.
 func parameter(e []byte, name string) (n int32, ok bool) {
-	const limit = 1 << 30 / 10 // 3 years of seconds are as good as for ever; ten times that fits
+	const limit = 1 << 30 / 10 // 3 years of seconds, which is as good as for ever; ten times it fits n
 	if len(e) <= len(name)+1 || !equalFold(e[:len(name)], name) || e[len(name)] != '=' {
 		return 0, false
 	}

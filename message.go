@@ -74,9 +74,9 @@ type Config struct {
 	Timing bool
 }
 
-// The limits' defaults. 256 KiB of head holds the largest of the cases in testdata that is
-// to be accepted (200 KB), and is 1/40 of net/http's limit; 256 fields hold its 200, and
-// are 2.5 times hyper's limit; 16 informational responses leave room for any sensible
+// The limits' defaults. Of the heads in testdata/cases that are to be accepted, the longest
+// has 200 KB, and the one of most fields some 200. 256 KiB is 1/40 of net/http's limit; 256
+// fields are 2.5 times hyper's limit; 16 informational responses leave room for any sensible
 // number and bound a flood; 64 KiB is about what a new connection would cost instead, in
 // the bytes that a link moves during its handshake.
 const (
@@ -132,7 +132,8 @@ func shared(cfg Config) *Config {
 
 // A Request is what to ask. The caller must not change it, or what it refers to, before
 // its exchange has ended: the body is read, and Trailer written, while the response may
-// already be on its way. After that it may be sent again.
+// already be on its way. After that it may be sent again; without Body and Push it may be in
+// several exchanges at once, also of several connections.
 type Request struct {
 	// Method is a token, case-sensitive; "" means GET.
 	Method string
@@ -189,8 +190,8 @@ type Request struct {
 }
 
 // A Response is what came back. The caller makes it (its zero value will do) and uses it
-// again from call to call: the memory stays, the views die with the next use. It is not
-// copied while Body is unread: Trailer is filled in the original.
+// again from call to call: the memory stays, the views die with the next use. It must not
+// be copied while Body is unread: Trailer is filled in the original.
 type Response struct {
 	// Minor is the server's version: HTTP/1.Minor.
 	Minor int
@@ -232,7 +233,7 @@ type Response struct {
 type Timing struct {
 	Queued   time.Time // Send or Do was called
 	Admitted time.Time // the request got its turn to write
-	Sent     time.Time // its last byte had gone out, seen by the exchange itself
+	Sent     time.Time // its last byte had gone out; zero if the head came before that was known
 	Head     time.Time // the final response's head was parsed
 	Done     time.Time // the caller had read the body's end
 }

@@ -4,10 +4,10 @@ package h1
 
 // peek_linux.go: a look at a socket for as little as it can cost.
 //
-// Rule: the scheduler does not hear of it, for it is over at once. It hears of every read
-// and write: by those of one that was woken it learns that a process which was idle is not
-// any more, and wakes its monitor, without which nothing interrupts a caller who then
-// computes (TestOthersRunAfterDo).
+// Rule: the system call is raw: it is over at once, so Go's scheduler need not know of it.
+// Reads and writes are not raw. While a process is idle the runtime's monitor sleeps, and it
+// is the first system call that the scheduler knows of that wakes it: without the monitor
+// nothing would interrupt a caller who computes after its response (TestOthersRunAfterDo).
 
 import (
 	"syscall"

@@ -325,9 +325,9 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	return nil
 }
 
-// soundHead refuses a head that can be no answer: no writer has taken a
-// byte of the request, or the head had been read before one did; or the connection ended
-// meanwhile. mu is held.
+// soundHead refuses a head that cannot answer x's request, since no writer had taken a byte
+// of that when the head was read; or that came to its end when the connection had ended. mu
+// is held.
 func (c *Conn) soundHead(x *exchange) *Error {
 	switch {
 	case c.life.r != rHead:

@@ -173,8 +173,8 @@ func readWhole(body io.Reader, p []byte) error {
 	return nil
 }
 
-// readSome reads a body until it gives bytes or an error, and takes from it only
-// what a Reader may return.
+// readSome reads a body until it gives bytes or an error, and takes from it only what a
+// Reader may return.
 func readSome(body io.Reader, p []byte) (int, error) {
 	for range maxEmptyReads {
 		n, err := body.Read(p)

@@ -20,7 +20,7 @@ import (
 // for its turn to write first, until ctx ends; ctx governs the exchange to the end of the
 // response's body. A body that is at hand, fits the write buffer and is sure to find room
 // in the stream's socket goes out with the head; any other is written by a goroutine while
-// Send returns. A server is taken to have read a request that it has answered.
+// Send returns. (What the server has answered is taken to be read: its room is free again.)
 //
 // Where Depth is more than 1, a request without a body may stay in the buffer while the
 // caller goes on to send more: it goes out when somebody waits for a response, or a moment
@@ -39,8 +39,8 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 
 // TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To
 // send a body it may write what they have left in the buffer, if the stream is sure to take
-// that. It reads no response: a request that may not stand behind one that nobody
-// wants any more is NotReady until Send, Do or another's Wait has read that.
+// that. It reads no response: a request that may not stand behind one that nobody wants any
+// more is NotReady until Send, Do or another's Wait has read that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{tries: true})
 }
@@ -467,8 +467,8 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	return true
 }
 
-// shakes reports whether a write may be the first on a stream that then shakes hands by
-// itself, as TLS does where the caller has not, and so reads. mu is held.
+// shakes reports whether a write may be the first on a TLS connection whose caller has not
+// done the handshake: the write then does it, and so reads as well. mu is held.
 func (c *Conn) shakes() bool {
 	return c.kind.encoded() && c.dl != nil && c.written == 0 && c.counts.read == 0
 }
