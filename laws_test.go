@@ -159,6 +159,24 @@ func TestLawCompiles(t *testing.T) {
 	}
 }
 
+// TestLawReadme: the README's first program compiles as it stands there.
+func TestLawReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, begins := strings.Cut(string(readme), "```go\n")
+	program, _, ends := strings.Cut(rest, "```\n")
+	if !begins || !ends {
+		t.Fatal("README.md: there is no program in it")
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	goCommand(t, nil, "vet", file) // which compiles it, within this module
+}
+
 // TestLawDocs: every exported name has its sentence, fields of structs included.
 func TestLawDocs(t *testing.T) {
 	for _, dir := range libraries {
