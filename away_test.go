@@ -29,8 +29,9 @@ func (r *rig) flush() {
 	synctest.Wait()
 }
 
-// Who is in line, and writes meanwhile what others have appended, is not kept by that write
-// once the connection takes no more requests; another goes on with the write.
+// A request that waits in line, and meanwhile writes what others have appended, fails at
+// once when the connection takes no more requests: that write does not keep it. Another
+// goroutine goes on with the write.
 func TestRefusedWhileWritingForOthers(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
@@ -60,7 +61,8 @@ func TestRefusedWhileWritingForOthers(t *testing.T) {
 	})
 }
 
-// Nor is it kept where what it writes is the rest of a body that was answered already.
+// A request that waits in line, and meanwhile writes the rest of a body that was answered
+// already, is canceled at once, too.
 func TestCanceledWhileWritingForTheAnswered(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		body, more := io.Pipe()
@@ -223,7 +225,8 @@ func TestDeadlineOfThePast(t *testing.T) {
 	}
 }
 
-// Who is in line then reads on what the drainer has left.
+// What a canceled request leaves unread of the responses in front of it is read by the
+// first in line.
 func TestCanceledDrainerBeforeTheLine(t *testing.T) {
 	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
 		a, b := r.writesOn("/a", "/b")
@@ -343,8 +346,9 @@ func TestDroppedBehindCutWrite(t *testing.T) {
 	})
 }
 
-// A request that is answered while a writer has it, and given up half read, does not leave when
-// that write is cut, be it that no byte of it went out: the rest of its response is to be read.
+// A request that is answered while a writer has it, and canceled when half of its response
+// was read, stays in the queue when that write is cut, even if no byte of it went out: the
+// rest of its response must still be read.
 func TestAnsweredBeforeItsWriteWasCut(t *testing.T) {
 	for _, canceled := range []bool{false, true} {
 		inBubble(t, Config{Depth: 8}, false, func(r *rig) {
@@ -408,8 +412,8 @@ func TestOutForNobody(t *testing.T) {
 	})
 }
 
-// The Deadline of one that was answered before it was out ends its write, as soon as that is for
-// nobody else.
+// A request that was answered before it was out whole still has its Deadline: this ends the
+// write as soon as the write is for nobody else.
 func TestStuckBehindAnswer(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		for _, late := range []bool{false, true} {
@@ -437,8 +441,8 @@ func TestStuckBehindAnswer(t *testing.T) {
 	}
 }
 
-// Who waits for the connection, and not for a response of its own, is not kept by a request
-// whose Deadline has passed while its caller was away.
+// Whoever waits for the connection, and not for a response, is not kept waiting by a
+// request whose Deadline has passed while its caller was in no call.
 func TestDeadlineOfWhoIsAway(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		for _, who := range []string{"Ready", "Shutdown"} {

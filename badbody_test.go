@@ -55,7 +55,7 @@ func TestBodyWithoutProgress(t *testing.T) {
 	}
 }
 
-// An error of the body's is the cause, be it one that says the body was cut off itself.
+// An error of the body's is the cause, even one that says that the body itself was cut off.
 func TestBodyWasCutOff(t *testing.T) {
 	cut := func() io.Reader {
 		return io.MultiReader(strings.NewReader("some"), readerFunc(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }))
@@ -98,8 +98,8 @@ func TestBodyDesertsPump(t *testing.T) {
 	})
 }
 
-// A body that is wrong ends the connection, be it that its reader is canceled at that moment:
-// nobody is answered by what stands behind.
+// A body that is wrong ends the connection, even if its reader is canceled at that moment:
+// nobody is answered with what stands behind it.
 func TestBadChunkAtCancel(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
@@ -141,7 +141,8 @@ func (r *rig) foreign() *Error {
 	return err
 }
 
-// A body's error is a body's, be it of this package: a body may be another connection's response.
+// An error of a body's Read is the body's, even if it is an Error of this package: a body
+// may be another connection's response.
 func TestForeignErrorOfBody(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		for _, foreign := range []error{r.foreign(), (*Error)(nil)} {

@@ -283,7 +283,8 @@ func TestErrorSaysWhat(t *testing.T) {
 	}
 }
 
-// A stream's error is a stream's, be it of this package: a stream may be made of another connection.
+// An error of the stream's is the stream's, even if it is an Error of this package: a
+// stream may run over another connection.
 func TestForeignErrorOfStream(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		for _, foreign := range []error{r.foreign(), fromDeadline("read body", whyStall)} {

@@ -34,7 +34,8 @@ func behindACallback(t *testing.T, info func(gate chan struct{}), f func(r *rig,
 	}
 }
 
-// Who is ended in its own callback does not keep those behind it until that returns, and reads no more then.
+// A request that is ended while its callback runs does not keep those behind it until the
+// callback returns, and reads nothing more when it does.
 func TestLeftInACallback(t *testing.T) {
 	behindACallback(t, func(gate chan struct{}) { <-gate }, func(r *rig, a, b *call, end func(), gate chan struct{}, kind Kind) {
 		end()
@@ -47,7 +48,8 @@ func TestLeftInACallback(t *testing.T) {
 	})
 }
 
-// Behind its callback it is the reader again, who alone may let go of the read.
+// Once its callback has returned, a request is the reader again, and alone may let go of
+// the read.
 func TestCanceledBehindACallback(t *testing.T) {
 	behindACallback(t, func(chan struct{}) {}, func(r *rig, a, b *call, end func(), _ chan struct{}, _ Kind) {
 		end()
@@ -61,7 +63,8 @@ func TestCanceledBehindACallback(t *testing.T) {
 	})
 }
 
-// Who has left in its callback, and does not come back from there, ends nobody else's exchange.
+// A request that was ended while its callback ran ends nobody else's exchange, even if the
+// callback never returns.
 func TestDesertedAfterItLeft(t *testing.T) {
 	behindACallback(t, func(gate chan struct{}) { <-gate; runtime.Goexit() }, func(r *rig, a, b *call, end func(), gate chan struct{}, _ Kind) {
 		end()
@@ -74,8 +77,9 @@ func TestDesertedAfterItLeft(t *testing.T) {
 	})
 }
 
-// A short body that is read in the write half's name, and does not come back, ends the connection, be its
-// request canceled meanwhile: nobody is left to let go of that half.
+// A short body that is read before its request is written, and whose Read never returns,
+// ends the connection, even if the request was canceled meanwhile: nobody is left to let go
+// of the write half.
 func TestDesertedInABodyAfterCancel(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		ctx, cancel := context.WithCancel(context.Background())

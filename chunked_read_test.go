@@ -87,8 +87,8 @@ func sendAll(t *testing.T, c *Conn, sent []Exchange) {
 	}
 }
 
-// What a read for one response brings of the next is that one's, be it more than the buffer
-// holds, and is not left where the first one's caller might look.
+// What a read for one response brings of the next belongs to the next, even if it is more
+// than the buffer holds, and is not left where the first one's caller might look.
 func TestChunkedReadBehind(t *testing.T) {
 	for _, buffer := range []int{0, 128 << 10, 256 << 10} {
 		for _, field := range []int{0, 100 << 10} {

@@ -499,7 +499,7 @@ func (s *slowCloser) Close() error {
 	return s.tap.Close()
 }
 
-// Shutdown returns when the stream was closed, be it by another.
+// Shutdown returns only when the stream was closed, even if another call closes it.
 func TestShutdownAfterTheClose(t *testing.T) {
 	for _, last := range []func(*rig){
 		func(r *rig) { r.serve("/a") },
@@ -630,7 +630,7 @@ func TestEndWithoutGoodbye(t *testing.T) {
 	}
 }
 
-// Shutdown has done what it is to do where nothing was in its way, be its context over.
+// Shutdown of a connection with nothing in flight succeeds, even if its context has ended.
 func TestShutdownOfAnIdleConnection(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		r.warm()

@@ -339,7 +339,8 @@ func TestLineLosesItsHead(t *testing.T) {
 	})
 }
 
-// Nor does one whose Deadline passes at the very moment when its turn comes.
+// A request whose Deadline passes at the very moment when its turn comes lets those behind
+// go on, too.
 func TestLineLosesItsHeadInItsTurn(t *testing.T) {
 	for range 50 {
 		inBubble(t, Config{}, false, func(r *rig) {
@@ -656,7 +657,8 @@ func TestWriteReturnsLate(t *testing.T) {
 	}
 }
 
-// A body that is out opens the way for the next request, be its own response still due.
+// The next request may go out once the body of the one before is out, even if its response
+// is still due.
 func TestReadyAfterUpload(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()

@@ -92,8 +92,9 @@ func (r *rig) cut(s *lazy, limit time.Duration, sent int) {
 	}
 }
 
-// Who comes before a cut write has returned finds the connection well: the rest is written by
-// another, but what nobody wants or reads, and of which nothing is out.
+// A request that comes before a cut write has returned finds a good connection: another
+// goroutine writes the rest. Only what nobody wants, and of which no byte is out, is
+// dropped.
 func TestAdmittedInTheCut(t *testing.T) {
 	for _, c := range []struct {
 		sent int
@@ -177,8 +178,8 @@ func TestAnsweredInTheCut(t *testing.T) {
 	}
 }
 
-// Who was to read what is due, and is told to leave, is not kept by a write that ends before it
-// knows: that sets no other deadline.
+// A request in line that reads what is due, and is told to leave, is not kept by a write
+// that ends just before it leaves: this sets no other deadline.
 func TestToldToLeaveBeforeAWriteEnds(t *testing.T) {
 	inCut(t, opaque, 3, func(r *rig, s *lazy) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -205,8 +206,8 @@ func TestToldToLeaveBeforeAWriteEnds(t *testing.T) {
 	})
 }
 
-// Where the stream does not say how far a cut write came, that ends the connection, for a reason that
-// is nobody's Timeout; who came meanwhile may send again.
+// If the stream does not say how far a cut write came, the connection ends, for a reason
+// that is nobody's Timeout; a request that came meanwhile may be sent again.
 func TestAdmittedInTheCutOfTLS(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		inCut(t, layered, 3, func(r *rig, s *lazy) {

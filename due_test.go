@@ -83,7 +83,7 @@ func TestHeadBehindALongBody(t *testing.T) {
 	}
 }
 
-// A head that is not there, and was due before its caller came, is not waited for.
+// A head that is not there, and was due before anybody waited for it, is not waited for.
 func TestHeadThatIsLate(t *testing.T) {
 	onBoth(t, Config{HeadTimeout: time.Minute}, func(r *rig) {
 		a := r.begin(context.Background(), get("/a"))
@@ -94,7 +94,7 @@ func TestHeadThatIsLate(t *testing.T) {
 	})
 }
 
-// So it is with a head that lies behind an informational one whose callback takes its time.
+// A head is there, too, if it lies behind a 1xx head whose callback takes its time.
 func TestHeadThatIsThereBehindAnother(t *testing.T) {
 	inBubble(t, Config{HeadTimeout: time.Minute}, false, func(r *rig) {
 		req := get("/a")
@@ -110,7 +110,8 @@ func TestHeadThatIsThereBehindAnother(t *testing.T) {
 	})
 }
 
-// The time of a request that is out counts, be it that the writer goes on with others, and they move.
+// The time of a request that is out counts, even if the writer goes on with others, and
+// they move.
 func TestTimesBesideAWrite(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"HeadTimeout":  {Depth: 4, HeadTimeout: time.Minute},
@@ -217,7 +218,7 @@ func (s *slowReader) Read(p []byte) (int, error) {
 	return s.tap.Read(p)
 }
 
-// Nor is a head waited for whose bytes come one by one when it was due long ago.
+// A head that was due long ago is not waited for if its bytes come one by one.
 func TestHeadThatIsLateDribbles(t *testing.T) {
 	onBoth(t, Config{HeadTimeout: time.Minute}, func(r *rig) {
 		a := r.begin(context.Background(), get("/a"))
@@ -256,7 +257,8 @@ func TestHeadThatIsThereInPieces(t *testing.T) {
 	})
 }
 
-// A pushed body of known length is out when its last byte is, be CloseWrite to come yet.
+// A pushed body of known length is out when its last byte is, even if CloseWrite has not
+// been called.
 func TestTimesOfWhatIsPushedWhole(t *testing.T) {
 	for name, cfg := range map[string]Config{"HeadTimeout": {HeadTimeout: time.Minute}, "StallTimeout": {StallTimeout: time.Minute}} {
 		for _, body := range []bool{false, true} {
@@ -331,10 +333,12 @@ func deadlineBeforeARead(r *rig) {
 	r.alive()
 }
 
-// A Deadline that has passed before a read begins needs no Close, and spares who is behind.
+// A Deadline that has passed before a read begins needs no Close, and spares the exchanges
+// behind.
 func TestDeadlineBeforeARead(t *testing.T) { onBoth(t, Config{Depth: 4}, deadlineBeforeARead) }
 
-// It is not out before: what is slow, and moves, has all the time.
+// A pushed body is not out before its last byte is: as long as the write moves, it has all
+// the time it takes.
 func TestTimesBesideALastWrite(t *testing.T) {
 	inBubble(t, Config{StallTimeout: time.Minute}, false, func(r *rig) {
 		a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: 5})
@@ -367,7 +371,8 @@ func (s dawdler) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Nor does it where only closing the stream is sure to end a read, as under TLS.
+// A Deadline that has passed before a read begins needs no Close even where only Close is
+// sure to end a read, as under TLS.
 func TestDeadlineBeforeAReadUnderTLS(t *testing.T) {
 	for _, kind := range []streamKind{layered, sealed} {
 		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
@@ -379,8 +384,8 @@ func TestDeadlineBeforeAReadUnderTLS(t *testing.T) {
 	}
 }
 
-// The Deadline of one whose response was given up, for others to read on, is nothing to the write under way
-// in its name, which moves the bytes of those.
+// A request whose response was given up, for others to read on, has a Deadline that means
+// nothing to the write under way in its name, which moves the bytes of those others.
 func TestDeadlineOfOneGivenUp(t *testing.T) {
 	for name, kind := range uploadKinds {
 		for _, calls := range []bool{false, true} {
@@ -429,7 +434,8 @@ func TestDeadlineOfOneGivenUp(t *testing.T) {
 	}
 }
 
-// It ends a write that is stuck in that one's own bytes, or is over its time as well.
+// The Deadline of a request that was given up still ends a write that is stuck in its own
+// bytes, and one that is over its time as well.
 func TestDeadlineInOwnWrite(t *testing.T) {
 	for _, name := range []string{"plain", "layered", "sealed"} {
 		for _, how := range []string{"not given up before", "its body is closed before", "with those of another"} {

@@ -221,7 +221,7 @@ func tcpFile(t *testing.T) string {
 }
 
 // TestEarlyTCP: a response that has arrived is never lost to what the server does next,
-// be it that writes fail with EPIPE or ECONNRESET.
+// even if writes fail with EPIPE or ECONNRESET.
 func TestEarlyTCP(t *testing.T) {
 	file := tcpFile(t)
 	for _, ending := range []string{"keep", "close", "FIN", "RST"} {

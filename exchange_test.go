@@ -40,7 +40,8 @@ func TestAnsweredBeforeItWasTaken(t *testing.T) {
 	})
 }
 
-// What is read for nobody leaves nothing behind in the Response it was read with.
+// A response that is read for nobody leaves nothing behind in the Response it was read
+// with.
 func TestNothingOfAnother(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
@@ -310,8 +311,8 @@ func TestTrySendDoesNotWait(t *testing.T) {
 	}
 }
 
-// The context that Wait was given has no say once the response is there whole, be the memory of
-// its exchange another's by then.
+// Wait's context means nothing once the whole response is there, even if the exchange's
+// memory has become another's.
 func TestWaitContextOfThePast(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
@@ -335,7 +336,7 @@ func TestWaitContextOfThePast(t *testing.T) {
 	})
 }
 
-// Nor has it over the body.
+// Wait's context means nothing to the body.
 func TestWaitContextSparesTheBody(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -475,8 +476,8 @@ func TestRequestUsedAgainAfterContinue(t *testing.T) {
 	}
 }
 
-// Whose response has ended, and whose body is not written on, holds on to no context, be it that the
-// last of its calls was under way: it is not known whether another comes.
+// An exchange whose response has ended, and whose body is not written on, lets go of its
+// context, even if a call of Write was still under way: no other call may ever come.
 func TestContextIsLeft(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -565,7 +566,8 @@ func (r *rig) leavesNoTrace(e *exchange) {
 	}
 }
 
-// The memory of an exchange whose write was cut, be it one without a body, is not used again so.
+// An exchange whose write was cut does not go back to the pool as it is, even if it had no
+// body.
 func TestQuitLeavesNoTrace(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		s, rw := r.lateReturn("plain", "\r\n\r\n")
@@ -578,7 +580,8 @@ func TestQuitLeavesNoTrace(t *testing.T) {
 	})
 }
 
-// Nor where the connection ends in that moment.
+// An exchange whose write was cut does not go back to the pool as it is, either, if the
+// connection ends before that write returns.
 func TestEndInTheMomentLeavesNoTrace(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, true, func(r *rig) {
 		r.s.setWindow(10)

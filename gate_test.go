@@ -320,7 +320,8 @@ func TestPeerSpeaksBeforeHandshake(t *testing.T) {
 	}
 }
 
-// Nor is a layer that takes its time, and does not take what lies in its socket.
+// A layer that takes its time, and does not take what lies in its socket, is not looked at
+// for ever.
 func TestLookThatTakesNothing(t *testing.T) {
 	client, server := ends(t, "tcp")
 	s := &stubborn{TCPConn: client.(*net.TCPConn)}
@@ -347,7 +348,8 @@ func (s *stubborn) Read([]byte) (int, error) {
 	return 0, os.ErrDeadlineExceeded
 }
 
-// Nor does Watch where a deadline stands on the socket that the caller has left there.
+// Watch does not spin on a deadline that the caller has left on the socket, and that has
+// passed.
 func TestWatchPastADeadline(t *testing.T) {
 	client, server := ends(t, "tcp")
 	client.SetDeadline(time.Now().Add(-time.Second))
@@ -376,7 +378,7 @@ func (s *countedRaw) Read(f func(uintptr) bool) error {
 	return s.RawConn.Read(f)
 }
 
-// Nor is a request kept by a watcher who is slow to begin to wait after another.
+// A request is not kept by a watcher that is slow to begin to wait after another.
 func TestWatchThatIsLateAgain(t *testing.T) {
 	d := dialUp(t, "tls", nil)
 	d.exchange("/warm", answer("/warm"), "/warm")

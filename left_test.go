@@ -94,7 +94,8 @@ func TestDesertedAtItsEnd(t *testing.T) {
 	}
 }
 
-// Who reads so in line may end by its own time or cause, and the next in line goes on.
+// A request in line that reads responses nobody wants may be ended, and the next in line
+// goes on.
 func TestDesertedAgain(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		for _, way := range []string{"cancel", "Deadline"} {
@@ -169,7 +170,8 @@ func TestDesertedForGood(t *testing.T) {
 	}
 }
 
-// Who reads so waits no longer than the HeadTimeout of the response that it reads.
+// A request in line that reads a response nobody wants waits no longer than that one's
+// HeadTimeout.
 func TestHeadTimeoutBehindAbandoned(t *testing.T) {
 	inBubble(t, Config{Depth: 4, HeadTimeout: time.Minute}, false, func(r *rig) {
 		r.deserted()
@@ -623,7 +625,7 @@ func TestCancelOfAnUploadLeft(t *testing.T) {
 	}
 }
 
-// Nor does Close wait where only those are behind whom nobody wants.
+// Closing a body does not wait if nobody wants any of the responses behind it.
 func TestCloseInFrontOfNobody(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()

@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// What is left of a request that was answered before it was out is written for who waits in line;
-// once that one leaves, by its Deadline or canceled before the write began, the connection ends.
+// The rest of a request that was answered before it was out is written for the request in
+// line; when that one leaves, by its Deadline or canceled before the write began, the
+// connection ends.
 func TestRestForNobody(t *testing.T) {
 	for range 8 { // which of two goroutines comes first differs
 		inCut(t, opaque, 3, func(r *rig, s *lazy) {
@@ -51,7 +52,7 @@ func TestRestForNobody(t *testing.T) {
 	}
 }
 
-// Nor is the stream given back before that rest is out.
+// The stream is not given back before the rest of a request that was answered is out.
 func TestDetachBeforeTheRest(t *testing.T) {
 	inCut(t, opaque, 3, func(r *rig, s *lazy) {
 		r.begin(context.Background(), posting("/k"))
@@ -65,7 +66,8 @@ func TestDetachBeforeTheRest(t *testing.T) {
 	})
 }
 
-// Who is in line, and whose time is over, is nobody to write for; the next in line is.
+// The rest of a request that was answered is not written for a request in line whose time
+// is over, but for the next in line.
 func TestRestForTheNextInLine(t *testing.T) {
 	inCut(t, opaque, 3, func(r *rig, s *lazy) {
 		req := posting("/k")
@@ -164,7 +166,8 @@ func inRest(t *testing.T, f func(r *rig, k *call)) {
 	})
 }
 
-// A write that moves is not stalled, be it in the name of one that was given up.
+// A write that moves is not stalled, even if it is in the name of a request that was given
+// up.
 func TestSlowRestIsNoStall(t *testing.T) {
 	inRest(t, func(r *rig, k *call) {
 		answered := false
@@ -185,7 +188,8 @@ func TestSlowRestIsNoStall(t *testing.T) {
 	})
 }
 
-// Nor does such a write take twice the time to be stalled.
+// A stalled write in the name of a request that was given up ends after StallTimeout, not
+// after twice that.
 func TestStalledRest(t *testing.T) {
 	inRest(t, func(r *rig, k *call) {
 		time.Sleep(61 * time.Second)
@@ -335,9 +339,9 @@ func TestFileBehindItsHead(t *testing.T) {
 	}
 }
 
-// Who is in CloseWrite, stuck, when the response has ended is heard still: its context, Cancel, its
-// Deadline. The rest is written for who came meanwhile, where the stream says how much that is; else
-// the connection ends, as it does where nobody came.
+// A CloseWrite that is stuck when the response has ended is still ended by its context,
+// Cancel or Deadline. The rest is written for a request that came meanwhile, if the stream
+// says how much that is; else, and if none came, the connection ends.
 func TestLastWriteAfterTheResponse(t *testing.T) {
 	const soon = time.Minute
 	for end, want := range map[string]Kind{"context": Canceled, "Cancel": Canceled, "Deadline": Timeout, "StallTimeout": Timeout, "Close": Closed} {
@@ -404,8 +408,9 @@ func TestLastWriteAfterTheResponse(t *testing.T) {
 	}
 }
 
-// Nor is it where it has ended the write of both, which has yet to return: the rest of what is
-// answered still goes out, and nothing behind it.
+// The Deadline of a request behind one that says close may have cut the write of both,
+// which has yet to return: the rest of what is answered still goes out, and nothing behind
+// it.
 func TestDeadlineOfOneBehindCloseBefore(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		s := &slowWriter{lazy: lazy{tap: r.s}}
@@ -463,8 +468,8 @@ func (k *call) ends() func() error {
 
 var errHangs = errors.New("the call hangs")
 
-// Who was answered, and is in CloseWrite, does not write for others what the stream may not take: it
-// returns as soon as its own is out.
+// CloseWrite, on a request that was answered, does not write for others what the stream may
+// not take: it returns as soon as its own bytes are out.
 func TestLastWriteIsNotForOthers(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.c.kind = direct
@@ -491,8 +496,9 @@ func TestLastWriteIsNotForOthers(t *testing.T) {
 	})
 }
 
-// Nor is it kept where its own went out in one write with theirs, of which it is known how far it came:
-// another goes on with that. What ends the connection then is not its affair.
+// CloseWrite also returns if its own bytes went out in one write with those of others, once
+// it is known how far that came: another goroutine goes on with the rest. What then ends
+// the connection is none of CloseWrite's business.
 func TestLastWriteWithOthers(t *testing.T) {
 	const tail = len("0\r\n\r\n")
 	for name, c := range map[string]struct {
@@ -584,7 +590,8 @@ func waitsForLock() {
 	}
 }
 
-// Who has failed behind a response with close is not kept by a write that goes on for that.
+// A request that has failed behind a response with close is not kept by its write, which
+// goes on for that response's request.
 func TestFailedBehindClose(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.c.kind = direct // b's own goroutine writes
@@ -623,8 +630,9 @@ func TestStallIsNotPutOff(t *testing.T) {
 	})
 }
 
-// Nor is who has failed there kept in a write of its own on a stream without deadlines, be it a socket's:
-// who could be is none that writes.
+// A request that has failed behind a response with close is not kept in a write of its own
+// on a stream without deadlines, even over a socket: there such a write is on a goroutine
+// of the engine's.
 func TestFailedBehindCloseWithoutDeadlines(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, true, func(r *rig) {
 		r.c.kind = wrapped

@@ -58,8 +58,8 @@ func TestCloseSaidToDrainer(t *testing.T) {
 	})
 }
 
-// Who has ended and writes on for others is let go when they are not wanted any more; the
-// response that said so lives.
+// A request that has ended, and writes on for others, is let go when those are not wanted
+// any more; the response that said so is delivered.
 func TestWriteOnBehindClose(t *testing.T) {
 	for _, kind := range []streamKind{opaque, layered} {
 		inBubble(t, Config{Depth: 8}, false, func(r *rig) {
@@ -112,7 +112,8 @@ func TestDeadlineOfOneWhoEnded(t *testing.T) {
 	}
 }
 
-// Nor is it that of the write that goes on for a request appended after the end.
+// The Deadline of a request that has ended does not end a write that goes on for one
+// appended afterwards.
 func TestDeadlineOfOneWhoEndedBefore(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
@@ -212,7 +213,7 @@ func TestContextLetGo(t *testing.T) {
 	}
 }
 
-// So does one that has failed, in whatever way.
+// An exchange that has failed, in whatever way, lets go of its context.
 func TestContextLetGoByFailure(t *testing.T) {
 	for name, end := range map[string]func(r *rig, k *call){
 		"cancel":     func(r *rig, k *call) { k.x.Cancel() },
@@ -409,8 +410,8 @@ func TestFirstComeFirstServedAfterFlush(t *testing.T) {
 	})
 }
 
-// Who would send a body behind requests that are not written yet is not kept by their write:
-// not where only the end of the connection ends that.
+// A request with a body, behind requests that are not written yet, is not kept by their
+// write when it is canceled, even if only the end of the connection would end that write.
 func TestCanceledBehindSlowWrite(t *testing.T) {
 	for _, kind := range []streamKind{opaque, layered} {
 		inBubble(t, Config{Depth: 8}, kind == opaque, func(r *rig) {
@@ -441,8 +442,8 @@ func TestCanceledBehindSlowWrite(t *testing.T) {
 	}
 }
 
-// Who is to read does not wait for the server to take the requests of others: it may be waiting
-// for its response to be taken.
+// A caller that waits for its response does not wait for the server to take the requests of
+// others: the server may be waiting for that response to be read.
 func TestReaderNotKeptByWrite(t *testing.T) {
 	for i := range 4 {
 		plain, turned := i&1 > 0, i&2 > 0

@@ -283,7 +283,7 @@ func endsPush(m *cell) {
 	waitsAtLast(m)
 }
 
-// waitsAtLast lets v have its response, be it that nobody waits for that yet.
+// waitsAtLast lets v have its response, even if nobody has waited for it yet.
 func waitsAtLast(m *cell) {
 	if v := m.party("v"); v.reach == toSent {
 		v.calls(func() error {

@@ -284,8 +284,8 @@ func TestCanceledByCallback(t *testing.T) {
 	})
 }
 
-// Who waits for a response when its time is over already, behind one nobody waits for, is
-// told at once, and the other gets its own.
+// Wait fails at once if the Deadline has passed, even behind a response that nobody waits
+// for, and the other request gets its own.
 func TestDeadlineOverBeforeWait(t *testing.T) {
 	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
 		r.warm()

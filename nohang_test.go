@@ -31,7 +31,7 @@ func narrowEnds(t *testing.T, kind uint64) (client io.ReadWriteCloser, server ne
 	return tls.Client(a, cfg), tls.Server(b, cfg)
 }
 
-// Nor does anybody wait for ever on a socket.
+// On a socket, too, nobody waits for ever.
 func TestNoHangOnSocket(t *testing.T) {
 	rounds := uint64(60)
 	if testing.Short() || raceDetector {

@@ -617,7 +617,7 @@ func TestCanceledWhileProbing(t *testing.T) {
 	d.exchange("/b", answer("/b"), "/b")
 }
 
-// So does whoever waits for Ready, and whoever watches.
+// Ready and Watch go on after a probe, too.
 func TestReadyWhileProbing(t *testing.T) {
 	d, goOn, probed := probing(t, nil)
 	ready := d.c.Ready().Done()

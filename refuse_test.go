@@ -126,7 +126,8 @@ func TestDeadlinesRefused(t *testing.T) {
 	}
 }
 
-// Nor has what lies over one, as TLS, any, nor a stream that refuses one of both.
+// A stream over one that refuses deadlines, as TLS may be, counts as one without, and so
+// does a stream that refuses either of the two.
 func TestDeadlinesRefusedBelow(t *testing.T) {
 	a, b := net.Pipe()
 	defer b.Close()
@@ -154,7 +155,8 @@ type idleDeadlines struct{ io.ReadWriteCloser }
 func (idleDeadlines) SetReadDeadline(time.Time) error  { return nil }
 func (idleDeadlines) SetWriteDeadline(time.Time) error { return nil }
 
-// Nobody waits for ever for one who was taken back and cannot be made to leave its read.
+// Nobody waits for ever for a request that was taken back and cannot be made to leave its
+// read.
 func TestDeadlinesIgnored(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		r.c = NewConn(idleDeadlines{r.s}, &Config{Depth: 4})
@@ -401,7 +403,7 @@ func TestWatchDeadlinesRefused(t *testing.T) {
 	defer c.Close()
 	go c.Watch(context.Background())
 	until(c, func() bool { return c.watch != nil })
-	time.Sleep(10 * time.Millisecond) // it waits, be it for the pipe
+	time.Sleep(10 * time.Millisecond) // it waits, if only for the pipe
 	go func() {
 		in.Read(make([]byte, 1000))
 		io.WriteString(out, answer("/a"))
@@ -421,7 +423,7 @@ func TestWatchDeadlinesRefusedBelow(t *testing.T) {
 	defer c.Close()
 	go c.Watch(context.Background())
 	until(c, func() bool { return c.watch != nil })
-	time.Sleep(10 * time.Millisecond) // it waits, be it for the socket
+	time.Sleep(10 * time.Millisecond) // it waits, if only for the socket
 	hangs("Do", func() {
 		if got, err := fetch(c, get("/a")); err != nil || got != "/a" {
 			t.Error(got, err)

@@ -213,8 +213,8 @@ func TestReadThatWrites(t *testing.T) {
 	}
 }
 
-// So does a look at an idle connection, be it that TLS has read ahead what it has to answer; and nobody
-// else waits for it.
+// A look at an idle connection ends in time, too, even if TLS has read ahead what it has to
+// answer; and nobody else waits for it.
 func TestLookThatWrites(t *testing.T) {
 	for _, ahead := range []bool{false, true} {
 		for name, act := range map[string]func(*Conn, context.Context) error{

@@ -118,7 +118,7 @@ func TestLongHeadFails(t *testing.T) {
 	}
 }
 
-// So does one that is not that long, where the socket holds even less.
+// A head that is not that long fails in the same way where the socket holds even less.
 func TestHeadFailsOnNarrowSocket(t *testing.T) {
 	client, _ := narrowPair(t)
 	c := NewConn(client, &Config{WriteBuffer: alwaysFits})
@@ -302,7 +302,7 @@ func TestHaste(t *testing.T) {
 	}
 }
 
-// A response is read whole in either case, be it there at once or later.
+// A response is read whole whether it is there at once or comes later.
 func TestHasteOnSocket(t *testing.T) {
 	c := NewConn(dialServer(t, echo), nil)
 	defer c.Close()
@@ -380,8 +380,9 @@ func byItself(t *testing.T, arg string) (string, bool) {
 	return "", false
 }
 
-// Who computes after an exchange is interrupted for others, also where the process was idle before
-// and makes no system calls but the engine's: the runtime's monitor has to hear of those.
+// A goroutine that computes after an exchange is interrupted for others, even if the
+// process was idle before and makes no system calls but the engine's: the runtime's monitor
+// has to hear of those.
 func TestOthersRunAfterDo(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// A response that comes in goes on after the write half has failed, be it that the kernel moves it: what
-// is said of the time between two reads is not the time of all; nor where it is slow on its way out.
+// A response goes on coming in after the write half has failed, even if the kernel moves
+// it: the limit is for the time between two reads, not for all of them, nor for a slow way
+// out.
 func TestSplicePastAWriteError(t *testing.T) {
 	for _, way := range []string{"hidden", "spliced", "spliced to who is slow"} {
 		client, server := ends(t, "unix")

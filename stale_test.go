@@ -224,7 +224,8 @@ func TestShutdownInTheLook(t *testing.T) {
 	wantError(t, err, Unsolicited, SentNothing)
 }
 
-// Who waits for a look hears of its end, also where it was in the name of one who is in flight then.
+// Whoever waits for a look hears of its end, even if it was in the name of a request that
+// is in flight by then.
 func TestWaitForTheLook(t *testing.T) {
 	for name, call := range map[string]func(*Conn) error{
 		"TrySend": func(c *Conn) error { _, err := c.TrySend(context.Background(), get("/b")); return err },
@@ -288,8 +289,9 @@ func (s *truthful) PeekNow(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Nobody is admitted, and the stream is not asked, while who was taken back is in its read: that may have
-// brought what nobody asked for, and a look does not find it any more.
+// While a request that was taken back is still in its read, nobody is admitted, and the
+// stream is not looked at: the read may have brought what nobody asked for, which a look
+// would no longer find.
 func TestNobodyBesideWhoWasTakenBack(t *testing.T) {
 	for _, wire := range []string{"", answer("nobody asked for it")} {
 		synctest.Test(t, func(t *testing.T) {

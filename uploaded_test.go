@@ -1,7 +1,7 @@
 package h1
 
-// uploaded_test.go: what ends an exchange whose response has ended while its request's body is still on
-// its way, be it only that the last write has not returned.
+// uploaded_test.go: what ends an exchange whose response has ended while its request's body
+// is still on its way, or while just its last write has not returned.
 
 import (
 	"bytes"
@@ -136,8 +136,8 @@ func (r *rig) uploaded(rw io.ReadWriteCloser, kind streamKind, req *Request, how
 	return a, func() { quitters[how](a, cancel); synctest.Wait() }
 }
 
-// Whatever ends when the response has ended, as a deferred cancel does, is nothing to a connection that
-// has taken all of the request, be it that the last write has not returned.
+// What ends after the response has ended, as a deferred cancel does, costs no connection
+// that has taken all of the request, even if the last write has not returned.
 func TestQuitWhenAllIsOut(t *testing.T) {
 	for how := range quitters {
 		for name, kind := range uploadKinds {
@@ -191,7 +191,8 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 	}
 }
 
-// The moment that a write is given to return is not cut short by who comes in it.
+// The moment that such a write is given to return is not cut short by a request that comes
+// meanwhile.
 func TestQuitsMoment(t *testing.T) {
 	for how := range quitters {
 		for name, kind := range uploadKinds {
@@ -225,7 +226,8 @@ func TestQuitsMoment(t *testing.T) {
 	}
 }
 
-// Nor is it made longer: who comes in it does not wait for a write that is stuck, nor leaves one behind.
+// Nor is that moment made longer: a request that comes meanwhile does not wait for a write
+// that is stuck, and leaves none behind.
 func TestQuitsMomentEnds(t *testing.T) {
 	for _, way := range []string{"memory and a tail", "chunks", "CloseWrite"} {
 		for _, leaves := range []bool{false, true} {
@@ -265,7 +267,7 @@ func TestQuitsMomentEnds(t *testing.T) {
 	}
 }
 
-// Nor is it that of what is written behind, for others.
+// That moment does not limit what is written afterwards, for others.
 func TestQuitsMomentIsOver(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		s, rw := r.lateReturn("plain", "\r\n\r\n")
@@ -291,7 +293,8 @@ func TestQuitsMomentIsOver(t *testing.T) {
 	})
 }
 
-// Nor is CloseWrite waited for, where all else is out.
+// If all of a body but CloseWrite is out, CloseWrite is not waited for once the exchange is
+// ended.
 func TestQuitBeforeCloseWrite(t *testing.T) {
 	for how := range quitters {
 		for name, kind := range uploadKinds {
@@ -331,7 +334,8 @@ func TestQuitBeforeCloseWrite(t *testing.T) {
 	}
 }
 
-// One that is stuck ends the connection: at once, or where only Close ends a write, a moment later.
+// A last write that is stuck ends the connection: at once, or where only Close ends a
+// write, a moment later.
 func TestQuitInAStuckWrite(t *testing.T) {
 	for how := range quitters {
 		for _, kind := range []streamKind{opaque, wrapped, layered, sealed} {
@@ -391,8 +395,8 @@ func TestQuitInWrite(t *testing.T) {
 	}
 }
 
-// Nor where the bytes of it are in a write that is nobody's, be it over; CloseWrite does not call that a
-// success.
+// A body whose bytes are in a write of the engine's own goroutine is not waited for, even
+// if that write is over; CloseWrite does not call that a success.
 func TestQuitBesideAFlush(t *testing.T) {
 	for how := range quitters {
 		for _, over := range []bool{false, true} {
@@ -443,7 +447,7 @@ func TestQuitBesideAFlush(t *testing.T) {
 	}
 }
 
-// Nor where what is moved inside the kernel comes from who gives nothing more.
+// A body that the kernel moves, from a source that gives nothing more, is not waited for.
 func TestQuitOfASlowSource(t *testing.T) {
 	for _, source := range []string{"socket", "pipe"} {
 		client, server := tcpPair(t)
@@ -490,7 +494,8 @@ func TestQuitOfASlowSource(t *testing.T) {
 	}
 }
 
-// Nor is what comes behind that write begun, of a body whose head went out apart.
+// If a body's head went out in a write of its own, the body's write does not begin
+// afterwards.
 func TestQuitBetweenTwoWrites(t *testing.T) {
 	for how := range quitters {
 		inBubble(t, Config{}, false, func(r *rig) {
@@ -507,7 +512,7 @@ func TestQuitBetweenTwoWrites(t *testing.T) {
 	}
 }
 
-// What is not the last of a body is not waited for, be the write over.
+// A write that is not a body's last is not waited for, even if it is over.
 func TestQuitBeforeTheLast(t *testing.T) {
 	for how := range quitters {
 		for _, push := range []bool{false, true} {
@@ -553,8 +558,8 @@ func (r *rig) inCloseWrite(ctx context.Context, req *Request, window int) (a *ca
 	return a, ended
 }
 
-// Who has given up a response, and is in CloseWrite still, is let go of that as well, be it that others have
-// read the rest.
+// A CloseWrite that is stuck after its response was given up ends with its exchange, even
+// if others have read the rest of the response.
 func TestQuitBehindBodyClose(t *testing.T) {
 	for how := range quitters {
 		for i, kind := range []streamKind{opaque, sealed, opaque, sealed} {
@@ -601,7 +606,8 @@ func TestQuitBehindBodyClose(t *testing.T) {
 	}
 }
 
-// Nor does that cost a connection on which the write is over and has not returned.
+// If that write of CloseWrite's is over, and has only not returned, its end does not cost
+// the connection.
 func TestQuitOverBehindBodyClose(t *testing.T) {
 	for how := range quitters {
 		for name, kind := range uploadKinds {
@@ -646,7 +652,8 @@ func TestQuitOverBehindBodyClose(t *testing.T) {
 	}
 }
 
-// Nor does the Deadline get lost where the write moves a little at a time.
+// The Deadline holds for CloseWrite after its response was given up, even if the write
+// moves a little at a time.
 func TestDeadlineBehindBodyClose(t *testing.T) {
 	inBubble(t, Config{Depth: 4, StallTimeout: 10 * time.Second}, false, func(r *rig) {
 		r.warm()

@@ -66,7 +66,7 @@ func TestContextWithCause(t *testing.T) {
 	})
 }
 
-// Where Wait fails, the Response holds nothing, be it that the head was there.
+// If Wait fails the Response holds nothing, even if the head was there.
 func TestResponseOfACanceled(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()

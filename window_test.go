@@ -156,8 +156,8 @@ func TestBytesForTakenBack(t *testing.T) {
 	}
 }
 
-// Who was taken back may be in its read for a moment yet: the stream is not given back under
-// it, and Watch does not take its deadline away.
+// A request that was taken back may be in its read for a moment longer: meanwhile the
+// stream is not given back, and Watch does not take the deadline away.
 func TestTakenBackStillReads(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		late := &slow{tap: r.s, reads: time.Millisecond}
@@ -400,8 +400,8 @@ func TestWaitAfterEnd(t *testing.T) {
 	}
 }
 
-// Who lets others run before it writes may be canceled in that moment: it leaves, and what
-// they have in the buffer is written without it.
+// A request that lets others run before it writes may be canceled in that moment: it
+// leaves, and what the others have appended is written without it.
 func TestCancelBeforeFlush(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	met := 0
@@ -600,7 +600,7 @@ func TestNothingIsWrittenBehindClose(t *testing.T) {
 	}
 }
 
-// Who pushes a body is told at once that the server has said close to a request before it.
+// Exchange.Write fails at once when the server has said close to a request before it.
 func TestWriteBehindCloseIsLetGo(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
@@ -621,8 +621,8 @@ func TestWriteBehindCloseIsLetGo(t *testing.T) {
 	})
 }
 
-// Who waits behind a request is woken by its Deadline also where the caller of that was in
-// Wait, or in a Read, when the wait began, and does not come back for the body.
+// Whoever waits behind a request is woken by that request's Deadline, even if its caller
+// was in Wait, or in a Read, when the wait began, and does not come back for the body.
 func TestDeadlineOfOneWhoStaysAway(t *testing.T) {
 	for _, depth := range []int{1, 4} {
 		for _, reads := range []bool{false, true} {

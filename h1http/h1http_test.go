@@ -304,7 +304,8 @@ func TestConn(t *testing.T) {
 	}
 }
 
-// TestConnClose: who waits for a slot is not left waiting for a connection that was closed.
+// TestConnClose: a request that waits for a slot does not wait on for a connection that was
+// closed.
 func TestConnClose(t *testing.T) {
 	url, tr := stuck(t)
 	c, err := tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://"))
@@ -333,7 +334,8 @@ func TestConnClose(t *testing.T) {
 	}
 }
 
-// What ended the connection was another request's: who comes to a closed one hears of it in words.
+// What ended the connection was another request's: one that comes to the closed connection
+// is told in words only.
 func TestConnEndedForAnother(t *testing.T) {
 	url, tr := stuck(t)
 	c, err := tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://"))

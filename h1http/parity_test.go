@@ -100,7 +100,8 @@ func TestCloseThatWaitsForRead(t *testing.T) {
 	}
 }
 
-// A connection that was idle may be dead, be it that nothing was ever sent on it: the request is sent again.
+// A connection that was idle may be dead, even if nothing was ever sent on it: the request
+// is sent again.
 func TestIdleThatWasNeverUsed(t *testing.T) {
 	for name, first := range map[string]func(*http.Request) *http.Request{
 		"refused": func(r *http.Request) *http.Request { r.URL.RawQuery = "\x01"; return r },

@@ -144,8 +144,8 @@ func TestMaxConnsPerHost(t *testing.T) {
 	}
 }
 
-// TestMaxConnsWaits: who waits may give up; a dial that fails, or is abandoned, gives its
-// place to the next.
+// TestMaxConnsWaits: a request that waits may give up; a dial that fails, or is abandoned,
+// gives its place to the next.
 func TestMaxConnsWaits(t *testing.T) {
 	r := newRig(t, false, remote)
 	r.tr.MaxConnsPerHost = 1
@@ -328,7 +328,7 @@ func TestStale(t *testing.T) {
 	}
 }
 
-// TestUnasked: an answer on an idle connection ends it, be it 408 or anything.
+// TestUnasked: an answer on an idle connection ends it, whether it is a 408 or anything else.
 func TestUnasked(t *testing.T) {
 	for _, extra := range []string{"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "x"} {
 		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {

@@ -434,8 +434,8 @@ func (b *dwelling) Read(p []byte) (int, error) {
 
 func (b *dwelling) Close() error { return nil }
 
-// TestTunnelSeesReadOut: each Close of a tunnel waits for a Read of the request's body, be it another that
-// closes it.
+// TestTunnelSeesReadOut: each Close of a tunnel waits for a Read of the request's body,
+// even if another call closes the tunnel.
 func TestTunnelSeesReadOut(t *testing.T) {
 	url, tr := tunnelRig(t)
 	late := 0
