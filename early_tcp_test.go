@@ -31,24 +31,11 @@ const (
 	tcpHang   = 20 * time.Second
 )
 
-// tcpPair makes both ends of a connection.
+// tcpPair is loopback with buffers of tcpBuffer, and a server's end that does not wait for
+// ever.
 func tcpPair(t testing.TB) (client, server *net.TCPConn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Skipf("no loopback: %v", err)
-	}
-	defer l.Close()
-	a, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, server = a.(*net.TCPConn), b.(*net.TCPConn)
-	t.Cleanup(func() { client.Close(); server.Close() })
+	client, server = loopback(t, nil)
 	for _, c := range []*net.TCPConn{client, server} {
 		c.SetReadBuffer(tcpBuffer)
 		c.SetWriteBuffer(tcpBuffer)

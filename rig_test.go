@@ -348,24 +348,33 @@ func (m *mirror) SetReadDeadline(t time.Time) error {
 
 func (m *mirror) SetWriteDeadline(time.Time) error { return nil }
 
+// loopback returns the two ends of a TCP connection. prepare, unless it is nil, is called
+// with each socket before that is bound or connected.
+func loopback(t testing.TB, prepare func(network, addr string, c syscall.RawConn) error) (client, server *net.TCPConn) {
+	t.Helper()
+	listen, dial := net.ListenConfig{Control: prepare}, net.Dialer{Control: prepare}
+	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Skipf("no loopback: %v", err)
+	}
+	defer l.Close()
+	a, err := dial.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a.(*net.TCPConn), b.(*net.TCPConn)
+}
+
 // dialServer dials a mirror that stands behind a real socket. It allocates nothing once
 // warm.
 func dialServer(t testing.TB, reply func(dst, head []byte) []byte) net.Conn {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close(); server.Close() })
+	client, server := loopback(t, nil)
 	go func() {
 		defer server.Close()
 		m := newMirror(reply)

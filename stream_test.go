@@ -18,13 +18,14 @@ func TestPartsStream(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()
 	defer far.Close()
+	socket, _ := loopback(t, nil)
 	for _, c := range []struct {
 		name       string
 		io         io.ReadWriteCloser
 		conn, half bool
 	}{
 		{"pipe", near, true, false},
-		{"tcp", dialTCP(t), true, true},
+		{"tcp", socket, true, true},
 		{"plain", wirePlain{newWireStream(false)}, false, false},
 	} {
 		if got := (Parts{IO: c.io}).Stream(); got != c.io {
@@ -41,27 +42,15 @@ func TestPartsStream(t *testing.T) {
 
 // What is buffered comes first, also where io.Copy finds a shorter way.
 func TestPartsStreamCopies(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
+	near, far := loopback(t, nil)
 	got := make(chan string, 1)
 	go func() {
-		far, err := listener.Accept()
-		if err != nil {
-			return
-		}
 		io.WriteString(far, "behind")
-		far.(*net.TCPConn).CloseWrite()
+		far.CloseWrite()
 		b, _ := io.ReadAll(far)
 		far.Close()
 		got <- string(b)
 	}()
-	near, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	s := Parts{IO: near, Buffered: []byte("first ")}.Stream()
 	var out bytes.Buffer
 	if n, err := io.Copy(&out, s); n != 12 || err != nil || out.String() != "first behind" {
@@ -102,17 +91,9 @@ func TestPartsStreamCopiesPlain(t *testing.T) {
 
 // A head that the socket does not take in one write is written on, and answered.
 func TestHeadLargerThanSocket(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
+	near, far := loopback(t, nil)
 	const size = 8 << 20 // more than both ends of a loopback connection buffer
 	go func() {
-		far, err := listener.Accept()
-		if err != nil {
-			return
-		}
 		defer far.Close()
 		time.Sleep(10 * time.Millisecond) // so that the first write meets a full socket
 		buf := make([]byte, 64<<10)
@@ -129,10 +110,6 @@ func TestHeadLargerThanSocket(t *testing.T) {
 			io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
 	}()
-	near, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := NewConn(near, nil)
 	defer c.Close()
 	long := &Request{Host: "x"}
@@ -150,21 +127,6 @@ func TestHeadLargerThanSocket(t *testing.T) {
 	if s := c.Stats(); s.BytesWritten < size || !c.State().Reusable() {
 		t.Errorf("%+v, %v", s, c.State())
 	}
-}
-
-// dialTCP returns one end of a TCP connection whose other end does nothing.
-func dialTCP(t *testing.T) net.Conn {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	near, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { near.Close() })
-	return near
 }
 
 // Several goroutines may read a stream that is given back, as they may a net.Conn: each byte goes to one.

@@ -24,30 +24,14 @@ import (
 // narrowPair is tcpPair with sockets that hold a few kilobytes between them.
 func narrowPair(t *testing.T) (client, server *net.TCPConn) {
 	t.Helper()
-	narrow := func(_, _ string, c syscall.RawConn) error {
+	client, server = loopback(t, func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {
 			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 2<<10)
 			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 2<<10)
 		})
-	}
-	listen := net.ListenConfig{Control: narrow}
-	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Skipf("no loopback: %v", err)
-	}
-	defer l.Close()
-	dial := net.Dialer{Control: narrow}
-	a, err := dial.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { a.Close(); b.Close() })
-	b.SetDeadline(time.Now().Add(tcpHang))
-	return a.(*net.TCPConn), b.(*net.TCPConn)
+	})
+	server.SetDeadline(time.Now().Add(tcpHang))
+	return client, server
 }
 
 // took reads one request and returns its body.
