@@ -17,8 +17,8 @@ test:
 race:
 	$(GO) test -race ./...
 
-# Go's fuzzer can fail for its own deadline alone: it is run again, but where it kept an input to
-# blame, which might not fail every time.
+# Go's fuzzer can fail only because its time was up. So a target that failed is run again, unless
+# it kept an input: that is a finding, even if it might not fail a second time.
 fuzz: # each target of each package, FUZZTIME long
 	@set -e; found=0; for pkg in $$($(GO) list ./...); do \
 		targets=$$($(GO) test -list '^Fuzz' $$pkg); \

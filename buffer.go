@@ -38,8 +38,8 @@ func getBlock(size int) *block {
 	return &block{make([]byte, 0, 1<<k)}
 }
 
-// put gives back a block that was lent for that size, a power of two, unless b is nil or has
-// grown.
+// put gives back a block that was lent for that size, a power of two, unless b is nil or
+// has grown.
 func (b *block) put(size int) {
 	if b.is(size) {
 		b.goBack()

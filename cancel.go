@@ -14,7 +14,7 @@ package h1
 //	abandon    it has ended for its caller, and its response is read for nobody
 //	interrupt  the read or the write that its goroutine is in is ended
 //	leave      that goroutine lets go of the read half
-//	takeBack   its request leaves the queue, if no writer has taken a byte of it: drop, evDrop
+//	takeBack   its request leaves the queue, if no writer has a byte of it: drop, evDrop
 //	stop       its body is not written on: stopUpload, evStop
 //	cut        a write under way is ended, and says how far it has come
 //	fail       an exchange gets its error; Conn.fail ends the connection, evFail
@@ -30,8 +30,9 @@ import "time"
 //   - written whole, or soon to be by another: its response is read for nobody by whoever
 //     reads next, if that costs at most MaxDrain, and unless it is the very response that
 //     is due and nobody wants one behind it;
-//   - else the connection ends; so it does where bytes of a response came already, though no
-//     writer has taken a byte of the request: it cannot leave, and must not be sent any more.
+//   - else the connection ends; so it does where bytes of a response came already, though
+//     no writer has taken a byte of the request: it cannot leave, and must not be sent any
+//     more.
 func (c *Conn) cancel(e *exchange, err *Error) {
 	switch {
 	case e.refs == 0 || e.err != nil && !e.outlives():

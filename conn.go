@@ -179,10 +179,11 @@ func (c *Conn) Stats() Stats {
 // Err returns nil while the connection takes requests, now or when others have ended, and
 // then why it does not: an [*Error] of Kind Closed where either side said close or the
 // framing needs it, Unsolicited after bytes nobody asked for, or of the Kind that an
-// exchange failed with. The next request fails with Closed, and this for its cause (in
-// words only, which errors.Is does not find, where another caller ended the connection):
-// ask that error whether to send the request again, not this one. Nil does not mean that a
-// request is admitted at once, or that the connection is idle: see Ready, and State.
+// exchange failed with. The next request fails with Closed, and with this error as its
+// cause; if another caller ended the connection, only in words, which errors.Is does not
+// find. Whether to send that request again, ask its own error, and not this one. Nil does
+// not mean that a request is admitted at once, or that the connection is idle: see Ready,
+// and State.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

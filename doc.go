@@ -149,10 +149,10 @@
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
 //     interrupt a read or write. That then returns an error with a Timeout method that
-//     returns true, as os.ErrDeadlineExceeded has, or one that wraps such an error. Without
-//     them, or where they return an error (as those of an SSH client's connections) and no
-//     socket is there, the stream is closed instead, from another goroutine, and its Read and
-//     Write must return then.
+//     returns true, as os.ErrDeadlineExceeded has, or one that wraps such an error.
+//     Without them, or where they return an error (as those of an SSH client's
+//     connections) and no socket is there, the stream is closed instead, from another
+//     goroutine, and its Read and Write must return then.
 //   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.

@@ -12,10 +12,10 @@ import (
 	"slices"
 )
 
-// A Header is a list of fields (RFC 9110, section 5): in order, repeats kept,
-// names in the case they were given and matched without it. The zero value is
-// empty and ready to use. Methods that change it, and those that read it while
-// another goroutine changes it, need the caller's lock.
+// A Header is a list of fields (RFC 9110, section 5): their order and repeats are kept,
+// and the case of their names, which are matched in any case. The zero value is empty and
+// ready to use. Several goroutines may read it at once; while one changes it, no other may
+// use it.
 //
 // A Header that is copied by assignment shares its bytes with the original, until one of
 // them changes by Add, Set or Del. After the original's Reset the copy is of no use; nor is

@@ -33,8 +33,8 @@ const (
 // less than 0 means the same as 0, except MaxDrain. NewConn copies it.
 type Config struct {
 	// Depth is the most requests in flight at once; 0 means 1: no pipelining. More is for
-	// servers known to pipeline: a few lose requests that come together, and there is no
-	// way to tell that the next answer is to another.
+	// servers known to pipeline: a few lose requests that come together, and then the
+	// answer to one request is taken for that to another, which nothing can tell.
 	Depth int
 	// MaxHeadBytes limits a status line and its fields, or a trailer section, each with
 	// the empty line that ends it; 0 means 256 KiB. Past it: TooLarge.
@@ -68,17 +68,17 @@ type Config struct {
 	ReadBuffer, WriteBuffer int
 	// TitleCase writes the names of fields in Title-Case.
 	TitleCase bool
-	// Lenient is what to overlook.
+	// Lenient is which faults of a response's head to overlook; 0 means none.
 	Lenient Lenient
 	// Timing fills Response.Timing.
 	Timing bool
 }
 
-// The limits' defaults. Of the heads in testdata/cases that are to be accepted, the longest
-// has 200 KB, and the one of most fields some 200. 256 KiB is 1/40 of net/http's limit; 256
-// fields are 2.5 times hyper's limit; 16 informational responses leave room for any sensible
-// number and bound a flood; 64 KiB is about what a new connection would cost instead, in
-// the bytes that a link moves during its handshake.
+// The limits' defaults. Of the heads in testdata/cases that are to be accepted, the
+// longest has 200 KB, and the one of most fields some 200. 256 KiB is 1/40 of net/http's
+// limit; 256 fields are 2.5 times hyper's limit; 16 informational responses leave room for
+// any sensible number and bound a flood; 64 KiB is about what a new connection would cost
+// instead, in the bytes that a link moves during its handshake.
 const (
 	defaultHeadBytes     = 256 << 10
 	defaultHeaders       = 256
@@ -132,8 +132,8 @@ func shared(cfg Config) *Config {
 
 // A Request is what to ask. The caller must not change it, or what it refers to, before
 // its exchange has ended: the body is read, and Trailer written, while the response may
-// already be on its way. After that it may be sent again; without Body and Push it may be in
-// several exchanges at once, also of several connections.
+// already be on its way. After that it may be sent again; without Body and Push it may be
+// in several exchanges at once, also of several connections.
 type Request struct {
 	// Method is a token, case-sensitive; "" means GET.
 	Method string

@@ -5,9 +5,10 @@ package h1
 // peek_linux.go: a look at a socket for as little as it can cost.
 //
 // Rule: the system call is raw: it is over at once, so Go's scheduler need not know of it.
-// Reads and writes are not raw. While a process is idle the runtime's monitor sleeps, and it
-// is the first system call that the scheduler knows of that wakes it: without the monitor
-// nothing would interrupt a caller who computes after its response (TestOthersRunAfterDo).
+// Reads and writes are not raw. While a process is idle the runtime's monitor sleeps, and
+// it is the first system call that the scheduler knows of that wakes it: without the
+// monitor nothing would interrupt a caller who computes after its response
+// (TestOthersRunAfterDo).
 
 import (
 	"syscall"

@@ -2,8 +2,9 @@
 
 package h1
 
-// peek_unix.go: a look at a socket by package syscall: on systems other than Linux, where a
-// raw call is not the way to ask, and on linux/386, where that package has no number for it.
+// peek_unix.go: a look at a socket by package syscall: on systems other than Linux, where
+// a raw call is not the way to ask, and on linux/386, where that package has no number for
+// it.
 
 import "syscall"
 

@@ -31,9 +31,9 @@ type probe struct {
 // are in flight it only returns Err; one that was canceled is in flight until somebody has
 // read its response. On a stream with no socket under it, and no PeekNow, nothing is known.
 //
-// Under TLS, where records are waiting that may be session tickets, they are read, which
-// takes a millisecond; where the server asks TLS for an answer there, and does not read
-// that, the connection ends after a fifth of a second.
+// Under TLS, records that are waiting are read, for they may be session tickets; that takes
+// a millisecond. If one asks for an answer (as a key update may), and the server does not
+// read that, the connection ends after a fifth of a second.
 func (c *Conn) Probe() error {
 	c.mu.Lock()
 	defer c.unlock()

@@ -39,12 +39,12 @@ func (x Exchange) Write(p []byte) (int, error) {
 // chunked one. It fails as Write does; with BodyFailed, and ends the connection, if less
 // than ContentLength was written.
 //
-// Where no more than MaxDrain of a ContentLength is left when the response ends, the
-// connection takes no other request before CloseWrite, the context's end, Cancel or the
-// Deadline. The last three end the connection, unless a Write that has returned wrote the
-// last byte: CloseWrite then has nothing to do. Where they come while CloseWrite is in its
-// own write, the rest of that is left to another's request, if one is there; else the
-// connection ends.
+// If no more than MaxDrain bytes of a ContentLength are left when the response ends, the
+// connection waits for them, and takes no other request before CloseWrite, the context's
+// end, Cancel or the Deadline. The last three end the connection, unless a Write that has
+// returned wrote the last byte: CloseWrite then has nothing to do. If they come while
+// CloseWrite is in its own write, another request, if one is there, writes the rest; else
+// the connection ends.
 func (x Exchange) CloseWrite() error {
 	return x.push(pushStep{run: (*Conn).finishBody, last: true})
 }

@@ -129,8 +129,8 @@ func (c *Conn) readFailed(e *exchange, err *Error) error {
 	return e.err
 }
 
-// drainOthers reads, in order, the responses in front of e that nobody wants: all that are in
-// flight, where e is in line. mu is held, but not while the stream is read.
+// drainOthers reads, in order, the responses in front of e that nobody wants: all that are
+// in flight, where e is in line. mu is held, but not while the stream is read.
 func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 	for {
 		x := c.queue.head

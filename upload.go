@@ -490,8 +490,8 @@ func (c *Conn) piece(e *exchange, p []byte) error {
 	return nil
 }
 
-// part sends at most mostAtOnce bytes: into wbuf where they fit, else at once, in one writev
-// where the stream can do that. mu is held, but not while it writes.
+// part sends at most mostAtOnce bytes: into wbuf where they fit, else at once, in one
+// writev where the stream can do that. mu is held, but not while it writes.
 func (c *Conn) part(e *exchange, p []byte) error {
 	const around = 16 + 2 + 2 // a size's digits and CRLF, and the CRLF behind the data
 	need := len(p) + around

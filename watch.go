@@ -51,8 +51,8 @@ func (w *watch) kick(c *Conn) {
 // stream refuses deadlines, with which Watch is woken, it notices what a request or a Probe
 // finds.
 //
-// It costs the goroutine that calls it, and a request's start the time to wake that
-// goroutine. One Watch at a time waits on the socket; others wait for the first to notice.
+// Its price is the goroutine that calls it, and at the start of each request the time to
+// wake that. One Watch at a time waits on the socket; others wait for the first to notice.
 func (c *Conn) Watch(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.unlock()

@@ -349,7 +349,8 @@ func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 //   - requests behind e's, where the server may take them only once its response to e was
 //     read, which e's caller is to do;
 //   - the same, where e is over, or is out and its response is due by HeadTimeout;
-//   - all of it, where the caller does not wait (TrySend), and may itself have to read first.
+//   - all of it, where the caller does not wait (TrySend), and may itself have to read
+//     first.
 //
 // mu is held.
 func (c *Conn) mayNotWrite(e *exchange) bool {

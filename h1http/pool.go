@@ -162,10 +162,10 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	return best, t.lend(best, share)
 }
 
-// joinable reports whether a connection in use may take one exchange more. Before its first
-// response that would have to wait in any case, and in vain if the server does not keep the
-// connection. Behind the response of a canceled request, which may never come, it would wait
-// as well. mu is held.
+// joinable reports whether a connection in use may take one exchange more. Before its
+// first response that would have to wait in any case, and in vain if the server does not
+// keep the connection. Behind the response of a canceled request, which may never come, it
+// would wait as well. mu is held.
 func (t *Transport) joinable(l *link) bool {
 	return !l.alone && l.load < t.Depth && l.used.Load() && l.h.State().InFlight() <= l.load
 }
