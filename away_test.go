@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// late has the goroutine that writes what Send left in the buffer come late, or at last not.
+// late has the goroutine that writes what Send left in the buffer come late, or at last
+// not.
 func (r *rig) late(late bool) {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
@@ -98,15 +99,16 @@ func TestCanceledWhileWritingForTheAnswered(t *testing.T) {
 	})
 }
 
-// A quietSocket is one of which nothing is seen, in whose buffers short requests always fit.
+// A quietSocket is one of which nothing is seen, in whose buffers short requests always
+// fit.
 type quietSocket struct{}
 
 func (quietSocket) Control(func(uintptr)) error    { return nil }
 func (quietSocket) Read(func(uintptr) bool) error  { return nil }
 func (quietSocket) Write(func(uintptr) bool) error { return nil }
 
-// A write that a cancel is about to end is not given more time because the response of who was
-// canceled has been read meanwhile, or another request was appended.
+// A write that a cancel is about to end is not given more time because the response of who
+// was canceled has been read meanwhile, or another request was appended.
 func TestCanceledWriterIsDrained(t *testing.T) {
 	for _, more := range []bool{false, true} {
 		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
@@ -161,8 +163,8 @@ func TestCanceledWriterIsDrained(t *testing.T) {
 	}
 }
 
-// A request of which nothing was taken yet, and which reads what is due in front of it, leaves
-// nobody behind where only Close ends that read.
+// A request of which nothing was taken yet, and which reads what is due in front of it,
+// leaves nobody behind where only Close ends that read.
 func TestCanceledDrainerUnwritten(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		inBubble(t, Config{Depth: 8}, plain, func(r *rig) {
@@ -192,8 +194,8 @@ func TestCanceledDrainerUnwritten(t *testing.T) {
 	}
 }
 
-// A write in the name of one whose response has ended is not cut off by its Deadline: the bytes
-// left in it are another's.
+// A write in the name of one whose response has ended is not cut off by its Deadline: the
+// bytes left in it are another's.
 func TestDeadlineOfThePast(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
@@ -260,8 +262,8 @@ func TestCanceledDrainerBeforeTheLine(t *testing.T) {
 	})
 }
 
-// A write that is stuck in a request that nobody wants any more ends the connection once nobody
-// is left whose time would: those behind are given up, or one in front is answered.
+// A write that is stuck in a request that nobody wants any more ends the connection once
+// nobody is left whose time would: those behind are given up, or one in front is answered.
 func TestStuckForNobody(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		for _, last := range []string{"taken back", "its caller leaves it", "out of line", "answered"} {
@@ -518,8 +520,9 @@ func TestCancelInFlushForOthers(t *testing.T) {
 	})
 }
 
-// A request that is out whole is canceled while a goroutine of the engine's writes on in its name,
-// on a stream without deadlines: those behind it are spared, by its Deadline as well.
+// A request that is out whole is canceled while a goroutine of the engine's writes on in
+// its name, on a stream without deadlines: those behind it are spared, by its Deadline as
+// well.
 func TestCanceledWhileItsWriteIsForOthers(t *testing.T) {
 	for _, req := range []*Request{get("/a"), soon("/a", time.Second)} {
 		inBubble(t, Config{Depth: 4}, true, func(r *rig) {
@@ -550,8 +553,8 @@ func TestCanceledWhileItsWriteIsForOthers(t *testing.T) {
 	}
 }
 
-// Whoever waits in line behind a body may go on once that has ended, and not only when its last
-// write has returned: that may wait for the same goroutine to read.
+// Whoever waits in line behind a body may go on once that has ended, and not only when its
+// last write has returned: that may wait for the same goroutine to read.
 func TestBodyEndsInAStuckWrite(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()

@@ -1,6 +1,7 @@
 package h1
 
-// badbody_test.go: what a request's body does wrong is an error of its exchange, and no more.
+// badbody_test.go: what a request's body does wrong is an error of its exchange, and no
+// more.
 
 import (
 	"context"
@@ -125,7 +126,8 @@ func TestBadChunkAtCancel(t *testing.T) {
 	})
 }
 
-// foreign returns an error of another connection's: the protocol says that its request was not processed.
+// foreign returns an error of another connection's: the protocol says that its request was
+// not processed.
 func (r *rig) foreign() *Error {
 	r.Helper()
 	r.warm()
@@ -189,8 +191,9 @@ func TestErrorWithLastBytes(t *testing.T) {
 	}
 }
 
-// Where a request is canceled before a writer has a byte of it, nothing else happens, whatever way its
-// body takes, nor where a body fails that is short enough to be read first.
+// Where a request is canceled before a writer has a byte of it, nothing else happens,
+// whatever way its body takes, nor where a body fails that is short enough to be read
+// first.
 func TestUntakenBodyLeavesNoTrace(t *testing.T) {
 	no := errors.New("no")
 	for name, c := range map[string]struct {
@@ -253,8 +256,8 @@ func TestUntakenBodyLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// Where the connection ends while a short body is read, that one's request fails, unsent, once its
-// caller is back.
+// Where the connection ends while a short body is read, that one's request fails, unsent,
+// once its caller is back.
 func TestEndWhileAShortBodyIsRead(t *testing.T) {
 	for name, end := range map[string]func(*rig){
 		"Close":                      func(r *rig) { r.c.Close() },

@@ -206,7 +206,8 @@ func TestClosedBetweenWrites(t *testing.T) {
 }
 
 // A write may fail with an error that calls itself a timeout, and be none of the engine's:
-// TCP gives up (ETIMEDOUT). It says what it is, and a response that was on its way is not lost.
+// TCP gives up (ETIMEDOUT). It says what it is, and a response that was on its way is not
+// lost.
 func TestWriteTimesOutByItself(t *testing.T) {
 	for _, c := range []struct {
 		cause    error
@@ -304,8 +305,8 @@ func (s deadStream) Read([]byte) (int, error)    { return 0, s.err }
 func (s deadStream) Write(p []byte) (int, error) { return len(p), nil }
 func (s deadStream) Close() error                { return nil }
 
-// A stream that says at once, whenever it is read, that it has waited too long is not asked for ever; it
-// is its own time that is over.
+// A stream that says at once, whenever it is read, that it has waited too long is not
+// asked for ever; it is its own time that is over.
 func TestStreamWithATimeOfItsOwn(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		reads := 0

@@ -1,6 +1,7 @@
 package h1
 
-// callback_test.go: what ends an exchange whose caller is in its own Informational, or has been.
+// callback_test.go: what ends an exchange whose caller is in its own Informational, or has
+// been.
 
 import (
 	"context"
@@ -10,7 +11,8 @@ import (
 	"time"
 )
 
-// behindACallback runs f with each way to end a, whose callback has begun, for a 103 has come; b is behind it.
+// behindACallback runs f with each way to end a, whose callback has begun, for a 103 has
+// come; b is behind it.
 func behindACallback(t *testing.T, info func(gate chan struct{}), f func(r *rig, a, b *call, end func(), gate chan struct{}, kind Kind)) {
 	for how, quit := range quitters {
 		onBoth(t, Config{Depth: 4}, func(r *rig) {

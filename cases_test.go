@@ -102,9 +102,9 @@ func (u *caseClient) saw(v *caseClient) bool {
 // everyCut calls try for each way to cut n bytes in two, on as many goroutines as may run
 // at once, each with a client of its own, and returns the first error.
 //
-// With -short, and under the race detector, which makes it ten times as slow, a long response
-// is cut at each of 200 offsets at both ends and at a stride between: what it would find at
-// one offset it finds at another, since one goroutine does all.
+// With -short, and under the race detector, which makes it ten times as slow, a long
+// response is cut at each of 200 offsets at both ends and at a stride between: what it
+// would find at one offset it finds at another, since one goroutine does all.
 func everyCut(n int, try func(u *caseClient, at int) error) error {
 	const all, ends, stride = 3000, 200, 4093
 	var next atomic.Int64

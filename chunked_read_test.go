@@ -71,7 +71,8 @@ func TestChunkedReads(t *testing.T) {
 	}
 }
 
-// sendAll sends requests for the responses that are there already, which are for nobody before.
+// sendAll sends requests for the responses that are there already, which are for nobody
+// before.
 func sendAll(t *testing.T, c *Conn, sent []Exchange) {
 	t.Helper()
 	for i := range sent {
@@ -163,7 +164,8 @@ func (s *anySplit) Read(p []byte) (int, error) {
 func (s *anySplit) Write(p []byte) (int, error) { return len(p), nil }
 func (s *anySplit) Close() error                { return nil }
 
-// chunkedAny makes a chunked response of any chunks, and says what its data and trailer are.
+// chunkedAny makes a chunked response of any chunks, and says what its data and trailer
+// are.
 func chunkedAny(rng *rand.Rand, to *strings.Builder) (data, trailer string) {
 	to.WriteString("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 	for range rng.IntN(6) {

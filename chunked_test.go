@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// decodeChunked decodes the body at the front of b, shown up to each of cuts, then whole. It
-// returns the data, how many bytes of b were consumed, and "done", "more" or an error.
+// decodeChunked decodes the body at the front of b, shown up to each of cuts, then whole.
+// It returns the data, how many bytes of b were consumed, and "done", "more" or an error.
 func decodeChunked(b []byte, off int64, cuts ...int) (data []byte, n int, outcome string) {
 	var d chunkDecoder
 	d.reset(off)
@@ -118,7 +118,8 @@ func TestAppendChunkSize(t *testing.T) {
 	}
 }
 
-// BenchmarkChunkLine is one chunk's framing: the CR LF behind the data before it, and its size.
+// BenchmarkChunkLine is one chunk's framing: the CR LF behind the data before it, and its
+// size.
 func BenchmarkChunkLine(b *testing.B) {
 	wire := []byte("\r\n1000\r\n")
 	var d chunkDecoder

@@ -528,7 +528,8 @@ func TestShutdownAfterTheClose(t *testing.T) {
 	}
 }
 
-// A politeStream is TLS, whose Close takes its time to say goodbye, unless what lies under it is closed.
+// A politeStream is TLS, whose Close takes its time to say goodbye, unless what lies under
+// it is closed.
 type politeStream struct {
 	*tap
 	net.Conn // none
@@ -562,8 +563,8 @@ func (u underPolite) Close() error {
 	return nil
 }
 
-// What ends a connection in the midst of something is not put off by TLS's goodbye, for which a peer
-// that takes nothing lets it wait. An end in good order has it.
+// What ends a connection in the midst of something is not put off by TLS's goodbye, for
+// which a peer that takes nothing lets it wait. An end in good order has it.
 func TestEndWithoutGoodbye(t *testing.T) {
 	for name, c := range map[string]struct {
 		act func(r *rig, ctx context.Context)

@@ -3,8 +3,8 @@ package h1
 // conformance_test.go: docs/conformance.md names only what is there, and all of it;
 // docs/coverage.md only what is there.
 //
-// Rule: the first document is the list of what h1 promises; a promise whose test has gone, or
-// was renamed, fails here.
+// Rule: the first document is the list of what h1 promises; a promise whose test has gone,
+// or was renamed, fails here.
 
 import (
 	"bytes"

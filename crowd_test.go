@@ -1,11 +1,11 @@
 package h1
 
-// crowd_test.go: many callers on one connection, with bodies of every kind, and a server that
-// reads, answers and ends as it likes; the question is what stands on the wire.
+// crowd_test.go: many callers on one connection, with bodies of every kind, and a server
+// that reads, answers and ends as it likes; the question is what stands on the wire.
 //
-// Rule: all chance comes from one seed, and all time is a bubble's. Afterwards the wire is read
-// by itself: each request stands there once at most, whole or cut at the wire's very end, and
-// what its caller was told of it agrees.
+// Rule: all chance comes from one seed, and all time is a bubble's. Afterwards the wire is
+// read by itself: each request stands there once at most, whole or cut at the wire's very
+// end, and what its caller was told of it agrees.
 
 import (
 	"bytes"
@@ -310,8 +310,8 @@ func (w *crowd) run(plain bool) error {
 	return w.judge()
 }
 
-// TestCrowd: whatever many callers do at once, each request is on the wire once at most, whole
-// and in one piece, and its caller is told the truth about it.
+// TestCrowd: whatever many callers do at once, each request is on the wire once at most,
+// whole and in one piece, and its caller is told the truth about it.
 func TestCrowd(t *testing.T) {
 	k := faultCount{t: t}
 	answered, failed := 0, 0

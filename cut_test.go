@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A lazy stream is one whose writer, or reader, is slow to wake: of the deadlines that are set
-// while it is held it sees the last.
+// A lazy stream is one whose writer, or reader, is slow to wake: of the deadlines that are
+// set while it is held it sees the last.
 type lazy struct {
 	*tap
 	writes, reads held
@@ -51,9 +51,9 @@ func (s *lazy) SetDeadline(t time.Time) error {
 
 func (s *lazy) letGo() { s.writes.letGo(s.tap.SetWriteDeadline) }
 
-// inCut runs f on a connection whose write was cut, and has yet to hear of it: it was in the name of
-// /a, with a Deadline, a StallTimeout or neither, and is in /b, of which sent bytes are out and which
-// was given up when /a was answered.
+// inCut runs f on a connection whose write was cut, and has yet to hear of it: it was in
+// the name of /a, with a Deadline, a StallTimeout or neither, and is in /b, of which sent
+// bytes are out and which was given up when /a was answered.
 func inCut(t *testing.T, kind streamKind, sent int, f func(*rig, *lazy)) {
 	for name, limits := range map[string]struct{ deadline, stall time.Duration }{
 		"unlimited": {}, "Deadline": {deadline: time.Minute}, "StallTimeout": {stall: time.Minute},
@@ -140,8 +140,8 @@ func TestCutBetweenRequests(t *testing.T) {
 	})
 }
 
-// A request that is answered before it is out, in that moment, is out before the next one; where
-// there is none, the connection ends with it.
+// A request that is answered before it is out, in that moment, is out before the next one;
+// where there is none, the connection ends with it.
 func TestAnsweredInTheCut(t *testing.T) {
 	for _, stays := range []bool{false, true} {
 		inCut(t, opaque, 3, func(r *rig, s *lazy) {
@@ -224,8 +224,8 @@ func TestAdmittedInTheCutOfTLS(t *testing.T) {
 	}
 }
 
-// TLS may write while it reads (a KeyUpdate is answered): no deadline of a write that is over is in
-// its way.
+// TLS may write while it reads (a KeyUpdate is answered): no deadline of a write that is
+// over is in its way.
 func TestWriteOverUnderTLS(t *testing.T) {
 	for _, kind := range []streamKind{layered, sealed} {
 		inBubble(t, Config{StallTimeout: time.Minute}, false, func(r *rig) {

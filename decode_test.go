@@ -19,8 +19,8 @@ const (
 	testFields = 256
 )
 
-// headOutcome runs a decoder over wire, showing it ever more bytes: up to each of cuts, then
-// all. It returns what came of it, as text.
+// headOutcome runs a decoder over wire, showing it ever more bytes: up to each of cuts,
+// then all. It returns what came of it, as text.
 func headOutcome(wire string, lenient Lenient, maxBytes, maxFields int, cuts ...int) string {
 	var d headDecoder
 	var r Response
@@ -83,8 +83,8 @@ func faults(h *Header) string {
 	return s.String()
 }
 
-// everyByte is the cuts that show one byte more each time; of long examples, which are dull,
-// only near either end, for every cut copies all that is before it.
+// everyByte is the cuts that show one byte more each time; of long examples, which are
+// dull, only near either end, for every cut copies all that is before it.
 func everyByte(wire string) (cuts []int) {
 	const dull = 250
 	for i := range len(wire) {
@@ -299,7 +299,8 @@ func TestTrailer(t *testing.T) {
 	}
 }
 
-// A responseCase is one of testdata/cases/responses.json: a response on which clients disagree.
+// A responseCase is one of testdata/cases/responses.json: a response on which clients
+// disagree.
 type responseCase struct {
 	N                   int
 	Name, Verdict, Wire string
@@ -522,16 +523,17 @@ func TestFrame(t *testing.T) {
 	}
 }
 
-// TestFrameOffsetOfMended: where fields were mended, their places in the head are not known.
+// TestFrameOffsetOfMended: where fields were mended, their places in the head are not
+// known.
 func TestFrameOffsetOfMended(t *testing.T) {
 	if got := responseOutcome(ok+"A: b\r\n c\r\nContent-Length: x\r\n\r\n", 0); got != "bad framing at -1" {
 		t.Error(got)
 	}
 }
 
-// TestHeadIsLinear counts the bytes a decoder has yet to look at again: shown one byte more at
-// a time, it must come back to where it was. The time of a head that is twice as long could
-// not tell as much.
+// TestHeadIsLinear counts the bytes a decoder has yet to look at again: shown one byte
+// more at a time, it must come back to where it was. The time of a head that is twice as
+// long could not tell as much.
 func TestHeadIsLinear(t *testing.T) {
 	long := strings.Repeat("x", 1000)
 	for _, c := range []struct {
@@ -600,8 +602,8 @@ func TestForbiddenInTrailer(t *testing.T) {
 	}
 }
 
-// The ends of name and value are found eight octets at a time: each octet at each place must count
-// as it does alone.
+// The ends of name and value are found eight octets at a time: each octet at each place
+// must count as it does alone.
 func TestFieldEndFindsEveryOctet(t *testing.T) {
 	for _, part := range []struct {
 		class byte
@@ -642,7 +644,8 @@ var (
 		"Link: </static/app.css>; rel=preload; as=style, </static/app.js>; rel=preload; as=script, </static/fonts/inter-latin-400-normal.woff2>; rel=preload; as=font; crossorigin, </static/images/hero-1280.avif>; rel=preload\r\n\r\n"
 )
 
-// TestMendedLengths: what was parsed before the fault says nothing of how many Content-Lengths there are.
+// TestMendedLengths: what was parsed before the fault says nothing of how many
+// Content-Lengths there are.
 func TestMendedLengths(t *testing.T) {
 	for wire, want := range map[string]int64{
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA : b\r\nContent-Length: 6\r\n\r\n": -1,

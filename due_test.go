@@ -40,8 +40,8 @@ func TestReadStallIsNotPutOff(t *testing.T) {
 	}
 }
 
-// HeadTimeout is the server's: it does not count while the response in front comes in, nor against a
-// head that is there, however late its caller is.
+// HeadTimeout is the server's: it does not count while the response in front comes in, nor
+// against a head that is there, however late its caller is.
 func TestHeadThatIsThere(t *testing.T) {
 	onBoth(t, Config{HeadTimeout: time.Minute}, func(r *rig) {
 		a := r.begin(context.Background(), get("/a"))
@@ -167,7 +167,8 @@ func TestDeadlineBesideAWriteOfTLS(t *testing.T) {
 	}
 }
 
-// A time that a stream's read has of its own, or a read that brings nothing, does not put StallTimeout off.
+// A time that a stream's read has of its own, or a read that brings nothing, does not put
+// StallTimeout off.
 func TestStallBehindReadsForNothing(t *testing.T) {
 	for name, read := range map[string]func(s *tap, p []byte) (int, error){
 		"a deadline of its own": func(s *tap, p []byte) (int, error) {
@@ -282,8 +283,8 @@ func TestTimesOfWhatIsPushedWhole(t *testing.T) {
 	}
 }
 
-// HeadTimeout holds, and an answer is taken, also where one whose request is out would go on to write
-// others', which the stream does not take.
+// HeadTimeout holds, and an answer is taken, also where one whose request is out would go
+// on to write others', which the stream does not take.
 func TestHeadTimeoutInAnothersWrite(t *testing.T) {
 	for _, kind := range []streamKind{opaque, direct, wrapped, layered} {
 		for _, answered := range []bool{false, true} {

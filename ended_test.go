@@ -2,7 +2,8 @@
 
 package h1
 
-// ended_test.go: what is left of exchanges once they are over, and of a stream that was cut off.
+// ended_test.go: what is left of exchanges once they are over, and of a stream that was
+// cut off.
 
 import (
 	"bufio"
@@ -17,9 +18,9 @@ import (
 	"time"
 )
 
-// A body that goes on until the stream's end is whole "unless an error was indicated by the underlying
-// connection" (RFC 9112, section 8). A socket tells of a reset once, here to the upload's write; the read
-// behind finds what looks like the end.
+// A body that goes on until the stream's end is whole "unless an error was indicated by
+// the underlying connection" (RFC 9112, section 8). A socket tells of a reset once, here
+// to the upload's write; the read behind finds what looks like the end.
 func TestResetIsNoEnd(t *testing.T) {
 	for _, how := range []string{"Read", "WriteTo", "WriteTo a socket"} {
 		for name, wrap := range map[string]func(*net.TCPConn) io.ReadWriteCloser{
@@ -158,8 +159,8 @@ func TestHoldsNothing(t *testing.T) {
 	}
 }
 
-// What is left to write of a request that is over finds no room, however little it is: TrySend
-// leaves it to another.
+// What is left to write of a request that is over finds no room, however little it is:
+// TrySend leaves it to another.
 func TestTrySendLeavesTheRest(t *testing.T) {
 	for _, rest := range []int{8 << 10, 12 << 20} {
 		t.Run(fmt.Sprint(rest), func(t *testing.T) { trySendBehind(t, rest) })
@@ -204,7 +205,8 @@ func trySendBehind(t *testing.T, rest int) {
 	})
 }
 
-// The stream's end that came with a response's last bytes is known before the next request goes out.
+// The stream's end that came with a response's last bytes is known before the next request
+// goes out.
 func TestEndIsKnownBeforeTheNext(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// What had been read before a request was handed to the stream does not answer it, though the
-// request was appended by then, and has gone out when it is looked at.
+// What had been read before a request was handed to the stream does not answer it, though
+// the request was appended by then, and has gone out when it is looked at.
 func TestAnsweredBeforeItWasTaken(t *testing.T) {
 	inBubble(t, Config{Depth: 4, WriteBuffer: 64}, false, func(r *rig) {
 		r.warm()
@@ -70,8 +70,8 @@ func TestNothingOfAnother(t *testing.T) {
 	})
 }
 
-// A request with its body that waits in the buffer leaves it whole when it is canceled: what
-// says that nothing was sent is not written afterwards.
+// A request with its body that waits in the buffer leaves it whole when it is canceled:
+// what says that nothing was sent is not written afterwards.
 func TestCanceledBodyIsNotWritten(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
@@ -270,8 +270,8 @@ func TestTrySendWritesForOthers(t *testing.T) {
 	})
 }
 
-// Where the stream may take nothing before a response was read, TrySend does not write what others have
-// left: nobody would read that.
+// Where the stream may take nothing before a response was read, TrySend does not write
+// what others have left: nobody would read that.
 func TestTrySendDoesNotWait(t *testing.T) {
 	for name, before := range map[string][]*Request{
 		"one head behind one in a write": {get("/b")},
@@ -424,8 +424,8 @@ func TestSentBehindTakenBack(t *testing.T) {
 	}
 }
 
-// A Request may be sent again once its response has ended: what is left of the body before is still
-// that one's.
+// A Request may be sent again once its response has ended: what is left of the body before
+// is still that one's.
 func TestRequestUsedAgain(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		before, more := io.Pipe()
@@ -450,7 +450,8 @@ func TestRequestUsedAgain(t *testing.T) {
 	})
 }
 
-// So it is with a body in memory that is held back until 100 (Continue) and the response come together.
+// So it is with a body in memory that is held back until 100 (Continue) and the response
+// come together.
 func TestRequestUsedAgainAfterContinue(t *testing.T) {
 	for range 20 { // which of two goroutines comes first differs
 		inBubble(t, Config{}, false, func(r *rig) {
@@ -498,7 +499,8 @@ func TestContextIsLeft(t *testing.T) {
 	})
 }
 
-// What has come into a Trailer while its request stood in line is looked at before its names go into the head.
+// What has come into a Trailer while its request stood in line is looked at before its
+// names go into the head.
 func TestTrailerFilledInLine(t *testing.T) {
 	for name, field := range map[string][2]string{
 		"smuggles":  {"A\r\n\r\n0\r\n\r\nDELETE /all HTTP/1.1\r\nHost: x\r\nB", "v"},
@@ -521,7 +523,8 @@ func TestTrailerFilledInLine(t *testing.T) {
 	}
 }
 
-// A body that is too long for its caller does not say that a request was sent whole which was not.
+// A body that is too long for its caller does not say that a request was sent whole which
+// was not.
 func TestSentOfALongBody(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		a := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Push: true, ContentLength: 10})
@@ -537,8 +540,8 @@ func TestSentOfALongBody(t *testing.T) {
 	wantError(t, err, TooLarge, SentAll)
 }
 
-// inItsMoment makes an exchange without a body that was answered, and whose Deadline has passed, before its
-// write has returned.
+// inItsMoment makes an exchange without a body that was answered, and whose Deadline has
+// passed, before its write has returned.
 func (r *rig) inItsMoment() *exchange {
 	a := r.begin(context.Background(), soon("/a", time.Minute))
 	synctest.Wait()
@@ -591,8 +594,9 @@ func TestEndInTheMomentLeavesNoTrace(t *testing.T) {
 	})
 }
 
-// What came for a request that nobody wants, while a writer had it that was cut, is not forgotten as who
-// read that leaves: the request does not leave without a trace, for more may come.
+// What came for a request that nobody wants, while a writer had it that was cut, is not
+// forgotten as who read that leaves: the request does not leave without a trace, for more
+// may come.
 func TestSeenByAnother(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		s := &slow{r.s, 3 * time.Millisecond, 2 * time.Millisecond}

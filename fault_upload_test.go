@@ -386,9 +386,9 @@ func (s fullStream) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// TestFaultWithAllWritten: an error that comes along with a full count has cost nothing: the
-// request is out, its response is read, and the connection goes on. If it matters, the next
-// call has it again.
+// TestFaultWithAllWritten: an error that comes along with a full count has cost nothing:
+// the request is out, its response is read, and the connection goes on. If it matters, the
+// next call has it again.
 func TestFaultWithAllWritten(t *testing.T) {
 	for _, with := range []error{syscall.EPIPE, os.ErrDeadlineExceeded} {
 		for _, up := range faultUploads {

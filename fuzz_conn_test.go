@@ -1,7 +1,7 @@
 package h1
 
-// fuzz_conn_test.go: what fuzzes a whole connection: the script of an input, a server that is
-// driven by it, and a slow reader of the bytes that says whose they are.
+// fuzz_conn_test.go: what fuzzes a whole connection: the script of an input, a server that
+// is driven by it, and a slow reader of the bytes that says whose they are.
 //
 // Rule: a letter of an input says what is done, and the byte behind it how.
 

@@ -3,7 +3,8 @@ package h1
 // fuzz_sequence_test.go: a connection under whatever its callers and its server do, in any
 // order.
 //
-// Rule: one caller, and a stream that answers at once; the question is whose bytes are whose.
+// Rule: one caller, and a stream that answers at once; the question is whose bytes are
+// whose.
 
 import (
 	"bytes"
@@ -346,8 +347,8 @@ func FuzzSequence(f *testing.F) {
 	})
 }
 
-// addScripts makes plans of the scripts in testdata/wire: their requests, one after the other,
-// and each block of their servers' bytes for an answer.
+// addScripts makes plans of the scripts in testdata/wire: their requests, one after the
+// other, and each block of their servers' bytes for an answer.
 func addScripts(f *testing.F, add func(plan, answers, raw string)) {
 	files, err := filepath.Glob("testdata/wire/*.wire")
 	if err != nil || len(files) == 0 {

@@ -69,8 +69,8 @@ type stateCall struct {
 	fed    bool // the pipe was written to: once, for its lock is none that a bubble sees
 }
 
-// A slowWriter is a stream whose writer may be slow: to learn of a deadline, and to return; and whose
-// reader may be in a write, as under TLS, that no deadline ends.
+// A slowWriter is a stream whose writer may be slow: to learn of a deadline, and to
+// return; and whose reader may be in a write, as under TLS, that no deadline ends.
 type slowWriter struct {
 	lazy
 	returns chan struct{} // nil: writes return at once; changes under the stream's mu
@@ -166,8 +166,8 @@ type stateRun struct {
 	under atomic.Int32 // calls that have not returned
 }
 
-// note keeps what an error says of a request, and reports whether there was none. Some speak of a call
-// that the exchange does not take, and not of its end.
+// note keeps what an error says of a request, and reports whether there was none. Some
+// speak of a call that the exchange does not take, and not of its end.
 func (k *stateCall) note(err error) bool {
 	e, ok := err.(*Error)
 	if ok && e.Kind != NotReady && e.Kind != BadRequest && e != errEnded && e != errBodyClosed && e != errNoBody {
@@ -324,8 +324,8 @@ func (r *stateRun) do(verb byte, arg int) {
 	}
 }
 
-// spared reports whether nothing else happens when k is canceled: it is in line, or no writer has a byte
-// of it, or it is out whole, and somebody wants a response behind it.
+// spared reports whether nothing else happens when k is canceled: it is in line, or no
+// writer has a byte of it, or it is out whole, and somebody wants a response behind it.
 func (r *stateRun) spared(k *stateCall) bool {
 	c := r.c
 	c.mu.Lock()
@@ -453,8 +453,8 @@ func (r *stateRun) finish() {
 	r.whole()
 }
 
-// whole checks that what the server has received is whole requests, and at most the beginning of
-// one behind them, each once, and none of which an error said otherwise.
+// whole checks that what the server has received is whole requests, and at most the
+// beginning of one behind them, each once, and none of which an error said otherwise.
 func (r *stateRun) whole() {
 	r.Helper()
 	all := append(r.got, r.s.receive(1<<20)...)
@@ -504,8 +504,8 @@ func stateKind(bits uint16) streamKind {
 	return []streamKind{direct, layered, sealed}[bits%3]
 }
 
-// FuzzState: whatever is called and said, in whatever order, the connection is in a state the
-// rules reach, nobody waits for what cannot come, and Close ends every call.
+// FuzzState: whatever is called and said, in whatever order, the connection is in a state
+// the rules reach, nobody waits for what cannot come, and Close ends every call.
 func FuzzState(f *testing.F) {
 	for _, seed := range []string{
 		"d0S0", "s0w0S0R0s0w1S2R1", "s0w0S0R0s0s0s0w1w2w3S0R1S2R2S7", "s1w0S0R0", "s3S8w0R0",

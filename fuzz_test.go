@@ -1,7 +1,7 @@
 package h1
 
-// fuzz_test.go: one law for each target. The seeds are the examples of the other tests; what
-// was found once lies in testdata/fuzz.
+// fuzz_test.go: one law for each target. The seeds are the examples of the other tests;
+// what was found once lies in testdata/fuzz.
 
 import (
 	"bufio"
@@ -27,9 +27,9 @@ func addSeeds(f *testing.F, add func(wire string)) {
 	add(ok + "A : b\r\n c\nB: \x80\r\nb c\n\r\n")
 }
 
-// FuzzHead: however a head is split, and whichever the limits, the result is the same, within
-// the limits, no byte is looked at again when one more has come, and leniency refuses nothing
-// that is not refused without it, nor any sooner.
+// FuzzHead: however a head is split, and whichever the limits, the result is the same,
+// within the limits, no byte is looked at again when one more has come, and leniency
+// refuses nothing that is not refused without it, nor any sooner.
 func FuzzHead(f *testing.F) {
 	addSeeds(f, func(wire string) { f.Add(wire, uint8(0), uint16(0), uint16(7), uint8(200)) })
 	addSeeds(f, func(wire string) { f.Add(wire, uint8(15), uint16(40), uint16(30), uint8(2)) })
@@ -81,8 +81,8 @@ func faultAt(outcome string) int {
 	return n
 }
 
-// FuzzChunked: a chunked body decodes as by a slow plain decoder, however it is split, where it
-// lies or not, and as by net/http where both accept it.
+// FuzzChunked: a chunked body decodes as by a slow plain decoder, however it is split,
+// where it lies or not, and as by net/http where both accept it.
 func FuzzChunked(f *testing.F) {
 	addSeeds(f, func(wire string) {
 		if _, body, ok := strings.Cut(wire, "\r\n\r\n"); ok {
@@ -154,8 +154,8 @@ func plainChunked(wire []byte) (data []byte, n int, err error) {
 	}
 }
 
-// plainExt reports whether ext may follow a chunk's size: all of it, or if its end is not there
-// yet, the beginning of it.
+// plainExt reports whether ext may follow a chunk's size: all of it, or if its end is not
+// there yet, the beginning of it.
 func plainExt(ext []byte, whole bool) bool {
 	if !whole { // a CR at the end may be half of the line's
 		if cut, ok := bytes.CutSuffix(ext, []byte("\r")); ok {
@@ -234,7 +234,8 @@ func differs(head string, r *Response, f framing) bool {
 	return false
 }
 
-// compareFields compares but for the fields that net/http takes out, and the order of names.
+// compareFields compares but for the fields that net/http takes out, and the order of
+// names.
 func compareFields(t *testing.T, std *http.Response, r *Response) {
 	got := http.Header{}
 	for name, value := range r.Header.All() {

@@ -22,9 +22,9 @@ import (
 	"time"
 )
 
-// The look through TLS, in the midst of a call that has limited reads already, does not leave its own
-// deadline to those that come: first the call reads a response that nobody wants, then it looks, then
-// it reads its own.
+// The look through TLS, in the midst of a call that has limited reads already, does not
+// leave its own deadline to those that come: first the call reads a response that nobody
+// wants, then it looks, then it reads its own.
 func TestDeadlinePastALook(t *testing.T) {
 	client, server := ends(t, "tls")
 	c := NewConn(secure(t, client, server), &Config{Depth: 4})
@@ -98,8 +98,8 @@ func until(c *Conn, is func() bool) {
 	}
 }
 
-// A stream that shakes hands by its first write, and reads for that, finds no deadline that one who
-// watches was told to leave by.
+// A stream that shakes hands by its first write, and reads for that, finds no deadline
+// that one who watches was told to leave by.
 func TestWatchBeforeHandshake(t *testing.T) {
 	for _, parked := range []bool{true, false} {
 		client, server := ends(t, "tls")
@@ -159,8 +159,8 @@ func TestSilentHandshake(t *testing.T) {
 	}
 }
 
-// Watch sees the end of a connection also while somebody waits in line for a write that is stuck, of a
-// request that was answered already.
+// Watch sees the end of a connection also while somebody waits in line for a write that is
+// stuck, of a request that was answered already.
 func TestWatchBesideAStuckWrite(t *testing.T) {
 	client, server := ends(t, "tcp")
 	c := NewConn(client, &Config{WriteBuffer: 16 << 20})
@@ -186,7 +186,8 @@ func TestWatchBesideAStuckWrite(t *testing.T) {
 	wantError(t, <-next, Closed, SentNothing)
 }
 
-// A Probe beside a Detach that waits for a Watch to leave takes nothing from the stream that is given back.
+// A Probe beside a Detach that waits for a Watch to leave takes nothing from the stream
+// that is given back.
 func TestProbeBesideDetach(t *testing.T) {
 	client, server := ends(t, "tcp")
 	s := &hooked{TCPConn: client.(*net.TCPConn)}
@@ -228,8 +229,8 @@ func (s *hooked) SetReadDeadline(t time.Time) error {
 	return err
 }
 
-// A watcher who is slow to begin to wait is told to leave all the same, by whoever looks meanwhile: nobody
-// waits for it after.
+// A watcher who is slow to begin to wait is told to leave all the same, by whoever looks
+// meanwhile: nobody waits for it after.
 func TestWatchThatIsLate(t *testing.T) {
 	type late struct {
 		*dialed
@@ -453,7 +454,8 @@ func TestTrySendWhileProbing(t *testing.T) {
 	}
 }
 
-// A stream's Read that returns an impossible count does not end the program in a look either.
+// A stream's Read that returns an impossible count does not end the program in a look
+// either.
 func TestLookOfABadStream(t *testing.T) {
 	for _, n := range []int{-1, 1 << 20} {
 		inBubble(t, Config{}, false, func(r *rig) {
@@ -465,7 +467,8 @@ func TestLookOfABadStream(t *testing.T) {
 	}
 }
 
-// A gatherer is a server's stream that sends what it is given in one segment, once it is let.
+// A gatherer is a server's stream that sends what it is given in one segment, once it is
+// let.
 type gatherer struct {
 	net.Conn
 	gathers bool
@@ -482,7 +485,8 @@ func (g *gatherer) Write(p []byte) (int, error) {
 
 func (g *gatherer) SetWriteDeadline(time.Time) error { return nil } // CloseWrite leaves one that has passed
 
-// What TLS has read along with a response is no news to the socket, and is noticed all the same.
+// What TLS has read along with a response is no news to the socket, and is noticed all the
+// same.
 func TestWatchBehindAResponse(t *testing.T) {
 	for end, want := range map[string]*Error{"close_notify": errIdleEnd, "bytes": errUnasked} {
 		for _, before := range []bool{false, true} {

@@ -149,8 +149,8 @@ func TestErrorsAre(t *testing.T) {
 	}
 }
 
-// sendOf makes a template with some fields, and writes the requests that are made of it, but for those
-// that are refused.
+// sendOf makes a template with some fields, and writes the requests that are made of it,
+// but for those that are refused.
 func sendOf(t *testing.T, pad int, change func(template *Request) []*Request) (wire string) {
 	t.Helper()
 	template := &Request{Host: "a"}
@@ -237,7 +237,8 @@ func TestAllWithDel(t *testing.T) {
 	}
 }
 
-// Copies are as good as any other Header in that several goroutines may each change one of their own.
+// Copies are as good as any other Header in that several goroutines may each change one of
+// their own.
 func TestCopiedHeaderAtOnce(t *testing.T) {
 	template := fieldsOf("A: 1")
 	template.Add("B", "2")

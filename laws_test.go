@@ -23,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // pureFiles decide and encode, and leave acting to others: they do no I/O, take no lock
@@ -250,9 +251,10 @@ func lawDocs(t *testing.T, dir string) {
 
 // TestLawFiles: every file of the engine can be read in one sitting, every file of the
 // engine and of h1http says first what it is about, and every file of the repository is as
-// gofmt leaves it.
+// gofmt leaves it, with comments that need no wide window.
 func TestLawFiles(t *testing.T) {
-	const most = 700 // lines; past it, a file is two files
+	const most = 700  // lines; past it, a file is two files
+	const widest = 92 // columns of a line that is a comment
 	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -273,6 +275,12 @@ func TestLawFiles(t *testing.T) {
 		}
 		if lines := bytes.Count(src, []byte("\n")); filepath.Dir(path) == "." && lines > most {
 			t.Errorf("%s has %d lines, more than %d", path, lines, most)
+		}
+		for i, line := range strings.Split(string(src), "\n") {
+			comment := strings.TrimLeft(line, "\t")
+			if strings.HasPrefix(comment, "//") && utf8.RuneCountInString(line) > widest {
+				t.Errorf("%s:%d: a comment wider than %d columns", path, i+1, widest)
+			}
 		}
 		return nil
 	})

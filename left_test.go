@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// deserted makes a connection on which the response of /b alone is due, and nobody wants it.
+// deserted makes a connection on which the response of /b alone is due, and nobody wants
+// it.
 func (r *rig) deserted() {
 	r.Helper()
 	r.warm()
@@ -76,7 +77,8 @@ func TestDesertedResponse(t *testing.T) {
 	}
 }
 
-// Its time may end as the last of that comes in: no bytes of nobody's are left then, nor a buffer for them.
+// Its time may end as the last of that comes in: no bytes of nobody's are left then, nor a
+// buffer for them.
 func TestDesertedAtItsEnd(t *testing.T) {
 	for _, kind := range uploadKinds {
 		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
@@ -257,8 +259,8 @@ func TestPatienceOfAnother(t *testing.T) {
 	})
 }
 
-// A body closed before it is there whole is read on by who waits behind it, for as long as it
-// takes: neither is kept waiting by Close, nor ended by its patience.
+// A body closed before it is there whole is read on by who waits behind it, for as long as
+// it takes: neither is kept waiting by Close, nor ended by its patience.
 func TestClosedBodySparesThoseBehind(t *testing.T) {
 	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
 	for i := range 8 {
@@ -372,8 +374,8 @@ func TestLeftInFrontOfUnwritten(t *testing.T) {
 	}
 }
 
-// The head of a pushed request that stands behind others does not keep Send: nobody could read
-// what those in front leave.
+// The head of a pushed request that stands behind others does not keep Send: nobody could
+// read what those in front leave.
 func TestLeftInFrontOfPushed(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
@@ -442,7 +444,8 @@ func TestCanceledWhileClosing(t *testing.T) {
 	}
 }
 
-// What a call has failed with leaves nothing of an earlier response to be taken for its own.
+// What a call has failed with leaves nothing of an earlier response to be taken for its
+// own.
 func TestFailedResponseIsEmpty(t *testing.T) {
 	for name, wire := range map[string]string{
 		"nothing":   "",
@@ -557,7 +560,8 @@ func TestCloseInFrontOfTheLast(t *testing.T) {
 	})
 }
 
-// What Close has no more time for is a response that was given up, and nobody's Timeout, on whatever stream.
+// What Close has no more time for is a response that was given up, and nobody's Timeout,
+// on whatever stream.
 func TestKindOfWhatCloseGivesUp(t *testing.T) {
 	onBoth(t, Config{}, func(r *rig) {
 		a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true})

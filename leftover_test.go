@@ -1,6 +1,7 @@
 package h1
 
-// leftover_test.go: bytes that were appended and are not out, when those whose they are leave.
+// leftover_test.go: bytes that were appended and are not out, when those whose they are
+// leave.
 
 import (
 	"context"
@@ -91,8 +92,8 @@ func TestRestForTheNextInLine(t *testing.T) {
 	})
 }
 
-// Bytes behind a response, to a request that no writer has taken: the connection ends, and none that
-// says it was not sent is.
+// Bytes behind a response, to a request that no writer has taken: the connection ends, and
+// none that says it was not sent is.
 func TestAnsweredBeforeItIsSent(t *testing.T) {
 	for _, stray := range []string{"\r\n", "H", answer("/b")} {
 		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
@@ -119,8 +120,8 @@ func TestAnsweredBeforeItIsSent(t *testing.T) {
 	}
 }
 
-// inOneWrite begins two requests, both of which are awaited; the second, which has until by, is in the
-// write of both, of which the stream has taken three octets.
+// inOneWrite begins two requests, both of which are awaited; the second, which has until
+// by, is in the write of both, of which the stream has taken three octets.
 func (r *rig) inOneWrite(by time.Time) (a, b *call) {
 	r.Helper()
 	r.warm()
@@ -151,8 +152,8 @@ func TestDeadlineOfOneBehindClose(t *testing.T) {
 	})
 }
 
-// inRest runs f where the rest of /b, which was given up, is on its way under a StallTimeout, and k
-// behind it.
+// inRest runs f where the rest of /b, which was given up, is on its way under a
+// StallTimeout, and k behind it.
 func inRest(t *testing.T, f func(r *rig, k *call)) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		s := &lazy{tap: r.s}
@@ -198,8 +199,8 @@ func TestStalledRest(t *testing.T) {
 	})
 }
 
-// The Deadline of one who waits in line, while a body that was answered already is written, is its
-// own affair where that write cannot be ended without the connection.
+// The Deadline of one who waits in line, while a body that was answered already is
+// written, is its own affair where that write cannot be ended without the connection.
 func TestDeadlineInLine(t *testing.T) {
 	for _, kind := range []streamKind{opaque, layered} {
 		inBubble(t, Config{}, kind == opaque, func(r *rig) {
@@ -237,8 +238,8 @@ func TestDeadlineInLine(t *testing.T) {
 	}
 }
 
-// A write that its Deadline has ended, and that has not returned yet, is nothing to who comes
-// meanwhile, and goes on for that one.
+// A write that its Deadline has ended, and that has not returned yet, is nothing to who
+// comes meanwhile, and goes on for that one.
 func TestDeadlineBeforeTheNextComes(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		s := &slowWriter{lazy: lazy{tap: r.s}}
@@ -291,8 +292,8 @@ func (s fileStream) ReadFrom(from io.Reader) (int64, error) {
 	return int64(n), err
 }
 
-// A file does not go out before its head, which may be in another's write, nor once it was given up
-// meanwhile.
+// A file does not go out before its head, which may be in another's write, nor once it was
+// given up meanwhile.
 func TestFileBehindItsHead(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "body")
 	const size = 2 * byHand
@@ -439,8 +440,8 @@ func TestDeadlineOfOneBehindCloseBefore(t *testing.T) {
 	})
 }
 
-// pushed brings the connection to where a body's end is to be written, the stream takes one octet of
-// it, and all but that is done.
+// pushed brings the connection to where a body's end is to be written, the stream takes
+// one octet of it, and all but that is done.
 func (r *rig) pushed(ctx context.Context, by time.Time) *call {
 	r.Helper()
 	a := r.begin(ctx, &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, Deadline: by})
@@ -548,7 +549,8 @@ func TestLastWriteWithOthers(t *testing.T) {
 	}
 }
 
-// inLastWrite runs f where the end of a's body, which was answered already, and k are in one write.
+// inLastWrite runs f where the end of a's body, which was answered already, and k are in
+// one write.
 func inLastWrite(t *testing.T, f func(r *rig, a, k *call, ended func() error, cancel func())) {
 	reached := false
 	for try := 0; try < 100 && !reached; try++ {

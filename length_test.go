@@ -1,6 +1,7 @@
 package h1
 
-// length_test.go: a body that is longer than its ContentLength, and the last bytes of a file.
+// length_test.go: a body that is longer than its ContentLength, and the last bytes of a
+// file.
 
 import (
 	"bytes"
@@ -58,7 +59,8 @@ func TestFileIsTooLong(t *testing.T) {
 	}
 }
 
-// A file that has ended with its connection is not read any more, and a small one goes out with its head.
+// A file that has ended with its connection is not read any more, and a small one goes out
+// with its head.
 func TestFileByHand(t *testing.T) {
 	least := int32(math.MaxInt32) // for a read of the file may take long enough that the head goes first
 	for range 50 {

@@ -1,7 +1,7 @@
 package h1
 
-// life_test.go: the ends of exchanges that meet one another: who reads what another has left,
-// who writes for others when theirs is over, a body whose response has ended.
+// life_test.go: the ends of exchanges that meet one another: who reads what another has
+// left, who writes for others when theirs is over, a body whose response has ended.
 
 import (
 	"context"
@@ -41,7 +41,8 @@ func (r *rig) writesOn(next, behind string) (*call, *call) {
 	return a, b
 }
 
-// A response that says close may be drained by an exchange behind it that is not written yet.
+// A response that says close may be drained by an exchange behind it that is not written
+// yet.
 func TestCloseSaidToDrainer(t *testing.T) {
 	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
 		x, z := r.writesOn("/x", "/z")
@@ -77,7 +78,8 @@ func TestWriteOnBehindClose(t *testing.T) {
 	}
 }
 
-// The Deadline of an exchange that has ended is not that of the write that goes on in its name.
+// The Deadline of an exchange that has ended is not that of the write that goes on in its
+// name.
 func TestDeadlineOfOneWhoEnded(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		for _, kind := range []streamKind{opaque, layered} {
@@ -254,7 +256,8 @@ func TestContextLetGoByFailure(t *testing.T) {
 	}
 }
 
-// A second Wait, which is a mistake, does not make the connection forget the context of the first.
+// A second Wait, which is a mistake, does not make the connection forget the context of
+// the first.
 func TestWaitTwiceLetsGo(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		k := r.begin(context.Background(), get("/"))
@@ -270,7 +273,8 @@ func TestWaitTwiceLetsGo(t *testing.T) {
 	})
 }
 
-// What a crowd in line has used is not kept with one read buffer, which may be lent for ever.
+// What a crowd in line has used is not kept with one read buffer, which may be lent for
+// ever.
 func TestCrowdIsNotKept(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		var ks []*call
@@ -358,8 +362,8 @@ func TestLeftByTwo(t *testing.T) {
 	}
 }
 
-// What is left in the buffer of a request that was answered before it was out whole does not
-// keep who waits in line until it is written.
+// What is left in the buffer of a request that was answered before it was out whole does
+// not keep who waits in line until it is written.
 func TestRestOfAnsweredIsWritten(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()

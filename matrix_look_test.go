@@ -2,8 +2,8 @@
 
 package h1
 
-// matrix_look_test.go: the same where TLS does not return: from a look at an idle connection, or from a read,
-// in which it writes to a server that does not read.
+// matrix_look_test.go: the same where TLS does not return: from a look at an idle
+// connection, or from a read, in which it writes to a server that does not read.
 
 import (
 	"errors"
@@ -79,8 +79,8 @@ var deafPhases = []deafPhase{
 	}},
 }
 
-// Whatever ends an exchange does so also where no deadline ends the read, or the look: a little later, and with
-// the connection if that does not return by then.
+// Whatever ends an exchange does so also where no deadline ends the read, or the look: a
+// little later, and with the connection if that does not return by then.
 func TestMatrixDeaf(t *testing.T) {
 	for _, p := range deafPhases {
 		for _, ender := range enders {
@@ -156,8 +156,8 @@ func (m *cell) hearsDeaf() {
 	}
 }
 
-// sparesDeaf checks that c is answered if the connection lives, as it must if that is said, and else does
-// not fail by what was v's.
+// sparesDeaf checks that c is answered if the connection lives, as it must if that is
+// said, and else does not fail by what was v's.
 func (m *cell) sparesDeaf(must bool) {
 	c := m.party("c")
 	switch {

@@ -1,7 +1,7 @@
 package h1
 
-// matrix_phases_test.go: the phases of the matrix: how v comes into each, what each ender does there, and
-// how the server goes on.
+// matrix_phases_test.go: the phases of the matrix: how v comes into each, what each ender
+// does there, and how the server goes on.
 
 import (
 	"context"
@@ -135,8 +135,8 @@ func (m *cell) answers(names ...string) {
 // answersBoth answers v and c.
 func answersBoth(m *cell) { m.answers("v", "c") }
 
-// inWrite is what becomes of v whose request is not out: its end is that of the connection. A write that has
-// moved some bytes before it stalls is begun anew.
+// inWrite is what becomes of v whose request is not out: its end is that of the
+// connection. A write that has moved some bytes before it stalls is begun anew.
 func inWrite(moot string) outcomes {
 	part := outcome{who: "v", sent: SentPart}
 	stall := part
@@ -144,14 +144,16 @@ func inWrite(moot string) outcomes {
 	return outcomes{own: part, stall: stall, moot: moot}
 }
 
-// inSource is what becomes of v where no write is under way, for there is nothing to write yet.
+// inSource is what becomes of v where no write is under way, for there is nothing to write
+// yet.
 func inSource(moot string) outcomes {
 	w := inWrite(moot)
 	w.stall = outcome{}
 	return w
 }
 
-// behindA is what becomes of v behind a, whose response is due: a timeout of the server's is a's.
+// behindA is what becomes of v behind a, whose response is due: a timeout of the server's
+// is a's.
 func behindA(sent Sent, moot string) outcomes {
 	due := outcome{who: "a", sent: SentAll}
 	return outcomes{own: outcome{who: "v", sent: sent, spares: always}, head: due, stall: due, moot: moot}
@@ -360,8 +362,8 @@ func untilClose() phase {
 	return p
 }
 
-// inCallback has v in its callback when the ender acts, and hear of that when it returns. No read is under
-// way then, so that c is spared on any stream.
+// inCallback has v in its callback when the ender acts, and hear of that when it returns.
+// No read is under way then, so that c is spared on any stream.
 func inCallback() phase {
 	p := reading("callback", "HTTP/1.1 103 E\r\n\r\n", answer("/v"), ifPipelined)
 	enter, late := p.enter, 2*enderAt
@@ -445,8 +447,8 @@ var behindPhases = []phase{
 	}, outcomes: behindA(SentAll, "BodyClose"), rest: func(m *cell) { m.answers("a", "v", "c") }},
 }
 
-// desertedPhases are those in which v reads what nobody wants any more: in front of its own response, or to
-// clear the way of a request that may not be pipelined.
+// desertedPhases are those in which v reads what nobody wants any more: in front of its
+// own response, or to clear the way of a request that may not be pipelined.
 func desertedPhases() (all []phase) {
 	for _, at := range []struct{ name, wire, rest string }{
 		{"head", "", answer("/x")},

@@ -1,9 +1,11 @@
 package h1
 
-// matrix_test.go: all that can end an exchange, in each phase of it, on each kind of stream.
+// matrix_test.go: all that can end an exchange, in each phase of it, on each kind of
+// stream.
 //
-// Rule: whatever ends an exchange does so in time, and says why and how much was sent; it takes others along
-// only where the bytes leave no choice; and the connection is usable afterwards, or closed.
+// Rule: whatever ends an exchange does so in time, and says why and how much was sent; it
+// takes others along only where the bytes leave no choice; and the connection is usable
+// afterwards, or closed.
 
 import (
 	"context"
@@ -29,7 +31,8 @@ var enderKinds = map[string]Kind{
 // enderAt is when the ender acts.
 const enderAt = time.Minute
 
-// A cell of the matrix is one run: the party v is brought into a phase, and its exchange is ended there.
+// A cell of the matrix is one run: the party v is brought into a phase, and its exchange
+// is ended there.
 type cell struct {
 	*rig
 	ender   string
@@ -253,8 +256,8 @@ func (m *cell) plays(p *phase) {
 	m.counts()
 }
 
-// awaits lets the time come at which the ender has acted, and checks that its victim does not end before.
-// Shutdown refuses those in line at once.
+// awaits lets the time come at which the ender has acted, and checks that its victim does
+// not end before. Shutdown refuses those in line at once.
 func (m *cell) awaits(w *outcome) {
 	v := m.party("v")
 	if w.who != nobody && m.ender != "Shutdown" {
@@ -321,8 +324,8 @@ func (m *cell) endsOne(w *outcome) {
 	}
 }
 
-// sparesOthers checks that those behind are answered if the connection lives, and else do not fail by what
-// was another's affair.
+// sparesOthers checks that those behind are answered if the connection lives, and else do
+// not fail by what was another's affair.
 func (m *cell) sparesOthers(w *outcome) {
 	spared := w.who == nobody || m.c.Err() == nil || w.spares != nil && w.spares(m)
 	for _, p := range m.parties {
@@ -344,12 +347,14 @@ func (m *cell) sparesOthers(w *outcome) {
 	}
 }
 
-// isAnothers reports whether an error that came to someone's neighbour tells of that one's own affair.
+// isAnothers reports whether an error that came to someone's neighbour tells of that one's
+// own affair.
 func isAnothers(err error) bool {
 	return errors.Is(err, Timeout) || errors.Is(err, Canceled) || errors.Is(err, context.Canceled)
 }
 
-// counts checks that each request was received once at most, and that no error says otherwise.
+// counts checks that each request was received once at most, and that no error says
+// otherwise.
 func (m *cell) counts() {
 	wire := string(m.s.receive(1<<22)) + " " // a head may be cut behind its target
 	for _, p := range m.parties {

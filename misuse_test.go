@@ -73,8 +73,8 @@ func TestWaitWithoutResponse(t *testing.T) {
 	})
 }
 
-// One goroutine at a time writes a pushed body, and none does after its end. Who breaks that
-// is told so, and nothing else happens.
+// One goroutine at a time writes a pushed body, and none does after its end. Who breaks
+// that is told so, and nothing else happens.
 func TestPushOutOfTurn(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		r.s.setWindow(200)

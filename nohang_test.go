@@ -2,7 +2,8 @@
 
 package h1
 
-// nohang_test.go: the server and the callers of pipe_test.go, over sockets that hold little.
+// nohang_test.go: the server and the callers of pipe_test.go, over sockets that hold
+// little.
 
 import (
 	"crypto/tls"

@@ -74,8 +74,8 @@ func (s *askable) says(data string, err error) {
 	s.more.Broadcast()
 }
 
-// TestPeekNow: what comes to an idle connection costs it, before the first request and between two, and is
-// nobody's response; the next request is not written.
+// TestPeekNow: what comes to an idle connection costs it, before the first request and
+// between two, and is nobody's response; the next request is not written.
 func TestPeekNow(t *testing.T) {
 	broken := &Error{Kind: BadStatus, Sent: SentAll} // the stream's own, and not to be mistaken for the engine's
 	for name, c := range map[string]struct {
@@ -152,7 +152,8 @@ func (s *bothKinds) NetConn() net.Conn                { return s.TCPConn }
 func (s *bothKinds) SetReadDeadline(time.Time) error  { return nil }
 func (s *bothKinds) SetWriteDeadline(time.Time) error { return nil }
 
-// TestPeekNowAlone: who tells what a read would bring is not read for that, nor is a socket asked besides.
+// TestPeekNowAlone: who tells what a read would bring is not read for that, nor is a
+// socket asked besides.
 func TestPeekNowAlone(t *testing.T) {
 	client, server := ends(t, "tcp")
 	io.WriteString(server, "what TLS would make of this is not for the engine to say")

@@ -138,8 +138,8 @@ func TestRefusedExpectOnPipe(t *testing.T) {
 	}
 }
 
-// A pipeWorld is a server that reads no byte more than it needs, at a moment of its choice, and
-// callers of all kinds.
+// A pipeWorld is a server that reads no byte more than it needs, at a moment of its
+// choice, and callers of all kinds.
 type pipeWorld struct {
 	rnd *rand.Rand // the server's
 	ok  *atomic.Int32
@@ -329,8 +329,8 @@ func TestNoHangOnPipe(t *testing.T) {
 	}
 }
 
-// A head that does not fit the write buffer need not be read whole before it is answered, nor one whose
-// body is pushed or held back.
+// A head that does not fit the write buffer need not be read whole before it is answered,
+// nor one whose body is pushed or held back.
 func TestLongHeadAnsweredEarly(t *testing.T) {
 	for name, fill := range map[string]func(*Request){
 		"plain": func(r *Request) {},

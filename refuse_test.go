@@ -2,8 +2,8 @@
 
 package h1
 
-// refuse_test.go: streams that have deadlines by their methods alone, and say so when they are set one, as the
-// net.Conn of an SSH client: they are as streams without.
+// refuse_test.go: streams that have deadlines by their methods alone, and say so when they
+// are set one, as the net.Conn of an SSH client: they are as streams without.
 
 import (
 	"context"
@@ -33,8 +33,8 @@ type halfRefusing struct{ io.ReadWriteCloser }
 func (halfRefusing) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (halfRefusing) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
-// Whatever ends an exchange ends it there as it does on a stream without deadlines, at the same time and
-// with the same error.
+// Whatever ends an exchange ends it there as it does on a stream without deadlines, at the
+// same time and with the same error.
 func TestDeadlinesRefused(t *testing.T) {
 	const limit = 100 * time.Millisecond
 	for name, end := range map[string]struct {
@@ -218,8 +218,8 @@ func TestDeadlinesWrapped(t *testing.T) {
 	wantError(t, err, Timeout, SentAll)
 }
 
-// So may that by which a canceled request's read was ended: the connection is well, and the response behind
-// it another's.
+// So may that by which a canceled request's read was ended: the connection is well, and
+// the response behind it another's.
 func TestCancelEndsReadWrapped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &tap{wireStream: newWireStream(false)}
@@ -249,8 +249,8 @@ type wrapsErrors struct{ *tap }
 
 func (w wrapsErrors) Read(p []byte) (int, error) { return inWords(w.tap.Read(p)) }
 
-// crypto/tls takes such an error of its socket's for the end of all reading: a look finds that, and nothing is
-// sent.
+// crypto/tls takes such an error of its socket's for the end of all reading: a look finds
+// that, and nothing is sent.
 func TestLookThroughTLSWrapped(t *testing.T) {
 	client, server := ends(t, "tcp")
 	go answerAll(tls.Server(server, testTLS()), func(string) {})
@@ -374,7 +374,8 @@ func errText(err error) string {
 	return "no error"
 }
 
-// pipes is a stream over two of the system's pipes, as of a child's standard input and output.
+// pipes is a stream over two of the system's pipes, as of a child's standard input and
+// output.
 type pipes struct {
 	*os.File
 	refusing

@@ -2,10 +2,11 @@
 
 package h1
 
-// rekey_test.go: TLS that writes while it reads, for the server asks it to change its keys, and a server
-// that reads nothing of that.
+// rekey_test.go: TLS that writes while it reads, for the server asks it to change its
+// keys, and a server that reads nothing of that.
 //
-// Rule: what is asserted is that a call returns; the time until it is given up decides nothing else.
+// Rule: what is asserted is that a call returns; the time until it is given up decides
+// nothing else.
 
 import (
 	"bytes"
@@ -28,7 +29,8 @@ import (
 	"time"
 )
 
-// A rekeyer writes a server's records (RFC 8446, section 5.2) with the keys that its handshake has logged.
+// A rekeyer writes a server's records (RFC 8446, section 5.2) with the keys that its
+// handshake has logged.
 type rekeyer struct {
 	secret []byte
 	aead   cipher.AEAD
@@ -256,7 +258,8 @@ func TestLookThatWrites(t *testing.T) {
 	}
 }
 
-// inDeafBubble runs f on a stream like TLS whose reads may write for ever, to a server that does not read.
+// inDeafBubble runs f on a stream like TLS whose reads may write for ever, to a server
+// that does not read.
 func inDeafBubble(t *testing.T, cfg Config, f func(r *rig, s *deafened)) {
 	t.Helper()
 	inBubble(t, cfg, false, func(r *rig) {
@@ -267,7 +270,8 @@ func inDeafBubble(t *testing.T, cfg Config, f func(r *rig, s *deafened)) {
 	})
 }
 
-// A deafened stream is TLS over one that takes no more once it is deaf, and in whose Read it then writes.
+// A deafened stream is TLS over one that takes no more once it is deaf, and in whose Read
+// it then writes.
 type deafened struct {
 	*tap
 	net.Conn // none
@@ -302,8 +306,8 @@ func (u underDeaf) Close() error {
 	return nil
 }
 
-// One who has stopped waiting for a read that writes does not leave those behind in it, whatever it was
-// that ended its wait.
+// One who has stopped waiting for a read that writes does not leave those behind in it,
+// whatever it was that ended its wait.
 func TestReadThatWritesInFront(t *testing.T) {
 	for _, name := range []string{"Deadline", "context", "Cancel", "HeadTimeout"} {
 		t.Run(name, func(t *testing.T) {
@@ -345,7 +349,8 @@ func TestReadThatWritesInFront(t *testing.T) {
 	}
 }
 
-// A read is given time to return when its own time is over, and the connection is spared if it does.
+// A read is given time to return when its own time is over, and the connection is spared
+// if it does.
 func TestReadThatWritesInTime(t *testing.T) {
 	inDeafBubble(t, Config{Depth: 2}, func(r *rig, s *deafened) {
 		r.warm()
@@ -383,7 +388,8 @@ func TestHandshakeBehindARead(t *testing.T) {
 	})
 }
 
-// Shutdown whose context ends has the calls in flight fail by it, not by a stream that breaks.
+// Shutdown whose context ends has the calls in flight fail by it, not by a stream that
+// breaks.
 func TestShutdownUnderTLS(t *testing.T) {
 	inDeafBubble(t, Config{}, func(r *rig, s *deafened) {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -401,8 +407,8 @@ func TestShutdownUnderTLS(t *testing.T) {
 	})
 }
 
-// A look that dwells ends the connection, whoever comes, goes or waits for it meanwhile; one that returns
-// in time does not, nor do many of them.
+// A look that dwells ends the connection, whoever comes, goes or waits for it meanwhile;
+// one that returns in time does not, nor do many of them.
 func TestLookThatDwells(t *testing.T) {
 	for name, act := range map[string]func(r *rig, s *deafened, ctx context.Context) bool{
 		"Probe":            func(r *rig, _ *deafened, _ context.Context) bool { return r.c.Probe() != nil },
@@ -470,7 +476,8 @@ func TestLookThatDwells(t *testing.T) {
 	}
 }
 
-// TLS may lie in TLS, as with a proxy that is spoken to through it: what lies at the bottom is closed.
+// TLS may lie in TLS, as with a proxy that is spoken to through it: what lies at the
+// bottom is closed.
 func TestReadThatWritesInTwoLayers(t *testing.T) {
 	for _, name := range []string{"Deadline", "context", "Shutdown"} {
 		t.Run(name, func(t *testing.T) {
@@ -520,7 +527,8 @@ type namesNone struct{ *fullSocket }
 
 func (namesNone) NetConn() net.Conn { return nil }
 
-// rekeyingTwice is rekeying for TLS in TLS; update has the outermost layer's server ask for new keys.
+// rekeyingTwice is rekeying for TLS in TLS; update has the outermost layer's server ask
+// for new keys.
 func rekeyingTwice(t *testing.T) (c *Conn, under *fullSocket, server *tls.Conn, update func()) {
 	t.Helper()
 	a, raw := ends(t, "tcp")

@@ -37,8 +37,8 @@ func dataSegments(t *testing.T, nc net.Conn) uint32 {
 	return binary.NativeEndian.Uint32(info[at:])
 }
 
-// A request and its body from memory leave in one system call: what a second one wrote would be a
-// segment of its own, for package net sets TCP_NODELAY.
+// A request and its body from memory leave in one system call: what a second one wrote
+// would be a segment of its own, for package net sets TCP_NODELAY.
 func TestOneWrite(t *testing.T) {
 	for _, size := range []int{0, 1, 1000, 10_000, 30_000} {
 		d := dialUp(t, "tcp", nil)

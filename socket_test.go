@@ -25,9 +25,9 @@ import (
 	"time"
 )
 
-// A body that ends with the stream, over TLS that was cut off, is not whole: only the layer's
-// own end is one (RFC 9112, section 9.8). crypto/tls tells only a cut inside a record from
-// an end; between two it shows in length and chunks alone.
+// A body that ends with the stream, over TLS that was cut off, is not whole: only the
+// layer's own end is one (RFC 9112, section 9.8). crypto/tls tells only a cut inside a
+// record from an end; between two it shows in length and chunks alone.
 func TestTLSTruncation(t *testing.T) {
 	end := func(d *dialed) { d.server.Close() }
 	between := func(d *dialed) { socket(d.server).Close() }
@@ -68,8 +68,8 @@ func TestTLSTruncation(t *testing.T) {
 	}
 }
 
-// A server that takes a request and closes without a word: that is Incomplete, and a request
-// that may be repeated may be sent again.
+// A server that takes a request and closes without a word: that is Incomplete, and a
+// request that may be repeated may be sent again.
 func TestClosedWithoutAnswer(t *testing.T) {
 	for _, network := range []string{"tcp", "unix", "tls"} {
 		for _, depth := range []int{1, 4} {
@@ -85,8 +85,8 @@ func TestClosedWithoutAnswer(t *testing.T) {
 }
 
 // A head so long that the socket takes it in pieces fails by what happens meanwhile, and
-// says that some of it went out. A reset is told to the write or to the read that waits beside
-// it; the other finds the stream's end.
+// says that some of it went out. A reset is told to the write or to the read that waits
+// beside it; the other finds the stream's end.
 func TestLongHeadFails(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -235,8 +235,8 @@ type layerWithout struct {
 
 func (l layerWithout) NetConn() net.Conn { return l.under }
 
-// Through a layer without deadlines nothing can be read without waiting: bytes under it that
-// may be the layer's own end nothing, the socket's end does.
+// Through a layer without deadlines nothing can be read without waiting: bytes under it
+// that may be the layer's own end nothing, the socket's end does.
 func TestLayerWithoutDeadlines(t *testing.T) {
 	client, server := ends(t, "tcp")
 	d := &dialed{T: t, c: NewConn(layerWithout{newMirror(echo), client}, nil), client: client, server: server}
@@ -278,8 +278,8 @@ func TestFileShorterThanItsLimit(t *testing.T) {
 	}
 }
 
-// Whether to look at once for a response goes by what the last looks have found: a server that
-// is always that fast is always looked for, and one that never is costs few looks.
+// Whether to look at once for a response goes by what the last looks have found: a server
+// that is always that fast is always looked for, and one that never is costs few looks.
 func TestHaste(t *testing.T) {
 	looks := func(h *haste, turns int, found bool) (n int) {
 		for range turns {
@@ -363,8 +363,9 @@ func TestSocketErrors(t *testing.T) {
 	})
 }
 
-// byItself runs the test again in a process of its own, which has one P, and reports whether this is
-// that process. Where nothing runs there any more, not even a timer, it is killed.
+// byItself runs the test again in a process of its own, which has one P, and reports
+// whether this is that process. Where nothing runs there any more, not even a timer, it is
+// killed.
 func byItself(t *testing.T, arg string) (string, bool) {
 	const name = "H1_TEST_ALONE"
 	if got := os.Getenv(name); got != "" {
@@ -432,7 +433,8 @@ func TestOthersRunAfterDo(t *testing.T) {
 	}
 }
 
-// A socket that the caller has made blocking, as File().Fd() does, stops nothing but who reads it.
+// A socket that the caller has made blocking, as File().Fd() does, stops nothing but who
+// reads it.
 func TestBlockingSocket(t *testing.T) {
 	if _, is := byItself(t, "blocking"); !is {
 		return

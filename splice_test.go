@@ -225,8 +225,8 @@ func TestUploadSourceFails(t *testing.T) {
 	}
 }
 
-// TestFileLeftIsKnown: what the kernel was given of a file and has not moved yet is left, too:
-// past MaxDrain it is not moved for nothing.
+// TestFileLeftIsKnown: what the kernel was given of a file and has not moved yet is left,
+// too: past MaxDrain it is not moved for nothing.
 func TestFileLeftIsKnown(t *testing.T) {
 	file, err := os.Open(tcpFile(t))
 	if err != nil {
@@ -266,7 +266,8 @@ type spliceStuck struct {
 	copied chan error
 }
 
-// stickSplice returns one whose writer has stopped, with a request of b's behind it where depth allows that.
+// stickSplice returns one whose writer has stopped, with a request of b's behind it where
+// depth allows that.
 func stickSplice(t *testing.T, ctx context.Context, by time.Time, depth int) (s *spliceStuck, b Exchange) {
 	t.Helper()
 	client, server := tcpPair(t)
@@ -312,8 +313,8 @@ func stickSplice(t *testing.T, ctx context.Context, by time.Time, depth int) (s 
 	return s, b
 }
 
-// TestSpliceIsLetGo: a move in the kernel that is stuck on its way out, and whose exchange has ended, does
-// not keep those behind it, nor those in line, nor Shutdown.
+// TestSpliceIsLetGo: a move in the kernel that is stuck on its way out, and whose exchange
+// has ended, does not keep those behind it, nor those in line, nor Shutdown.
 func TestSpliceIsLetGo(t *testing.T) {
 	for _, how := range []string{"Cancel", "context", "Deadline", "Body.Close"} {
 		for _, who := range []string{"behind", "in line", "Shutdown", "Shutdown past a write's error"} {

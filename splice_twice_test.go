@@ -2,7 +2,8 @@
 
 package h1
 
-// splice_twice_test.go: a body on its way from socket to socket, and what may happen to either.
+// splice_twice_test.go: a body on its way from socket to socket, and what may happen to
+// either.
 
 import (
 	"context"

@@ -2,7 +2,8 @@
 
 package h1
 
-// splice_unix_test.go: the same on Unix sockets, which say at once that nobody reads what is written.
+// splice_unix_test.go: the same on Unix sockets, which say at once that nobody reads what
+// is written.
 
 import (
 	"context"

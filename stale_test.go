@@ -2,7 +2,8 @@
 
 package h1
 
-// stale_test.go: an idle connection that was looked at, and is written to much later, or is not idle yet.
+// stale_test.go: an idle connection that was looked at, and is written to much later, or
+// is not idle yet.
 
 import (
 	"bufio"
@@ -30,8 +31,8 @@ var meanwhile = map[string]struct {
 	"the end":    {func(s net.Conn) { s.(interface{ CloseWrite() error }).CloseWrite() }, Closed},
 }
 
-// A request behind another's write that is stuck goes out when that moves: what has come by then is not its
-// response.
+// A request behind another's write that is stuck goes out when that moves: what has come
+// by then is not its response.
 func TestLookIsOldBehindAWrite(t *testing.T) {
 	for what, m := range meanwhile {
 		for _, network := range []string{"tcp", "unix", "tls"} {
@@ -75,8 +76,8 @@ func TestLookIsOldBehindAWrite(t *testing.T) {
 	}
 }
 
-// The look behind a body is a whole one: under TLS the server's session tickets may have come, which are no
-// end.
+// The look behind a body is a whole one: under TLS the server's session tickets may have
+// come, which are no end.
 func TestTicketsBehindABody(t *testing.T) {
 	client, server := ends(t, "tcp")
 	cfg := testTLS().Clone()
@@ -194,7 +195,8 @@ func (l *hookedLayer) Read(p []byte) (int, error) {
 	return l.Conn.Read(p)
 }
 
-// What the look behind a body has found counts, though Shutdown comes meanwhile, which lets the request end.
+// What the look behind a body has found counts, though Shutdown comes meanwhile, which
+// lets the request end.
 func TestShutdownInTheLook(t *testing.T) {
 	client, server := tcpPair(t)
 	l := &hookedLayer{Conn: client}
@@ -333,7 +335,8 @@ func TestNobodyBesideWhoWasTakenBack(t *testing.T) {
 	}
 }
 
-// The end that a read finds whose request was taken back is the connection's, though nobody hears of it.
+// The end that a read finds whose request was taken back is the connection's, though
+// nobody hears of it.
 func TestEndForOneTakenBack(t *testing.T) {
 	for _, end := range []error{io.EOF, fmt.Errorf("tunnel: %w", io.EOF), io.ErrUnexpectedEOF, io.ErrClosedPipe,
 		net.ErrClosed, syscall.ECONNRESET, syscall.ETIMEDOUT, &net.OpError{Op: "remote error", Err: errors.New("tls: internal error")}} {
@@ -358,8 +361,8 @@ func TestEndForOneTakenBack(t *testing.T) {
 	}
 }
 
-// readsAhead has a request wait for its response of which no byte is out, since the one in front was answered
-// before its write was over.
+// readsAhead has a request wait for its response of which no byte is out, since the one in
+// front was answered before its write was over.
 func (r *rig) readsAhead() *call {
 	r.Helper()
 	for _, target := range []string{"/warm", "/a"} {
@@ -374,8 +377,8 @@ func (r *rig) readsAhead() *call {
 	return b
 }
 
-// Two that leave one right behind the other, of which no byte went out, cost nobody the connection,
-// though the first one's read has not returned.
+// Two that leave one right behind the other, of which no byte went out, cost nobody the
+// connection, though the first one's read has not returned.
 func TestTwoTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &slow{tap: &tap{wireStream: newWireStream(false)}, reads: time.Millisecond}

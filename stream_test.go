@@ -114,7 +114,8 @@ func TestHeadLargerThanSocket(t *testing.T) {
 	defer c.Close()
 	long := &Request{Host: "x"}
 	long.Header.Add("Long", strings.Repeat("x", size))
-	// The second is written when the first's write has returned: its bytes are counted by then.
+	// The second is written when the first's write has returned: its bytes are counted by
+	// then.
 	for _, req := range []*Request{long, {Host: "x"}} {
 		var resp Response
 		if err := c.Do(context.Background(), req, &resp); err != nil {
@@ -129,7 +130,8 @@ func TestHeadLargerThanSocket(t *testing.T) {
 	}
 }
 
-// Several goroutines may read a stream that is given back, as they may a net.Conn: each byte goes to one.
+// Several goroutines may read a stream that is given back, as they may a net.Conn: each
+// byte goes to one.
 func TestPartsStreamShared(t *testing.T) {
 	near, far := net.Pipe()
 	stream := Parts{IO: near, Buffered: []byte("abcd")}.Stream()
@@ -162,8 +164,8 @@ func TestPartsStreamShared(t *testing.T) {
 	}
 }
 
-// io.Copy from a tunnel is told of a writer that takes less than it is given, and writes nothing where
-// there is nothing.
+// io.Copy from a tunnel is told of a writer that takes less than it is given, and writes
+// nothing where there is nothing.
 func TestStreamToAWriter(t *testing.T) {
 	near, far := net.Pipe()
 	far.Close()

@@ -152,7 +152,8 @@ func switchServer(nc net.Conn) error {
 	return err
 }
 
-// A switch is a response like others to who counts, and CONNECT's is none where it is refused.
+// A switch is a response like others to who counts, and CONNECT's is none where it is
+// refused.
 func TestSwitchCounted(t *testing.T) {
 	for wire, want := range map[string]string{
 		"HTTP/1.1 200 OK\r\n\r\n":                           "wShut rShut noreuse n=0 switched",

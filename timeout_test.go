@@ -452,7 +452,8 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// countsDeadlines is a stream that answers at once and counts how often it is told a deadline.
+// countsDeadlines is a stream that answers at once and counts how often it is told a
+// deadline.
 type countsDeadlines struct {
 	answering
 	calls int
@@ -567,7 +568,8 @@ func TestDeadlineBeforeFlush(t *testing.T) {
 	})
 }
 
-// One alarm serves a connection: an earlier deadline of another takes nothing from a later one.
+// One alarm serves a connection: an earlier deadline of another takes nothing from a later
+// one.
 func TestDeadlineAfterAnother(t *testing.T) {
 	short := func(r *rig) {
 		req := get("/b")
@@ -615,8 +617,8 @@ func TestDeadlineAfterAnother(t *testing.T) {
 	}
 }
 
-// StallTimeout bounds the reads of a response that came in the place of 100 (Continue) as well: the
-// request is not out whole, and never will be.
+// StallTimeout bounds the reads of a response that came in the place of 100 (Continue) as
+// well: the request is not out whole, and never will be.
 func TestStallAfterExpectIsOver(t *testing.T) {
 	for _, push := range []bool{false, true} {
 		onBoth(t, Config{StallTimeout: time.Minute}, func(r *rig) {

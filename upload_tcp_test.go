@@ -290,8 +290,8 @@ func TestGateWhileOthersWrite(t *testing.T) {
 	})
 }
 
-// TestWriteHappensBefore: what the caller did before a request has happened for the server that
-// reads it, as with any write to a net.Conn, also in the race detector's eyes.
+// TestWriteHappensBefore: what the caller did before a request has happened for the server
+// that reads it, as with any write to a net.Conn, also in the race detector's eyes.
 func TestWriteHappensBefore(t *testing.T) {
 	client, server := tcpPair(t)
 	sent, seen := 0, make(chan int, 1)

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// A lateReturn is a stream whose Write of certain last bytes has given them to the server, and returns later.
+// A lateReturn is a stream whose Write of certain last bytes has given them to the server,
+// and returns later.
 type lateReturn struct {
 	*tap
 	last string
@@ -36,7 +37,8 @@ func (s *lateReturn) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{s}, r)
 }
 
-// lateReturn returns such a stream over r's, and, where its name is plain, without deadlines.
+// lateReturn returns such a stream over r's, and, where its name is plain, without
+// deadlines.
 func (r *rig) lateReturn(name, last string) (*lateReturn, io.ReadWriteCloser) {
 	s := &lateReturn{r.s, last, make(chan struct{})}
 	if name == "plain" {
@@ -51,7 +53,8 @@ var uploadKinds = map[string]streamKind{
 
 const uploadSize = 20003
 
-// An uploadWay is a way to upload something that ends with last. One that has a push is ended by its caller.
+// An uploadWay is a way to upload something that ends with last. One that has a push is
+// ended by its caller.
 type uploadWay struct {
 	req  func(t *testing.T) *Request
 	push func(x Exchange) error
@@ -543,7 +546,8 @@ func TestQuitBeforeTheLast(t *testing.T) {
 	}
 }
 
-// inCloseWrite makes an exchange whose caller is in CloseWrite, and whose response has come by half.
+// inCloseWrite makes an exchange whose caller is in CloseWrite, and whose response has
+// come by half.
 func (r *rig) inCloseWrite(ctx context.Context, req *Request, window int) (a *call, ended chan error) {
 	r.Helper()
 	a, ended = r.begin(ctx, req), make(chan error, 1)

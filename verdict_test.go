@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// What one caller did, or had no more time for, ends the connection, and is not what the others did, nor
-// those who come later: they are told in words.
+// What one caller did, or had no more time for, ends the connection, and is not what the
+// others did, nor those who come later: they are told in words.
 func TestNeighboursError(t *testing.T) {
 	for _, timed := range []bool{false, true} {
 		inBubble(t, Config{Depth: 4}, false, func(r *rig) {

@@ -202,8 +202,8 @@ func (s deaf) Control(func(uintptr)) error    { return nil }
 func (s deaf) Read(func(uintptr) bool) error  { <-s.Done(); return os.ErrDeadlineExceeded }
 func (s deaf) Write(func(uintptr) bool) error { return nil }
 
-// A request with a body writes what others have left in the buffer before it takes its turn.
-// When its time ends in that write, it leaves as from the line, and the others live.
+// A request with a body writes what others have left in the buffer before it takes its
+// turn. When its time ends in that write, it leaves as from the line, and the others live.
 func TestTimeEndsInOthersWrite(t *testing.T) {
 	for _, way := range []string{"Deadline", "context"} {
 		for _, method := range []string{"PUT", "POST"} { // POST has to wait in line afterwards
@@ -295,8 +295,8 @@ func TestCallerDeserts(t *testing.T) {
 	}
 }
 
-// A rest of a body that is still written, since that saves the connection, is let go of when
-// nothing can be saved any more: its memory is another exchange's soon.
+// A rest of a body that is still written, since that saves the connection, is let go of
+// when nothing can be saved any more: its memory is another exchange's soon.
 func TestShutdownInRestOfBody(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		r.s.setWindow(20)

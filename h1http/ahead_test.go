@@ -41,8 +41,8 @@ func (t *Transport) newestUnasked() bool {
 	return t.pool.newest != nil && t.pool.newest.ahead.unasked()
 }
 
-// TestUnaskedVeiled: what a server sends on an idle connection is not the answer to the next
-// request, also where nobody can look into the socket.
+// TestUnaskedVeiled: what a server sends on an idle connection is not the answer to the
+// next request, also where nobody can look into the socket.
 func TestUnaskedVeiled(t *testing.T) {
 	certs := certificates()
 	for _, secure := range []bool{false, true} {
@@ -82,8 +82,8 @@ func TestUnaskedVeiled(t *testing.T) {
 	}
 }
 
-// TestHangupVeiled: a server hangs up behind every second answer, at about the time of the next request.
-// None fails, whichever is first.
+// TestHangupVeiled: a server hangs up behind every second answer, at about the time of the
+// next request. None fails, whichever is first.
 func TestHangupVeiled(t *testing.T) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
 		for i := 0; ; i++ {
@@ -106,7 +106,8 @@ func TestHangupVeiled(t *testing.T) {
 	}
 }
 
-// TestKeepAliveVeiled: such connections are used again, alone or shared, and nobody is left who reads them.
+// TestKeepAliveVeiled: such connections are used again, alone or shared, and nobody is
+// left who reads them.
 func TestKeepAliveVeiled(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, depth := range []int{0, 4} {
@@ -160,7 +161,8 @@ type unsocketed struct{ net.Conn }
 
 func (unsocketed) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
 
-// wordy is a stream that says more in its errors: crypto/tls takes a timeout of it for its end.
+// wordy is a stream that says more in its errors: crypto/tls takes a timeout of it for its
+// end.
 type wordy struct{ net.Conn }
 
 func (w wordy) Read(p []byte) (int, error) {
@@ -171,8 +173,8 @@ func (w wordy) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestStreamsAhead: streams of all kinds are used again, and what comes to them while they are idle is
-// nobody's answer; also after a timeout has been set, and has passed.
+// TestStreamsAhead: streams of all kinds are used again, and what comes to them while they
+// are idle is nobody's answer; also after a timeout has been set, and has passed.
 func TestStreamsAhead(t *testing.T) {
 	for name, wrap := range map[string]func(net.Conn) net.Conn{
 		"deaf":       func(nc net.Conn) net.Conn { return deaf{nc} },
@@ -382,8 +384,8 @@ func (s impatient) Read(p []byte) (int, error) {
 	return s.Conn.Read(p)
 }
 
-// TestImpatientAhead: the limit is that of a read for somebody, and not of one that was begun while the
-// connection was idle.
+// TestImpatientAhead: the limit is that of a read for somebody, and not of one that was
+// begun while the connection was idle.
 func TestImpatientAhead(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		const limit = 200 * time.Millisecond
@@ -436,7 +438,8 @@ func (s ownTimeout) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestOwnTimeoutAhead: also by a stream's own error the time of an idle read is up, and not the stream's end.
+// TestOwnTimeoutAhead: also by a stream's own error the time of an idle read is up, and
+// not the stream's end.
 func TestOwnTimeoutAhead(t *testing.T) {
 	const limit = 200 * time.Millisecond
 	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
@@ -456,7 +459,8 @@ func TestOwnTimeoutAhead(t *testing.T) {
 	}
 }
 
-// polling is a stream whose Close ends no Read, and each of whose Reads is over after a while.
+// polling is a stream whose Close ends no Read, and each of whose Reads is over after a
+// while.
 type polling struct {
 	net.Conn
 	closed atomic.Bool
@@ -489,7 +493,8 @@ func TestClosedAhead(t *testing.T) {
 	}
 }
 
-// TestPastDeadlineAhead: a stream that nothing can be read from any more has ended, wanted or not.
+// TestPastDeadlineAhead: a stream that nothing can be read from any more has ended, wanted
+// or not.
 func TestPastDeadlineAhead(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
@@ -533,7 +538,8 @@ func TestBadStreamAhead(t *testing.T) {
 	}
 }
 
-// TestHandedOnAhead: a connection to which something has come is not handed on to who waits for one.
+// TestHandedOnAhead: a connection to which something has come is not handed on to who
+// waits for one.
 func TestHandedOnAhead(t *testing.T) {
 	idle := make(chan struct{})
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
@@ -580,7 +586,8 @@ func (s told) Close() error {
 	return s.Conn.Close()
 }
 
-// TestCloseAhead: the stream's Close may ask the Conn, which it is closed for; and what Err says.
+// TestCloseAhead: the stream's Close may ask the Conn, which it is closed for; and what
+// Err says.
 func TestCloseAhead(t *testing.T) {
 	for extra, kind := range map[string]h1.Kind{"": h1.Closed, "x": h1.Unsolicited,
 		"HTTP/1.1 408 Request Timeout\r\n\r\n": h1.Closed} {

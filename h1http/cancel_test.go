@@ -212,8 +212,8 @@ func TestAnswerBeforeBodyEnds(t *testing.T) {
 	}
 }
 
-// The engine may read a body in memory still when RoundTrip has failed, and the reader is the caller's again:
-// it reads another one.
+// The engine may read a body in memory still when RoundTrip has failed, and the reader is
+// the caller's again: it reads another one.
 func TestReaderAfterError(t *testing.T) {
 	for _, size := range []int{1, mostCopied, mostCopied + 1} {
 		text := strings.Repeat("a", size)
@@ -251,8 +251,9 @@ func (c *slowConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// TestBufferAfterError: once RoundTrip has failed, the memory of a body is the caller's again, though a
-// write of the connection's has not returned. Run with -race it says so as well.
+// TestBufferAfterError: once RoundTrip has failed, the memory of a body is the caller's
+// again, though a write of the connection's has not returned. Run with -race it says so as
+// well.
 func TestBufferAfterError(t *testing.T) {
 	for _, size := range []int{1 << 10, 32 << 10, 1 << 20} {
 		for name, body := range map[string]func(p []byte) io.Reader{

@@ -84,8 +84,8 @@ func ExampleConn() {
 	// 2 requests on one connection
 }
 
-// Under httputil.ReverseProxy; Depth lets the requests of many clients share two connections
-// to the server behind it.
+// Under httputil.ReverseProxy; Depth lets the requests of many clients share two
+// connections to the server behind it.
 func ExampleTransport_reverseProxy() {
 	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "from behind: ", r.URL.Path)
@@ -114,8 +114,8 @@ func ExampleTransport_reverseProxy() {
 }
 
 // own is a RoundTripper written directly on the engine, for one server that is known: one
-// connection, made when it is needed, and shared by pipelining. What [h1http.Transport] does
-// beyond that is in its files.
+// connection, made when it is needed, and shared by pipelining. What [h1http.Transport]
+// does beyond that is in its files.
 type own struct {
 	addr string
 	mu   sync.Mutex

@@ -210,7 +210,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestLateHandshake: the handshake is made with the first request; its response tells of it nonetheless.
+// TestLateHandshake: the handshake is made with the first request; its response tells of
+// it nonetheless.
 func TestLateHandshake(t *testing.T) {
 	for name, dial := range bothDials {
 		r := newRig(t, true, echo)

@@ -1,6 +1,7 @@
 package h1http
 
-// parity_test.go: what net/http.Transport does, and this one does as well: each test runs with both.
+// parity_test.go: what net/http.Transport does, and this one does as well: each test runs
+// with both.
 
 import (
 	"bufio"
@@ -34,8 +35,8 @@ func withBoth(t *testing.T, set func(*http.Transport, *Transport), f func(*testi
 	t.Run("h1http", func(t *testing.T) { defer ours.CloseIdleConnections(); f(t, ours) })
 }
 
-// lockedBody is a body whose Close waits for a Read under way, like the Body that net/http's
-// server gives a handler (http.body holds its mutex while it reads).
+// lockedBody is a body whose Close waits for a Read under way, like the Body that
+// net/http's server gives a handler (http.body holds its mutex while it reads).
 type lockedBody struct {
 	mu sync.Mutex
 	ch chan struct{}
@@ -218,8 +219,8 @@ func TestProxyConnectHeaderIsFiltered(t *testing.T) {
 	}
 }
 
-// A body that was held back for 100 (Continue) and never sent was not read: the same request goes again without
-// Expect (RFC 9110, 10.1.1).
+// A body that was held back for 100 (Continue) and never sent was not read: the same
+// request goes again without Expect (RFC 9110, 10.1.1).
 func TestUnreadAfterExpect(t *testing.T) {
 	for name, body := range map[string]func() io.Reader{
 		"strings.Reader": func() io.Reader { return strings.NewReader("hello") },
@@ -280,7 +281,8 @@ func TestNoBodyAgain(t *testing.T) {
 	})
 }
 
-// What CONNECT is answered lasts to its connection's end, and a proxy's answer to it is like any other.
+// What CONNECT is answered lasts to its connection's end, and a proxy's answer to it is
+// like any other.
 func TestAnswersToConnect(t *testing.T) {
 	withBoth(t, nil, func(t *testing.T, rt anyTransport) {
 		resp, err := rt.RoundTrip(newRequest(t, "CONNECT", rawServer(t, answers("HTTP/1.1 200 OK\r\n\r\nhello")), nil))
@@ -441,7 +443,8 @@ type closeFunc struct {
 
 func (b closeFunc) Close() error { return b.close() }
 
-// The body of a request that is refused on its connection is closed before that goes to the next.
+// The body of a request that is refused on its connection is closed before that goes to
+// the next.
 func TestRefusedIsClosedFirst(t *testing.T) {
 	addr := rawServer(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
 	one := func(a *http.Transport, b *Transport) { a.MaxConnsPerHost, b.MaxConnsPerHost = 1, 1 }
@@ -490,7 +493,8 @@ func refusedIsClosedFirst(t *testing.T, rt http.RoundTripper, addr string) {
 	}
 }
 
-// A connection that the server has closed while a request on it was refused is not the next one's.
+// A connection that the server has closed while a request on it was refused is not the
+// next one's.
 func TestRefusedForLong(t *testing.T) {
 	addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
 		nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
@@ -517,7 +521,8 @@ func TestRefusedForLong(t *testing.T) {
 	}
 }
 
-// A request is not put behind the response to one that was canceled, though another waits there.
+// A request is not put behind the response to one that was canceled, though another waits
+// there.
 func TestNotBehindTheCanceled(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)

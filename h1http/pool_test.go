@@ -221,8 +221,8 @@ func TestLateBinding(t *testing.T) {
 	eventually(t, "two idle", func() bool { idle, _ := r.tr.counts(""); return idle == 2 })
 }
 
-// TestDialOutlives: a request that is canceled while it dials leaves its dial to the next, and
-// CloseIdleConnections ends it.
+// TestDialOutlives: a request that is canceled while it dials leaves its dial to the next,
+// and CloseIdleConnections ends it.
 func TestDialOutlives(t *testing.T) {
 	r := newRig(t, false, remote)
 	dial := r.tr.DialContext
@@ -267,8 +267,8 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// setBack makes t what time.Now would have returned if the wall clock had been ahead by d, and was set back
-// since.
+// setBack makes t what time.Now would have returned if the wall clock had been ahead by d,
+// and was set back since.
 func setBack(t time.Time, d time.Duration) time.Time {
 	inside := (*struct {
 		wall uint64
@@ -278,8 +278,8 @@ func setBack(t time.Time, d time.Duration) time.Time {
 	return t
 }
 
-// TestIdleTimeoutSetBack: a wall clock that is set back keeps no connection, and the sweep does not run all
-// the time for it.
+// TestIdleTimeoutSetBack: a wall clock that is set back keeps no connection, and the sweep
+// does not run all the time for it.
 func TestIdleTimeoutSetBack(t *testing.T) {
 	r := newRig(t, false, remote)
 	r.tr.IdleConnTimeout = time.Hour
@@ -302,8 +302,8 @@ func TestIdleTimeoutSetBack(t *testing.T) {
 	p.mu.Unlock()
 }
 
-// TestStale: idle connections that the server has closed cost no error, whatever the method,
-// and are dropped by the sweep if nobody asks.
+// TestStale: idle connections that the server has closed cost no error, whatever the
+// method, and are dropped by the sweep if nobody asks.
 func TestStale(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		r := newRig(t, tls, echo)
@@ -328,7 +328,8 @@ func TestStale(t *testing.T) {
 	}
 }
 
-// TestUnasked: an answer on an idle connection ends it, whether it is a 408 or anything else.
+// TestUnasked: an answer on an idle connection ends it, whether it is a 408 or anything
+// else.
 func TestUnasked(t *testing.T) {
 	for _, extra := range []string{"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", "x"} {
 		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
@@ -428,7 +429,8 @@ func hangsUp(t *testing.T, where string, tries *atomic.Int32) func(net.Conn, *bu
 	}
 }
 
-// TestRetry: what is sent again after a failure on a connection that was used, and what not.
+// TestRetry: what is sent again after a failure on a connection that was used, and what
+// not.
 func TestRetry(t *testing.T) {
 	type outcome struct {
 		ok    bool
@@ -552,8 +554,8 @@ func TestStreamError(t *testing.T) {
 	}
 }
 
-// TestStaleUnused: the same for a connection that was dialed for a request that went another
-// way, and that the server closed before anything was sent on it.
+// TestStaleUnused: the same for a connection that was dialed for a request that went
+// another way, and that the server closed before anything was sent on it.
 func TestStaleUnused(t *testing.T) {
 	r := newRig(t, false, echo)
 	dial := r.tr.DialContext
@@ -577,8 +579,8 @@ func TestStaleUnused(t *testing.T) {
 	}
 }
 
-// TestDisableKeepAlives: a request that asks for an upgrade does not say close; its connection
-// is not for another all the same.
+// TestDisableKeepAlives: a request that asks for an upgrade does not say close; its
+// connection is not for another all the same.
 func TestDisableKeepAlives(t *testing.T) {
 	r := newRig(t, false, remote)
 	r.tr.DisableKeepAlives, r.tr.MaxConnsPerHost = true, 1

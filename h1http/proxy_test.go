@@ -326,8 +326,8 @@ func (c *lastRead) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// TestSOCKS5Late: a dial that was ended at the last moment is not handed out, for it may have
-// been given a deadline that has passed.
+// TestSOCKS5Late: a dial that was ended at the last moment is not handed out, for it may
+// have been given a deadline that has passed.
 func TestSOCKS5Late(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	nc := &lastRead{have: strings.NewReader("\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50"), cancel: cancel}

@@ -176,7 +176,8 @@ func TestControlInURL(t *testing.T) {
 	}
 }
 
-// TestBodyClosed: the body of a request that is sent is closed, once, whatever becomes of it.
+// TestBodyClosed: the body of a request that is sent is closed, once, whatever becomes of
+// it.
 func TestBodyClosed(t *testing.T) {
 	broken := errors.New("broken body")
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
@@ -447,7 +448,8 @@ func TestSlowBodyOfGet(t *testing.T) {
 	}
 }
 
-// TestBodyClosedUnsent: the same where it does not come to sending: for want of a connection.
+// TestBodyClosedUnsent: the same where it does not come to sending: for want of a
+// connection.
 func TestBodyClosedUnsent(t *testing.T) {
 	silent := func(nc net.Conn, br *bufio.Reader, _ int) { io.Copy(io.Discard, br) }
 	refuses := rawServer(t, answers("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"))

@@ -130,7 +130,8 @@ func TestTraceShortBody(t *testing.T) {
 	}
 }
 
-// TestTraceRetry: an attempt that found its connection dead shows its connections, not more.
+// TestTraceRetry: an attempt that found its connection dead shows its connections, not
+// more.
 func TestTraceRetry(t *testing.T) {
 	r := newRig(t, false, echo)
 	get(t, r.tr, r.URL)

@@ -25,8 +25,8 @@ import (
 	"example.com/h1"
 )
 
-// TestClone: every exported field comes along, what it refers to is copied, and what is used
-// of one is not used of the other.
+// TestClone: every exported field comes along, what it refers to is copied, and what is
+// used of one is not used of the other.
 func TestClone(t *testing.T) {
 	tr := &Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -341,8 +341,8 @@ func TestDump(t *testing.T) {
 	slurp(t, resp)
 }
 
-// TestAnswerAndHangup: an answer that ends with the connection is complete, whoever sees the
-// end first.
+// TestAnswerAndHangup: an answer that ends with the connection is complete, whoever sees
+// the end first.
 func TestAnswerAndHangup(t *testing.T) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
 		readRequest(br)
@@ -426,8 +426,8 @@ func TestErrorIsH1(t *testing.T) {
 	}
 }
 
-// TestRegisteredWebSocket: a request for a WebSocket is not for a protocol that was registered
-// for https, which is HTTP/2 as a rule.
+// TestRegisteredWebSocket: a request for a WebSocket is not for a protocol that was
+// registered for https, which is HTTP/2 as a rule.
 func TestRegisteredWebSocket(t *testing.T) {
 	r := newRig(t, true, echo)
 	r.tr.RegisterProtocol("https", roundTripFunc(func(req *http.Request) (*http.Response, error) {

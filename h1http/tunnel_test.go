@@ -53,7 +53,8 @@ func connectTo(t *testing.T, ctx context.Context, c *http.Client, url string, bo
 	return resp
 }
 
-// TestTunnelEnds: what ends a request ends its tunnel, which says why, and nothing is left of it.
+// TestTunnelEnds: what ends a request ends its tunnel, which says why, and nothing is left
+// of it.
 func TestTunnelEnds(t *testing.T) {
 	for how, want := range map[string]error{"cancel": context.Canceled, "deadline": context.DeadlineExceeded,
 		"Client.Timeout": context.DeadlineExceeded, "cause": io.ErrNoProgress} {
@@ -170,7 +171,8 @@ func TestTunnelEndsAtOnce(t *testing.T) {
 	eventually(t, "no connection", func() bool { _, n := tr.counts(""); return n == 0 })
 }
 
-// TestConnTunnel: a connection that has become a tunnel takes no requests, and its Close is the tunnel's.
+// TestConnTunnel: a connection that has become a tunnel takes no requests, and its Close
+// is the tunnel's.
 func TestConnTunnel(t *testing.T) {
 	url, tr := tunnelRig(t)
 	c, err := tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://"))
@@ -196,8 +198,9 @@ func TestConnTunnel(t *testing.T) {
 	resp.Body.Close()
 }
 
-// TestConnCloseAtTunnel: Close comes while the tunnel is made, or just before. There is no tunnel then, or
-// one that has ended; and no error says that the server, which has answered, did not act.
+// TestConnCloseAtTunnel: Close comes while the tunnel is made, or just before. There is no
+// tunnel then, or one that has ended; and no error says that the server, which has
+// answered, did not act.
 func TestConnCloseAtTunnel(t *testing.T) {
 	url, tr := tunnelRig(t)
 	tr.ResponseHeaderTimeout = time.Minute
@@ -260,7 +263,8 @@ func (b *serverBody) Close() error {
 	return nil
 }
 
-// TestTunnelBody: a body that is being read, and whose Close waits for that, holds up nobody.
+// TestTunnelBody: a body that is being read, and whose Close waits for that, holds up
+// nobody.
 func TestTunnelBody(t *testing.T) {
 	for _, byContext := range []bool{false, true} {
 		url, tr := tunnelRig(t)
@@ -292,7 +296,8 @@ func (b closingBody) Close() error {
 	return nil
 }
 
-// TestTunnelClosedByItself: the stream's Close, and that of the request's body, may close the tunnel.
+// TestTunnelClosedByItself: the stream's Close, and that of the request's body, may close
+// the tunnel.
 func TestTunnelClosedByItself(t *testing.T) {
 	url, tr := tunnelRig(t)
 	for name, wrap := range map[string]func(net.Conn, func()) net.Conn{
@@ -327,7 +332,8 @@ func TestTunnelClosedByItself(t *testing.T) {
 	tr.CloseIdleConnections()
 }
 
-// TestTunnelBodyDwells: a tunnel that is closed is no connection any more, however long its body's Close takes.
+// TestTunnelBodyDwells: a tunnel that is closed is no connection any more, however long
+// its body's Close takes.
 func TestTunnelBodyDwells(t *testing.T) {
 	url, tr := tunnelRig(t)
 	tr.MaxConnsPerHost = 1
@@ -360,7 +366,8 @@ func TestTunnelBehindClose(t *testing.T) {
 	}
 }
 
-// lingering is a stream whose Close takes its time, as TLS's goodbye may, and which takes what is written.
+// lingering is a stream whose Close takes its time, as TLS's goodbye may, and which takes
+// what is written.
 type lingering struct {
 	net.Conn
 	wrote func(p []byte)
@@ -380,8 +387,9 @@ func (s lingering) Close() error {
 	return s.Conn.Close()
 }
 
-// TestTunnelClosedTwice: when Close returns the request's body is closed, and its memory the caller's; also
-// where the context has begun to end the tunnel, whose stream is slow to close.
+// TestTunnelClosedTwice: when Close returns the request's body is closed, and its memory
+// the caller's; also where the context has begun to end the tunnel, whose stream is slow
+// to close.
 func TestTunnelClosedTwice(t *testing.T) {
 	var foreign atomic.Int32
 	url, tr := tunnelRig(t)
@@ -411,7 +419,8 @@ func TestTunnelClosedTwice(t *testing.T) {
 	}
 }
 
-// dwelling is a body whose Reads, from the second on, take a while, and see whether they should be over.
+// dwelling is a body whose Reads, from the second on, take a while, and see whether they
+// should be over.
 type dwelling struct {
 	began chan struct{}
 	over  atomic.Bool // it is the caller's again
@@ -463,7 +472,8 @@ func TestTunnelSeesReadOut(t *testing.T) {
 	}
 }
 
-// TestStreamGivenBack: what is given back of a stream that was read ahead does as a net.Conn does.
+// TestStreamGivenBack: what is given back of a stream that was read ahead does as a
+// net.Conn does.
 func TestStreamGivenBack(t *testing.T) {
 	url, tr := tunnelRig(t)
 	for _, dial := range []func(context.Context, string, string) (net.Conn, error){nil, dialVeiled} {

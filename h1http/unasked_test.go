@@ -1,7 +1,7 @@
 package h1http
 
-// unasked_test.go: what a server sends unasked after a connection was chosen, and before the request is on
-// its way; over a socket, and over one that is hidden.
+// unasked_test.go: what a server sends unasked after a connection was chosen, and before
+// the request is on its way; over a socket, and over one that is hidden.
 
 import (
 	"bufio"
@@ -51,8 +51,8 @@ func certificates() []tls.Certificate {
 	return hs.TLS.Certificates
 }
 
-// liar is a server that answers each request with "good". What lie sends on its first connection has come
-// to the client when it returns.
+// liar is a server that answers each request with "good". What lie sends on its first
+// connection has come to the client when it returns.
 func liar(t *testing.T) (url string, tr *Transport, lie func()) {
 	first := make(chan net.Conn, 1)
 	url, tr = rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
@@ -74,7 +74,8 @@ func whenChosen(req *http.Request, f func()) *http.Request {
 		GotConn: func(httptrace.GotConnInfo) { once.Do(f) }}))
 }
 
-// slowlyEmpty is a body that turns out to be empty once f has returned: the request waits for that.
+// slowlyEmpty is a body that turns out to be empty once f has returned: the request waits
+// for that.
 func slowlyEmpty(f func()) io.Reader {
 	pr, pw := io.Pipe()
 	go func() {
@@ -84,7 +85,8 @@ func slowlyEmpty(f func()) io.Reader {
 	return pr
 }
 
-// TestUnaskedLate: it comes while the request is made ready. The request is sent again elsewhere.
+// TestUnaskedLate: it comes while the request is made ready. The request is sent again
+// elsewhere.
 func TestUnaskedLate(t *testing.T) {
 	for name, dial := range bothDials {
 		for when, send := range map[string]func(t *testing.T, tr *Transport, url string, lie func()) string{
@@ -118,7 +120,8 @@ func TestUnaskedLate(t *testing.T) {
 	}
 }
 
-// TestUnaskedLateConn: the same over one connection, which takes no further request and says why.
+// TestUnaskedLateConn: the same over one connection, which takes no further request and
+// says why.
 func TestUnaskedLateConn(t *testing.T) {
 	for name, dial := range bothDials {
 		url, _, lie := liar(t)
@@ -168,7 +171,8 @@ func TestUnaskedFirst(t *testing.T) {
 	}
 }
 
-// TestAnswerReady: a stream that was dialed for a request may have the answer before it has the request.
+// TestAnswerReady: a stream that was dialed for a request may have the answer before it
+// has the request.
 func TestAnswerReady(t *testing.T) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
 		io.WriteString(nc, good)
@@ -181,7 +185,8 @@ func TestAnswerReady(t *testing.T) {
 	}
 }
 
-// TestUnaskedSpare: it comes to a connection that was dialed for a request which had another in the end.
+// TestUnaskedSpare: it comes to a connection that was dialed for a request which had
+// another in the end.
 func TestUnaskedSpare(t *testing.T) {
 	said := make(chan struct{})
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
@@ -222,9 +227,10 @@ func TestUnaskedSpare(t *testing.T) {
 	slurp(t, b)
 }
 
-// TestUnaskedHandedOn: it comes to a connection whose first request is canceled before it is sent, or while the
-// connection is made: the next has that, and an error, for a server that does so to a new connection means it;
-// or another connection, where what has come was read ahead when it was canceled.
+// TestUnaskedHandedOn: it comes to a connection whose first request is canceled before it
+// is sent, or while the connection is made: the next has that, and an error, for a server
+// that does so to a new connection means it; or another connection, where what has come
+// was read ahead when it was canceled.
 func TestUnaskedHandedOn(t *testing.T) {
 	for name, dial := range bothDials {
 		for _, dialing := range []bool{false, true} {
@@ -282,8 +288,8 @@ func TestUnaskedHandedOn(t *testing.T) {
 	}
 }
 
-// TestNoEndlessAttempts: a server that hangs up on each new connection means it, also to a request that was
-// handed one which was dialed for another.
+// TestNoEndlessAttempts: a server that hangs up on each new connection means it, also to a
+// request that was handed one which was dialed for another.
 func TestNoEndlessAttempts(t *testing.T) {
 	for _, method := range []string{"GET", "POST"} {
 		var dials atomic.Int32
@@ -313,8 +319,8 @@ func TestNoEndlessAttempts(t *testing.T) {
 	}
 }
 
-// TestGoodbyeUnasked: a peer that has sent something unasked, and reads nothing, holds up no request by TLS's
-// goodbye to it.
+// TestGoodbyeUnasked: a peer that has sent something unasked, and reads nothing, holds up
+// no request by TLS's goodbye to it.
 func TestGoodbyeUnasked(t *testing.T) {
 	certs := certificates()
 	noLeak(t)
@@ -369,8 +375,8 @@ func TestGoodbyeUnasked(t *testing.T) {
 	}
 }
 
-// TestUnaskedInLine: it comes while a request waits in the engine's line for its turn, which it has once the
-// response in front has ended.
+// TestUnaskedInLine: it comes while a request waits in the engine's line for its turn,
+// which it has once the response in front has ended.
 func TestUnaskedInLine(t *testing.T) {
 	for name, dial := range bothDials {
 		for _, hangup := range []bool{false, true} {
@@ -480,8 +486,9 @@ func TestGoodbyeCanceled(t *testing.T) {
 	}
 }
 
-// TestUnaskedBehindBlock: it lies right behind a response that ends where a read of the stream does: with a
-// block of what is read ahead, or with a record of TLS. What reads ahead may be late, but not each time.
+// TestUnaskedBehindBlock: it lies right behind a response that ends where a read of the
+// stream does: with a block of what is read ahead, or with a record of TLS. What reads
+// ahead may be late, but not each time.
 func TestUnaskedBehindBlock(t *testing.T) {
 	certs := certificates()
 	for name, dial := range bothDials {
@@ -538,7 +545,8 @@ func TestUnaskedBehindBlock(t *testing.T) {
 	}
 }
 
-// TestUnaskedSniffed: the request was looked at whether it has a body, and goes elsewhere with it whole.
+// TestUnaskedSniffed: the request was looked at whether it has a body, and goes elsewhere
+// with it whole.
 func TestUnaskedSniffed(t *testing.T) {
 	for name, dial := range bothDials {
 		for _, say := range []string{"", evil} {
@@ -575,8 +583,9 @@ func TestUnaskedSniffed(t *testing.T) {
 	}
 }
 
-// TestUnaskedBeforeChosen: a connection to which something has been read ahead is not chosen, so that a body
-// which is slow to show a byte, and could not be sent again, is not lost by it.
+// TestUnaskedBeforeChosen: a connection to which something has been read ahead is not
+// chosen, so that a body which is slow to show a byte, and could not be sent again, is not
+// lost by it.
 func TestUnaskedBeforeChosen(t *testing.T) {
 	gone := make(chan struct{})
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {

@@ -10,8 +10,8 @@ import (
 	"example.com/h1"
 )
 
-// limited pipelines over connections that end with their limit-th request. Those behind must
-// be Unprocessed, and that must be true: the server has acted on each request once.
+// limited pipelines over connections that end with their limit-th request. Those behind
+// must be Unprocessed, and that must be true: the server has acted on each request once.
 func limited(t *testing.T, s *server) {
 	ctx := bounded(t)
 	var mu sync.Mutex

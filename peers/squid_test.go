@@ -26,7 +26,8 @@ cache_log /dev/null
 access_log none
 `
 
-// TestSquid has net/http behind it. It has one time for all that are idle, and so runs twice.
+// TestSquid has net/http behind it. It has one time for all that are idle, and so runs
+// twice.
 func TestSquid(t *testing.T) {
 	squid := program(t, "squid")
 	dir, at := tree(t), ports(t, 4)

@@ -72,8 +72,8 @@ func (s *site) stored(name string, size int64) (digest, error) {
 	return wants(f, name, size)
 }
 
-// put uploads what a name stands for, through the reverse proxy and to nginx, which must see
-// it come as it was sent: with a length or without. prepare may change the request.
+// put uploads what a name stands for, through the reverse proxy and to nginx, which must
+// see it come as it was sent: with a length or without. prepare may change the request.
 func (s *site) put(ctx context.Context, hc *http.Client, name string, size int64, prepare func(*http.Request)) error {
 	req, err := http.NewRequestWithContext(ctx, "PUT", s.url+"/up/"+name, content(name, size))
 	if err != nil {

@@ -45,8 +45,8 @@ func keepAlive(_ context.Context, s *site) (string, error) {
 		requests, requests), nil
 }
 
-// ending has nginx end each connection after some requests. These are POSTs: nobody may send
-// one again without knowing that it was not acted on.
+// ending has nginx end each connection after some requests. These are POSTs: nobody may
+// send one again without knowing that it was not acted on.
 func ending(ctx context.Context, s *site) (string, error) {
 	dials := s.fresh()
 	conns := map[string]int{}

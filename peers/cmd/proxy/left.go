@@ -15,8 +15,8 @@ import (
 	"example.com/h1/h1http"
 )
 
-// nothingLeft closes what is idle, and then everything. No connection may outlive the first,
-// and no goroutine the second.
+// nothingLeft closes what is idle, and then everything. No connection may outlive the
+// first, and no goroutine the second.
 func nothingLeft(ctx context.Context, s *site, goroutines int) (string, error) {
 	front, origin := s.dials()
 	http.DefaultClient.CloseIdleConnections()

@@ -1,6 +1,6 @@
-// Proxy replaces http.DefaultTransport by h1http.Transport and puts it to use: http.Client in
-// front of a reverse proxy (httputil.ReverseProxy) in front of nginx, where both the client
-// and the reverse proxy know of no other Transport than the default.
+// Proxy replaces http.DefaultTransport by h1http.Transport and puts it to use: http.Client
+// in front of a reverse proxy (httputil.ReverseProxy) in front of nginx, where both the
+// client and the reverse proxy know of no other Transport than the default.
 //
 //	http.Client --h1http--> httputil.ReverseProxy --h1http--> nginx --> a WebSocket server
 //

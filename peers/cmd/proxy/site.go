@@ -184,8 +184,8 @@ func (s *site) dials() (front, origin int) {
 	return s.dialed[s.front.addr()], s.dialed[s.origin]
 }
 
-// fresh leaves no idle connection, and returns a function that says how many connections were
-// made since.
+// fresh leaves no idle connection, and returns a function that says how many connections
+// were made since.
 func (s *site) fresh() func() (front, origin int) {
 	http.DefaultClient.CloseIdleConnections()
 	f0, o0 := s.dials()

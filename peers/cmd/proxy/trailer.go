@@ -1,7 +1,7 @@
 package main
 
-// trailer.go: trailers. Those of responses are nginx's own (add_trailer): nginx before 1.27.2
-// passes on none of a server behind it.
+// trailer.go: trailers. Those of responses are nginx's own (add_trailer): nginx before
+// 1.27.2 passes on none of a server behind it.
 
 import (
 	"context"
