@@ -102,14 +102,10 @@ func (d *chunkDecoder) next(b []byte) (n int, err *Error) {
 			return n + 1, nil
 		}
 		if why != "" {
-			e := badPeer(BadChunk, 0, why, b[n:n+1])
-			e.Offset = d.off
-			return 0, e
+			return 0, badPeer(BadChunk, d.off, why, b[n:n+1])
 		}
 		if d.padding > maxPadding {
-			e := badPeer(TooLarge, 0, "chunk extensions outweigh the data", nil)
-			e.Offset = d.off
-			return 0, e
+			return 0, badPeer(TooLarge, d.off, "chunk extensions outweigh the data", nil)
 		}
 		n++
 		d.off++

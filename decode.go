@@ -99,7 +99,7 @@ func (d *headDecoder) nextTrailer(b []byte, h *Header) (n int, done bool, err *E
 }
 
 func (d *headDecoder) tooLong() *Error {
-	return badPeer(TooLarge, d.maxBytes, "longer than MaxHeadBytes, "+strconv.Itoa(d.maxBytes), nil)
+	return badPeer(TooLarge, int64(d.maxBytes), "longer than MaxHeadBytes, "+strconv.Itoa(d.maxBytes), nil)
 }
 
 // refuse makes the error for byte at of the line that begins at line, which mendable asks
@@ -107,7 +107,7 @@ func (d *headDecoder) tooLong() *Error {
 // there or not.
 func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) *Error {
 	d.line = line
-	return badPeer(k, at, why, b[max(line, at+1-quoted):at+1])
+	return badPeer(k, int64(at), why, b[max(line, at+1-quoted):at+1])
 }
 
 // statusLine parses the first line of a response; d.start stays 0 where that is not all

@@ -228,7 +228,7 @@ func (r *Request) checkLength(q *asked) *Error {
 }
 
 // checkKnown looks at the fields that the engine acts on. One that says the framing is
-// accepted where it says what is so, and then it is not written a second time.
+// accepted if it says what is so, and then the engine writes none of its own.
 func (r *Request) checkKnown(q *asked) *Error {
 	const single = knownHost | knownContentLength | knownTransferEncoding | knownExpect
 	var seen known
@@ -261,13 +261,7 @@ func (r *Request) checkKnown(q *asked) *Error {
 			}
 		case knownExpect:
 			q.expect = true
-			if !equalFold(value, "100-continue") {
-				err = badRequest("Expect %.64q, not 100-continue", value)
-			} else if q.body == bodyNone {
-				// "A client MUST NOT generate a 100-continue expectation in a request
-				// that does not include content." RFC 9110, 10.1.1.
-				err = badRequest("Expect %.64q without a body", value)
-			}
+			err = checkExpect(q, value)
 		case knownTE:
 			err = checkTE(value)
 		}
@@ -318,6 +312,18 @@ func checkConnection(q *asked, value []byte) *Error {
 		case equalFold(e, "content-length") || equalFold(e, "host"): // an intermediary would take it out
 			return badRequest("Connection lists %.64q, which is for all recipients", e)
 		}
+	}
+	return nil
+}
+
+// checkExpect: "A client MUST NOT generate a 100-continue expectation in a request that
+// does not include content." RFC 9110, 10.1.1.
+func checkExpect(q *asked, value []byte) *Error {
+	switch {
+	case !equalFold(value, "100-continue"):
+		return badRequest("Expect %.64q, not 100-continue", value)
+	case q.body == bodyNone:
+		return badRequest("Expect %.64q without a body", value)
 	}
 	return nil
 }

@@ -209,11 +209,11 @@ const quoted = 32
 
 // badPeer makes the error for bytes at offset off that the peer should not have sent,
 // quoting some of them.
-func badPeer(k Kind, off int, why string, bytes []byte) *Error {
+func badPeer(k Kind, off int64, why string, bytes []byte) *Error {
 	if len(bytes) > quoted {
 		bytes = bytes[:quoted]
 	}
-	e := &Error{Kind: k, Offset: int64(off), Err: errors.New(why)}
+	e := &Error{Kind: k, Offset: off, Err: errors.New(why)}
 	if len(bytes) > 0 {
 		e.Err = fmt.Errorf("%s: %q", why, bytes)
 	}

@@ -252,10 +252,9 @@ func blanks(b []byte) (n int) {
 
 // badFraming makes the error for byte at of the value of field s.
 func badFraming(r *Response, s *span, at int, why string) *Error {
-	e := badPeer(BadFraming, 0, why, r.Header.buf[s.name:s.valueEnd])
-	e.Offset = -1
+	off := int64(-1) // not known: the head was mended
 	if r.lineLen > 0 {
-		e.Offset = int64(r.lineLen) + int64(s.value) + int64(at)
+		off = int64(r.lineLen) + int64(s.value) + int64(at)
 	}
-	return e
+	return badPeer(BadFraming, off, why, r.Header.buf[s.name:s.valueEnd])
 }
