@@ -36,21 +36,25 @@ func main() {
 	}
 }
 
+// run is main without its exit: it asks the server that args name, or one of its own.
 func run(p *page, args []string) error {
-	target, whose := "", ""
 	switch {
 	case len(args) > 1 || len(args) == 1 && (args[0] == "-h" || args[0] == "--help"):
 		return errors.New("usage: h1run [http://host:port/path]")
 	case len(args) == 1 && args[0] != "":
-		target = args[0]
-	default:
-		addr, stop, err := serve()
-		if err != nil {
-			return err
-		}
-		defer stop()
-		target, whose = "http://"+addr+"/greeting", ", a small server of h1run's own"
+		return twoExchanges(p, args[0], "")
 	}
+	addr, stop, err := serve()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return twoExchanges(p, "http://"+addr+"/greeting", ", a small server of h1run's own")
+}
+
+// twoExchanges makes a GET and a POST with the server at target; whose stands behind its
+// address.
+func twoExchanges(p *page, target, whose string) error {
 	u, err := url.Parse(target)
 	if err != nil {
 		return err
