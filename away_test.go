@@ -196,7 +196,7 @@ func TestCanceledDrainerUnwritten(t *testing.T) {
 
 // A write in the name of one whose response has ended is not cut off by its Deadline: the
 // bytes left in it are another's.
-func TestDeadlineOfThePast(t *testing.T) {
+func TestDeadlineOfAnsweredWriter(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
 			r.warm()
@@ -445,7 +445,7 @@ func TestStuckBehindAnswer(t *testing.T) {
 
 // Whoever waits for the connection, and not for a response, is not kept waiting by a
 // request whose Deadline has passed while its caller was in no call.
-func TestDeadlineOfWhoIsAway(t *testing.T) {
+func TestDeadlineWhileCallerIsAway(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		for _, who := range []string{"Ready", "Shutdown"} {
 			for _, first := range []bool{false, true} { // who waits is first, or the request

@@ -387,7 +387,7 @@ func TestDeadlineBeforeAReadUnderTLS(t *testing.T) {
 
 // A request whose response was given up, for others to read on, has a Deadline that means
 // nothing to the write under way in its name, which moves the bytes of those others.
-func TestDeadlineOfOneGivenUp(t *testing.T) {
+func TestDeadlineOfGivenUpWriter(t *testing.T) {
 	for name, kind := range uploadKinds {
 		for _, calls := range []bool{false, true} {
 			inBubble(t, Config{Depth: 4}, false, func(r *rig) {

@@ -313,7 +313,7 @@ func TestTrySendDoesNotWait(t *testing.T) {
 
 // Wait's context means nothing once the whole response is there, even if the exchange's
 // memory has become another's.
-func TestWaitContextOfThePast(t *testing.T) {
+func TestWaitContextAfterResponse(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
 		ctx, cancel := context.WithCancel(context.Background())
@@ -585,7 +585,7 @@ func TestQuitLeavesNoTrace(t *testing.T) {
 
 // An exchange whose write was cut does not go back to the pool as it is, either, if the
 // connection ends before that write returns.
-func TestEndInTheMomentLeavesNoTrace(t *testing.T) {
+func TestEndInGraceLeavesNoTrace(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, true, func(r *rig) {
 		r.s.setWindow(10)
 		e := r.inItsMoment()

@@ -141,7 +141,7 @@ func (r *rig) inOneWrite(by time.Time) (a, b *call) {
 }
 
 // The Deadline of one that stands behind a response with close is nothing to that.
-func TestDeadlineOfOneBehindClose(t *testing.T) {
+func TestDeadlineBehindClose(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		a, b := r.inOneWrite(time.Now().Add(time.Second))
 		r.raw("HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 2\r\n\r\n/")
@@ -412,7 +412,7 @@ func TestLastWriteAfterTheResponse(t *testing.T) {
 // The Deadline of a request behind one that says close may have cut the write of both,
 // which has yet to return: the rest of what is answered still goes out, and nothing behind
 // it.
-func TestDeadlineOfOneBehindCloseBefore(t *testing.T) {
+func TestDeadlineBehindCloseBefore(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		s := &slowWriter{lazy: lazy{tap: r.s}}
 		r.c = NewConn(s, &Config{Depth: 4})

@@ -80,7 +80,7 @@ func TestWriteOnBehindClose(t *testing.T) {
 
 // The Deadline of an exchange that has ended is not that of the write that goes on in its
 // name.
-func TestDeadlineOfOneWhoEnded(t *testing.T) {
+func TestDeadlineOfEndedWriter(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		for _, kind := range []streamKind{opaque, layered} {
 			for _, late := range []bool{false, true} { // the write for others began after the end
@@ -116,7 +116,7 @@ func TestDeadlineOfOneWhoEnded(t *testing.T) {
 
 // The Deadline of a request that has ended does not end a write that goes on for one
 // appended afterwards.
-func TestDeadlineOfOneWhoEndedBefore(t *testing.T) {
+func TestDeadlineOfEndedWriterBefore(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
 			r.warm()

@@ -294,7 +294,7 @@ func (s *truthful) PeekNow(p []byte) (n int, err error) {
 // While a request that was taken back is still in its read, nobody is admitted, and the
 // stream is not looked at: the read may have brought what nobody asked for, which a look
 // would no longer find.
-func TestNobodyBesideWhoWasTakenBack(t *testing.T) {
+func TestNobodyBesideTakenBackRead(t *testing.T) {
 	for _, wire := range []string{"", answer("nobody asked for it")} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &truthful{slow: &slow{tap: &tap{wireStream: newWireStream(false)}, reads: time.Millisecond}}

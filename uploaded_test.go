@@ -196,7 +196,7 @@ func TestQuitWhenAllIsOut(t *testing.T) {
 
 // The moment that such a write is given to return is not cut short by a request that comes
 // meanwhile.
-func TestQuitsMoment(t *testing.T) {
+func TestLastWriteMayReturn(t *testing.T) {
 	for how := range quitters {
 		for name, kind := range uploadKinds {
 			inBubble(t, Config{}, false, func(r *rig) {
@@ -231,7 +231,7 @@ func TestQuitsMoment(t *testing.T) {
 
 // Nor is that moment made longer: a request that comes meanwhile does not wait for a write
 // that is stuck, and leaves none behind.
-func TestQuitsMomentEnds(t *testing.T) {
+func TestLastWriteGraceEnds(t *testing.T) {
 	for _, way := range []string{"memory and a tail", "chunks", "CloseWrite"} {
 		for _, leaves := range []bool{false, true} {
 			inBubble(t, Config{Depth: 4}, false, func(r *rig) {
@@ -271,7 +271,7 @@ func TestQuitsMomentEnds(t *testing.T) {
 }
 
 // That moment does not limit what is written afterwards, for others.
-func TestQuitsMomentIsOver(t *testing.T) {
+func TestLastWriteGraceIsNotForOthers(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		s, rw := r.lateReturn("plain", "\r\n\r\n")
 		r.c = NewConn(rw, r.c.cfg)

@@ -623,7 +623,7 @@ func TestWriteBehindCloseIsLetGo(t *testing.T) {
 
 // Whoever waits behind a request is woken by that request's Deadline, even if its caller
 // was in Wait, or in a Read, when the wait began, and does not come back for the body.
-func TestDeadlineOfOneWhoStaysAway(t *testing.T) {
+func TestDeadlineWhileCallerStaysAway(t *testing.T) {
 	for _, depth := range []int{1, 4} {
 		for _, reads := range []bool{false, true} {
 			inBubble(t, Config{Depth: depth}, false, func(r *rig) {
