@@ -67,7 +67,7 @@ type Sent uint8
 
 const (
 	SentNothing Sent = iota // no byte of it
-	SentPart                // some of it, or all but what CloseWrite is yet to say
+	SentPart                // some of it; or all of it, while CloseWrite has yet to say so
 	SentAll                 // head, body and trailer
 )
 
@@ -90,9 +90,9 @@ type Error struct {
 	Kind Kind
 	// Op is what was being done: "write head", "read head", "read body", ...
 	Op string
-	// Offset is that of a byte which the peer should not have sent, or which passes a limit
-	// of bytes or fields, counted from its message's first; else -1. It is -1, too, for
-	// BadFraming in a head that was mended (an obs-fold, or what Lenient overlooks).
+	// Offset says where in the peer's message, counted from its first byte, there is a byte
+	// that should not be there, or that passes a limit of bytes or fields; else it is -1,
+	// also for BadFraming in a head that was mended (an obs-fold, or what Lenient overlooks).
 	Offset int64
 	// Sent is how much of the request had gone out.
 	Sent Sent

@@ -182,9 +182,10 @@ func (c *Conn) wakeNext() {
 	}
 }
 
-// A Ready is a future: it says when a request would be admitted. It is a value, and
-// reserves nothing: Send waits for its turn in any case, first come first served. The zero
-// Ready belongs to no connection: its Err is of Kind Closed.
+// A Ready is a future: it says when a request would be admitted. It is a value, which any
+// number of goroutines may use at once, and reserves nothing: Send waits for its turn in
+// any case, first come first served. The zero Ready belongs to no connection: its Err is of
+// Kind Closed.
 type Ready struct{ c *Conn }
 
 var errNoConn = newError(Closed, "ready", errors.New("no connection's Ready"))
