@@ -15,9 +15,9 @@ import (
 	"example.com/h1"
 )
 
-// A Conn is one connection as an [http.RoundTripper], as http.ClientConn is in net/http.
-// Requests are sent over it whatever their URL says; it never dials, and sends no request
-// twice. Its methods may be called by several goroutines at once.
+// A Conn is one connection as an [http.RoundTripper], as http.ClientConn is in net/http
+// (since Go 1.26). Requests are sent over it whatever their URL says; it never dials, and
+// sends no request twice. Its methods may be called by several goroutines at once.
 type Conn struct {
 	// DisableCompression is as in [Transport]. It must not be changed once requests are sent.
 	DisableCompression bool
