@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"iter"
 	"net"
 	"os"
 	"sync"
@@ -94,8 +95,12 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 		s, kind = t, direct
 	case *net.UnixConn:
 		s, kind = t, direct
-	case interface{ NetConn() net.Conn }: // crypto/tls.Conn, and what imitates it
-		s, _ = t.NetConn().(syscall.Conn)
+	case layering: // crypto/tls.Conn, and what imitates it
+		for below := range under(t) {
+			if s, _ = below.(syscall.Conn); s != nil {
+				break
+			}
+		}
 		kind, without = layered, sealed
 	case syscall.Conn:
 		s = t
@@ -111,6 +116,29 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 		return nil, without
 	}
 	return raw, kind
+}
+
+// layering is a stream that carries its bytes in another form over the one below it.
+type layering interface{ NetConn() net.Conn }
+
+// mostLayers is how far under looks down: a layer may name itself.
+const mostLayers = 8
+
+// under returns what lies under a stream, from the top to the bottom.
+func under(rw any) iter.Seq[net.Conn] {
+	return func(yield func(net.Conn) bool) {
+		for range mostLayers {
+			l, ok := rw.(layering)
+			if !ok {
+				return
+			}
+			below := l.NetConn()
+			if below == nil || !yield(below) {
+				return
+			}
+			rw = below
+		}
+	}
 }
 
 // isTimeout reports whether an error of a stream is that of a deadline. ETIMEDOUT, for a
@@ -137,9 +165,11 @@ func broken(w io.Writer) bool {
 	return err != nil
 }
 
-// Detach gives the stream back, with the bytes read from it and not used. It can do so
-// when nothing is in flight (nothing was asked, or all was answered), and after a response
-// with 101 (Switching Protocols) or with 2xx to CONNECT. Otherwise it fails: with NotReady
+// Detach gives the stream back, with the bytes read from it and not used, of which there
+// are none but behind a switch of protocols: behind another response they end the
+// connection. It can do so when nothing is in flight (nothing was asked, or all was
+// answered), and after a response with 101 (Switching Protocols) or with 2xx to CONNECT.
+// Otherwise it fails: with NotReady
 // while exchanges are in flight, with Closed when the connection has ended. The Conn takes
 // no requests afterwards, and closing it leaves the stream alone.
 func (c *Conn) Detach() (Parts, error) {
