@@ -118,14 +118,15 @@ func (s State) Switched() bool { return s.life.switched }
 func (s State) InFlight() int { return s.life.n }
 
 // NewConn makes a connection of a stream that is ready for the first request's bytes. It
-// does no I/O and starts no goroutine. A nil cfg means the defaults. The Conn owns rw from
-// then on, and closes it when the connection ends.
+// does no I/O and starts no goroutine. A nil cfg means the defaults; a nil rw makes it
+// panic. The Conn owns rw from then on, and closes it when the connection ends.
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them.
 // Where it has not, or where these return an error and no socket is under rw, they close
-// rw. Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an
+// rw. Where rw, or what its NetConn method leads to, is a syscall.Conn on a Unix system, an
 // idle connection is probed before it is written to. What a layer like TLS has read ahead
-// before the first request is not looked at, and is taken for its response.
+// before the first request is not looked at, and is taken for its response. A type that
+// only embeds a net.Conn hides the socket; a SyscallConn method, or NetConn, shows it.
 //
 // A stream without a socket is probed where it has a method
 //
@@ -139,6 +140,9 @@ func (s State) InFlight() int { return s.life.n }
 // server must read a head that fits WriteBuffer to its end before it answers. It need not
 // do so with longer heads, and with bodies.
 func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
+	if rw == nil {
+		panic("h1: NewConn of a nil stream")
+	}
 	c := &Conn{rw: rw, cfg: &defaults, life: newLife()}
 	if cfg != nil {
 		c.cfg = shared(cfg.withDefaults())
@@ -276,7 +280,8 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 }
 
 // Do sends a request and reads the head of its response: Send and Exchange.Wait in one. The
-// response's body is then read from resp.Body, still under ctx and the request's Deadline.
+// response's body is then read from resp.Body, still under ctx and the request's Deadline,
+// which both govern the rest of the request's body as well: see Send.
 // A ctx that ends cancels the exchange on another goroutine (context.AfterFunc): for a
 // moment calls may still return what is at hand. Do fails with any Kind but NotReady; resp
 // is of no use then. A request with Push needs Send.

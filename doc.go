@@ -81,9 +81,10 @@
 //
 // When a response ends before the request's body does (a 413, say), the upload is
 // finished if no more than MaxDrain bytes are known to be left, and is otherwise stopped,
-// which ends the connection. A body that Expect holds back is not sent then: one of known
-// length ends the connection; a chunked one is ended empty, and the connection goes on if
-// nothing else ends it.
+// which ends the connection. So does a context that ends before the upload has: wait until
+// the connection is Ready, and cancel then. A body that Expect holds back is not sent after
+// the response: one of known length ends the connection; a chunked one is ended empty, and
+// the connection goes on if nothing else ends it.
 // The response is delivered in any case; but once a write has failed, each read of it may
 // take a tenth of a second, and no more.
 //

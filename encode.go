@@ -23,17 +23,15 @@ const (
 	bodyChunked                 // Transfer-Encoding: chunked
 )
 
-// String returns "none", "length" or "chunked".
+// String returns the field that frames such a body.
 func (k bodyKind) String() string {
 	switch k {
-	case bodyNone:
-		return "none"
 	case bodyLength:
-		return "length"
+		return "Content-Length"
 	case bodyChunked:
-		return "chunked"
+		return "Transfer-Encoding: chunked"
 	}
-	return "bodyKind " + strconv.Itoa(int(k))
+	return "none"
 }
 
 // asked is what the engine needs to know of a request besides its bytes.
@@ -95,7 +93,7 @@ func (r *Request) check(q *asked) *Error {
 func (r *Request) checkTarget(q *asked) *Error {
 	t := r.Target
 	if i := notTarget(t); i < len(t) {
-		return badRequest("target %.64q has %q at %d", t, t[i:i+1], i)
+		return badRequest("target %.64q has %q at %d, which must be percent-encoded", t, t[i:i+1], i)
 	}
 	switch {
 	case q.connect:
@@ -108,7 +106,7 @@ func (r *Request) checkTarget(q *asked) *Error {
 	case t == "" || t[0] == '/':
 	case t == "*":
 		if r.Method != "OPTIONS" {
-			return badRequest("target \"*\" with method %.64q, not OPTIONS", r.Method)
+			return badRequest("target \"*\", which is for OPTIONS alone")
 		}
 	default:
 		userinfo, host, ok := authority(t)
@@ -250,7 +248,7 @@ func (r *Request) checkKnown(q *asked) *Error {
 			err = checkContentLength(q, value)
 		case knownTransferEncoding:
 			if q.body != bodyChunked || string(value) != "chunked" {
-				err = badRequest("Transfer-Encoding by hand, %.64q, with a body of kind %s", value, q.body)
+				err = badRequest("Transfer-Encoding by hand, %.64q, where the engine would write %s", value, q.body)
 			}
 		case knownConnection:
 			err = checkConnection(q, value)
@@ -361,8 +359,8 @@ func checkOdd(h *Header, what string) *Error {
 		if !isToken(name) {
 			return badRequest("%s name %.64q is not a token", what, name)
 		}
-		if !isFieldValue(value) {
-			return badRequest("%s %.64q has an invalid value %.64q", what, name, value)
+		if i := fieldValueEnd(value); i < len(value) {
+			return badRequest("%s %.64q has %q at %d of its value", what, name, value[i:i+1], i)
 		}
 	}
 	return nil

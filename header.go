@@ -76,8 +76,8 @@ func (h *Header) Add(name, value string) {
 	h.own.used = len(h.buf)
 }
 
-// Set puts value into the first field of that name, in its place, and removes the
-// others; where there is none it adds one.
+// Set puts value into the first field of that name, in its place, with name in the case
+// given here, and removes the others; where there is none it adds one.
 func (h *Header) Set(name, value string) {
 	i := find(h, name)
 	if i < 0 {
@@ -278,15 +278,18 @@ func tokenEnd[S string | []byte](s S) int {
 }
 
 // isFieldValue reports whether s may stand as a field's value.
+func isFieldValue[S string | []byte](s S) bool { return fieldValueEnd(s) == len(s) }
+
+// fieldValueEnd returns the index of the first byte that may not stand in a field's value;
+// len(s) where there is none.
 //
 //	field-vchar = VCHAR / obs-text                           RFC 9110, 5.5
-func isFieldValue[S string | []byte](s S) bool {
-	for i := 0; i < len(s); i++ {
-		if octets[s[i]]&fieldChar == 0 {
-			return false
-		}
+func fieldValueEnd[S string | []byte](s S) int {
+	i := 0
+	for i < len(s) && octets[s[i]]&fieldChar != 0 {
+		i++
 	}
-	return true
+	return i
 }
 
 // nextElement cuts the next element off a comma-separated list (RFC 9110, 5.6.1),

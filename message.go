@@ -142,8 +142,9 @@ type Request struct {
 	// alone) or asterisk ("*", with OPTIONS alone); "" means "/". Bytes outside ASCII are
 	// refused: percent-encode them.
 	Target string
-	// Host is the Host field, written first; "" takes it from Header, and where that has
-	// none either, from a Target of absolute or authority form. RFC 9112, section 3.2,
+	// Host is the Host field, written first, or where Header has it as well, in its place
+	// there; "" takes it from Header, and where that has none either, from a Target of
+	// absolute or authority form. RFC 9112, section 3.2,
 	// wants Host and Target to name the same host; that is not checked, for a proxy may be
 	// asked for one host and told another. A Host in Header that differs from this is
 	// refused.
@@ -158,11 +159,13 @@ type Request struct {
 	// byte more than ContentLength may be asked for: a body that gives it fails with
 	// BodyFailed. Where the response ends first, Body may be read on until the connection
 	// is Ready; where the exchange fails, a read of Body, or a write from its memory, may
-	// still be under way.
+	// still be under way. It is read on a goroutine of the engine's, unless it is in memory:
+	// a panic there cannot be recovered, and ends the program.
 	Body io.Reader
 	// ContentLength is the body's length in bytes. 0 means Body's Len() where it has one,
 	// else unknown, as it does with Push; less than 0 means unknown. A body of unknown
-	// length is sent chunked. More than 0 without Body or Push is refused.
+	// length is sent chunked. More than 0 without Body or Push is refused (BadRequest), and
+	// so is more than 0 that differs from Body's Len() where it has one.
 	ContentLength int64
 	// Push says that the body comes through Exchange.Write instead of Body, which is nil.
 	Push bool
@@ -172,8 +175,8 @@ type Request struct {
 	// last read has returned, or CloseWrite is called; behind a body of known length those
 	// are not sent.
 	Trailer Header
-	// Deadline limits the whole exchange, the response's body included; zero: only the
-	// context does. Past it: Timeout. One that passes while nobody is in a call is noticed
+	// Deadline limits the whole exchange, both bodies included; zero: only the context
+	// does. Past it: Timeout. One that passes while nobody is in a call is noticed
 	// by the next call that has to wait, for its turn or for the peer: what was read by
 	// then is delivered.
 	Deadline time.Time
@@ -214,10 +217,16 @@ type Response struct {
 	// must be read to io.EOF or closed before the next response can be read. Close saves
 	// the connection where at most MaxDrain bytes have to be read for it, within 50 ms, and
 	// otherwise ends it; where other requests are in flight behind this one, their callers
-	// read on, in their own time. Reads fail with Incomplete, BadChunk, BadField, TooLarge,
-	// Timeout, Canceled or IO; with Closed after its Close, or the connection's; with
-	// NotReady while another goroutine reads. After 101, or CONNECT's 2xx, it is empty: see
-	// Conn.Detach.
+	// read on, in their own time. A Close while another goroutine reads ends the exchange,
+	// and so, where it is alone, the connection. Reads fail with Incomplete, BadChunk,
+	// BadField, TooLarge, Timeout, Canceled or IO; with Closed after a Close before the end,
+	// or after the connection's; with NotReady while another goroutine reads. After 101, or
+	// CONNECT's 2xx, it is empty: see Conn.Detach.
+	//
+	// It is the same object at each use of the Response: a Body kept from before reads the
+	// next response. One that goes on until the stream's end is as whole as the stream's
+	// io.EOF says; crypto/tls says so where the server has closed in good order, or where it
+	// was cut off between two records.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.
 	Timing Timing

@@ -513,3 +513,14 @@ func TestCloseWithSmallBody(t *testing.T) {
 		r.dead()
 	})
 }
+
+// NewConn says what is wrong with a stream that a failed dial has left nil, and not the
+// first Do with a fault of its own.
+func TestNewConnOfNil(t *testing.T) {
+	defer func() {
+		if p := recover(); p != "h1: NewConn of a nil stream" {
+			t.Errorf("NewConn(nil, nil) panics with %v", p)
+		}
+	}()
+	NewConn(nil, nil)
+}

@@ -18,9 +18,12 @@ import (
 
 // Send writes a request and returns its Exchange, whose Wait reads the response. It waits
 // for its turn to write first, until ctx ends; ctx governs the exchange to the end of the
-// response's body. A body that is at hand, fits the write buffer and is sure to find room
-// in the stream's socket goes out with the head; any other is written by a goroutine while
-// Send returns. (What the server has answered is taken to be read: its room is free again.)
+// response's body, and to that of the request's where that is still on its way then: a ctx
+// that ends earlier, as by a deferred cancel, ends the connection. Wait for Ready first.
+//
+// A body that is at hand, fits the write buffer and is sure to find room in the stream's
+// socket goes out with the head; any other is written by a goroutine while Send returns.
+// (What the server has answered is taken to be read: its room is free again.)
 //
 // Where Depth is more than 1, a request without a body may stay in the buffer while the
 // caller goes on to send more: it goes out when somebody waits for a response, or a moment
@@ -37,10 +40,12 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{})
 }
 
-// TrySend is Send, but where that would wait for other exchanges it fails with NotReady. To
-// send a body it may write what they have left in the buffer, if the stream is sure to take
-// that. It reads no response: a request that may not stand behind one that nobody wants any
-// more is NotReady until Send, Do or another's Wait has read that.
+// TrySend is Send, but where that would wait for other exchanges it fails with NotReady;
+// with a body also while the write of one that was answered has not returned yet, which
+// Ready does not tell. To send a body it may write what they have left in the buffer, if
+// the stream is sure to take that. It reads no response: a request that may not stand
+// behind one that nobody wants any more is NotReady until Send, Do or another's Wait has
+// read that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{tries: true})
 }
