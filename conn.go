@@ -76,7 +76,7 @@ type Conn struct {
 	sock syscall.RawConn    // set by NewConn: the socket under rw, for probing; nil: there is none
 }
 
-// Stats counts what went over a connection since NewConn.
+// Stats counts what went over a connection since NewConn; the last three are of now.
 type Stats struct {
 	Requests        int64 // admitted
 	Responses       int64 // final heads read
@@ -85,7 +85,9 @@ type Stats struct {
 	BytesRead       int64 // as the stream gave them, used or not
 	Drained         int64 // bytes of responses' content read for nobody
 	DroppedTrailers int64 // trailer fields left out, since they may not stand in a trailer
-	InFlight        int   // now
+	InFlight        int   // requests whose response has not ended
+	Abandoned       int   // those of them that were canceled, and whose response is yet to be read
+	Unwritten       int64 // bytes of requests, answered or not, that are yet to be written
 }
 
 // counts is what Stats tells and nothing else knows.
@@ -168,6 +170,12 @@ func (c *Conn) State() State {
 func (c *Conn) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	abandoned := 0
+	for e := c.queue.head; e != nil; e = e.next {
+		if e.abandoned {
+			abandoned++
+		}
+	}
 	return Stats{
 		Requests:        c.counts.requests,
 		Responses:       c.counts.responses,
@@ -177,6 +185,8 @@ func (c *Conn) Stats() Stats {
 		Drained:         c.counts.drained,
 		DroppedTrailers: c.counts.dropped,
 		InFlight:        c.life.n,
+		Abandoned:       abandoned,
+		Unwritten:       c.appended() - c.written,
 	}
 }
 

@@ -439,12 +439,26 @@ func TestStats(t *testing.T) {
 		c := r.begin(context.Background(), get("/"))
 		r.await(c)
 		b.x.Cancel()
+		want.Requests, want.InFlight, want.Abandoned = 3, 2, 1
+		want.BytesWritten += 2 * head
+		check("one of two was canceled")
 		r.serve("drained", "read")
 		r.got(c, "read")
-		want.Requests, want.Responses, want.Drained = 3, 3, int64(len("drained"))
-		want.BytesWritten += 2 * head
+		want.Responses, want.InFlight, want.Abandoned, want.Drained = 3, 0, 0, int64(len("drained"))
 		want.BytesRead += int64(len(answer("drained") + answer("read")))
 		check("one of two was drained")
+
+		r.s.setWindow(0)
+		r.await(r.begin(context.Background(), get("/")))
+		want.Requests, want.InFlight, want.Unwritten = 4, 1, head
+		check("the stream is full")
+		r.s.setWindow(1000)
+		r.serve("last")
+		synctest.Wait()
+		want.Responses, want.InFlight, want.Unwritten = 4, 0, 0
+		want.BytesWritten += head
+		want.BytesRead += int64(len(answer("last")))
+		check("it is not")
 
 		r.c.Close()
 		r.c.Send(context.Background(), get("/"))

@@ -18,6 +18,50 @@ import (
 	"time"
 )
 
+// Nor does a request join a connection behind one that was canceled while its body was
+// neither read nor closed: that still counts, but the rest of its response may never come.
+func TestNotBehindTheCanceledBody(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	addr, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		for {
+			req, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			if req.URL.Path == "/hang" {
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc")
+				<-hang
+			}
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	tr.Depth = 4
+	get(t, tr, addr)
+	hung, cancelHung := context.WithCancel(context.Background())
+	resp, err := tr.RoundTrip(newRequest(t, "GET", addr+"/hang", nil).WithContext(hung))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	behind, cancelBehind := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if resp, err := tr.RoundTrip(newRequest(t, "GET", addr+"/behind", nil).WithContext(behind)); err == nil {
+			resp.Body.Close()
+		}
+	})
+	time.Sleep(30 * time.Millisecond)
+	if _, conns := tr.counts(""); conns != 1 {
+		t.Errorf("%d connections: nothing has joined the one in use", conns)
+	}
+	cancelHung()
+	time.Sleep(30 * time.Millisecond)
+	within(t, "a request behind one that was canceled", func() { get(t, tr, addr) })
+	cancelBehind()
+	wg.Wait()
+}
+
 // TestDepthRetries: requests behind a response that closes are sent again.
 func TestDepthRetries(t *testing.T) {
 	var served atomic.Int32

@@ -28,7 +28,7 @@ func (t *Transport) keep(l *link) error {
 	l.rest()
 	l.idleAt = time.Now()
 	p.enlist(l)
-	if t.MaxIdleConns > 0 && p.idle > t.MaxIdleConns {
+	if t.MaxIdleConns != 0 && p.idle > t.MaxIdleConns {
 		p.dropIdle(p.oldest)
 	}
 	t.armSweep()

@@ -160,7 +160,7 @@ const uploadGrace = 50 * time.Millisecond
 
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
-	usable := l.h.Err() == nil
+	usable := l.h.Err() == nil && l.isOut()
 	if c.up != nil {
 		if s := l.h.State(); usable && !s.Idle() && s.InFlight() == 0 {
 			ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
@@ -175,6 +175,19 @@ func (l *link) over(c *call) {
 		c.stop(nil)
 	}
 	l.owner.release(l, c.tr, usable)
+}
+
+// isOut reports whether what was answered is written, or is within uploadGrace: a server
+// may answer a long head before its end, and read no more.
+func (l *link) isOut() bool {
+	for by := time.Now().Add(uploadGrace); ; time.Sleep(time.Millisecond) {
+		if s := l.h.Stats(); s.InFlight > 0 || s.Unwritten == 0 {
+			return true
+		}
+		if time.Now().After(by) {
+			return false
+		}
+	}
 }
 
 // timeoutError is a net.Error, as net/http's own timeouts are.

@@ -113,6 +113,11 @@ func TestIdleLimits(t *testing.T) {
 	if idle, conns := tr.counts(""); idle != 0 || conns != 0 {
 		t.Errorf("none kept: %d of %d", idle, conns)
 	}
+	tr.MaxIdleConnsPerHost, tr.MaxIdleConns = 4, -1
+	burst(1, r.URL)
+	if idle, conns := tr.counts(""); idle != 0 || conns != 0 {
+		t.Errorf("none kept of any host: %d of %d", idle, conns)
+	}
 }
 
 func TestMaxConnsPerHost(t *testing.T) {
