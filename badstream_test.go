@@ -315,7 +315,7 @@ func TestStreamWithATimeOfItsOwn(t *testing.T) {
 		req.Deadline = time.Now().Add(time.Hour)
 		err := r.c.Do(context.Background(), req, &Response{})
 		wantError(t, err, Timeout, SentAll)
-		if reads > 2*maxEmptyReads || strings.Contains(err.Error(), whyDeadline) {
+		if reads > 2*maxEmptyReads || strings.Contains(err.Error(), whyDeadline.String()) {
 			t.Errorf("%v after %d reads", err, reads)
 		}
 	})

@@ -162,7 +162,7 @@ func TestDeadlineBesideAWriteOfTLS(t *testing.T) {
 			r.await(a)
 			time.Sleep(time.Second)
 			r.begin(context.Background(), get("/b"))
-			r.timedOut(a, start, time.Minute, whyDeadline)
+			r.timedOut(a, start, time.Minute, whyDeadline.String())
 		})
 	}
 }

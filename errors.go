@@ -237,7 +237,7 @@ func fromContext(ctx context.Context, op string) *Error {
 	return e
 }
 
-// fromDeadline makes the error for Request.Deadline, or a Config timeout named why.
-func fromDeadline(op, why string) *Error {
+// fromDeadline makes the error for a deadline that has passed.
+func fromDeadline(op string, why rule) *Error {
 	return newError(Timeout, op, fmt.Errorf("%s: %w", why, os.ErrDeadlineExceeded))
 }

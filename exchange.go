@@ -133,7 +133,7 @@ func (e *exchange) release() {
 	if e.q.body != bodyNone {
 		e.up = uploading{}
 	} else { // all that a write without a body touches; the rest is long
-		e.up.until, e.up.why, e.up.moveBy, e.up.lastCut = time.Time{}, "", time.Time{}, nil
+		e.up.until, e.up.why, e.up.moveBy, e.up.lastCut = time.Time{}, whyNone, time.Time{}, nil
 	}
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}

@@ -50,11 +50,11 @@ func (c *Conn) setWriteBy(t time.Time) {
 }
 
 // readLimit returns the deadline of e's read, and by which rule. mu is held.
-func (c *Conn) readLimit(e *exchange) (until time.Time, why string) {
+func (c *Conn) readLimit(e *exchange) (until time.Time, why rule) {
 	until, why = e.by, whyDeadline
-	limit := func(t time.Time, name string) {
+	limit := func(t time.Time, by rule) {
 		if until.IsZero() || t.Before(until) {
-			until, why = t, name
+			until, why = t, by
 		}
 	}
 	if !e.recv.closeBy.IsZero() {
@@ -101,14 +101,23 @@ func (c *Conn) overdue(e *exchange, op string) *Error {
 	return fromDeadline(op, e.recv.why)
 }
 
-// Whose deadline it was, in an Error's text.
+// A rule is what has set a deadline.
+type rule uint8
+
 const (
-	whyDeadline = "Request.Deadline"
-	whyHead     = "HeadTimeout"
-	whyStall    = "StallTimeout"
-	whyGrace    = "after a failed write"
-	whyDrain    = "while a response was drained"
+	whyNone     rule = iota // none is set
+	whyDeadline             // Request.Deadline
+	whyHead                 // Config.HeadTimeout
+	whyStall                // Config.StallTimeout
+	whyGrace                // graceAfterWriteError
+	whyDrain                // how long the body's Close may take
 )
+
+// String names the rule for an Error's text.
+func (r rule) String() string {
+	return [...]string{"no deadline", "Request.Deadline", "HeadTimeout", "StallTimeout", "after a failed write",
+		"while a response was drained"}[r]
+}
 
 // limitsWrites reports whether anything limits a write in e's name, or has limited one
 // before. mu is held.
@@ -118,7 +127,7 @@ func (c *Conn) limitsWrites(e *exchange) bool {
 }
 
 // writeLimit returns the deadline of a write in e's name, and by which rule. mu is held.
-func (c *Conn) writeLimit(e *exchange) (until time.Time, why string) {
+func (c *Conn) writeLimit(e *exchange) (until time.Time, why rule) {
 	until, why = e.by, whyDeadline
 	switch {
 	case e.up.lastCut != nil && c.deadlines() == nil:

@@ -17,7 +17,6 @@ import (
 // reception is what is known of the response being read.
 type reception struct {
 	until   time.Time // the deadline of the read under way
-	why     string    // whose deadline that is
 	comeBy  time.Time // until when it is to bring something, where StallTimeout is set
 	fr      framing
 	head    headDecoder   // of a head, then of a trailer section
@@ -32,15 +31,16 @@ type reception struct {
 	lateBy  time.Time     // how long a head is looked for that was overdue before anybody looked
 	late    time.Duration // how long it was looked for, in all
 	spill   []byte        // bytes of the stream that go into br before others: see fill
+	why     rule          // what has set until
 	trailer bool          // head is at work on the trailer section
 	done    bool          // the response has ended
 }
 
 // forget makes it ready for another response; head and chunks are reset when they are used.
 func (r *reception) forget() {
-	r.until, r.why, r.comeBy, r.closeBy, r.lateBy = time.Time{}, "", time.Time{}, time.Time{}, time.Time{}
+	r.until, r.comeBy, r.closeBy, r.lateBy = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	r.fr, r.remain, r.base, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
-	r.trailer, r.done, r.vain, r.late = false, false, 0, 0
+	r.why, r.trailer, r.done, r.vain, r.late = whyNone, false, false, 0, 0
 }
 
 // left returns how many bytes of the response are known to come.

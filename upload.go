@@ -20,7 +20,6 @@ import (
 // uploading is guarded by Conn.mu.
 type uploading struct {
 	until   time.Time // the deadline of the write under way
-	why     string    // whose deadline that is
 	moveBy  time.Time // until when it is to move, where StallTimeout is set
 	left    int64     // bytes of the body not yet appended; -1: unknown
 	fills   bool      // its body is being read into wbuf
@@ -28,6 +27,7 @@ type uploading struct {
 	holdBy  time.Time // but no longer than this
 	later   bool      // all of it is appended, and pump is to write it
 	skip    bool      // a final response came instead: the body is not sent, and Write says so
+	why     rule      // what has set until
 	busy    bool      // an Exchange.Write or CloseWrite is at work
 	ended   bool      // the body's end was appended
 	over    bool      // the body has ended without CloseWrite, which has nothing left to do
