@@ -44,6 +44,12 @@ func (r *Response) reset() error {
 	return nil
 }
 
+// answers reports whether b is the body of x's response, and still to be read: a Wait that
+// should not have been called leaves it alone.
+func (b *body) answers(x Exchange) bool {
+	return b.err == nil && b.e != nil && b.e == x.e && b.id == x.id
+}
+
 // discard forgets what was read of a response, so that half a head is not seen.
 func (r *Response) discard() {
 	r.Header.Reset()

@@ -153,7 +153,9 @@
 //     returns true, as os.ErrDeadlineExceeded has, or one that wraps such an error.
 //     Without them, or where they return an error (as those of an SSH client's
 //     connections) and no socket is there, the stream is closed instead, from another
-//     goroutine, and its Read and Write must return then.
+//     goroutine, and its Read and Write must return then. A stream whose methods return nil
+//     and do nothing is better without them: a context still ends its reads, but no other
+//     time limit does.
 //   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.

@@ -270,7 +270,7 @@ func (x Exchange) lock() (*exchange, bool) {
 // head is there, the exchange is canceled. The errors are those of Conn.Do; that of an
 // exchange that has failed is returned again.
 func (x Exchange) Wait(ctx context.Context, resp *Response) error {
-	if resp != nil {
+	if resp != nil && !resp.body.answers(x) {
 		resp.reset()
 	}
 	e, ok := x.lock()

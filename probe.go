@@ -175,7 +175,7 @@ const mostRounds = 16
 // nothing has come. Nobody else uses the stream meanwhile, for probe.runs is set. A layer
 // that has to write for what it reads may not return in time: see graceBeforeClose. mu is
 // held, but not during reads.
-func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
+func (c *Conn) probeThrough(readable bool) (first [peeked]byte, n int, err error) {
 	if c.dl == nil {
 		return first, 0, nil
 	}
@@ -188,9 +188,9 @@ func (c *Conn) probeThrough(bytes bool) (first [peeked]byte, n int, err error) {
 	c.probe.runs = true
 	c.limitLook()
 	c.mu.Unlock()
-	n, err = c.look(b.b[:peeked], bytes)
+	n, err = c.look(b.b[:peeked], readable)
 	c.mu.Lock()
-	if bytes { // Watch was told to leave, and may yet have to hear it
+	if readable { // Watch was told to leave, and may yet have to hear it
 		c.setReadBy(longAgo)
 	}
 	c.probe.runs = false
@@ -225,16 +225,16 @@ func (c *Conn) awaitLook() {
 }
 
 // look reads for probeThrough. mu is not held.
-func (c *Conn) look(p []byte, bytes bool) (n int, err error) {
+func (c *Conn) look(p []byte, readable bool) (n int, err error) {
 	if n, err = c.rw.Read(p); err != nil && saysTimeout(err) {
 		err = nil
 	}
-	for round := 0; bytes && n == 0 && err == nil && round < mostRounds; round++ {
+	for round := 0; readable && n == 0 && err == nil && round < mostRounds; round++ {
 		by := time.Now().Add(nearDeadline)
 		c.dl.SetReadDeadline(by)
 		if n, err = c.rw.Read(p); err != nil && saysTimeout(err) {
 			_, got, _ := peek(c.sock)
-			if bytes = got > 0; !bytes || passed(by) {
+			if readable = got > 0; !readable || passed(by) {
 				err = nil
 			} // else no time is up: the layer has failed before, and says so from now on
 		}

@@ -109,6 +109,23 @@ func TestWriteTellsIdempotent(t *testing.T) {
 	})
 }
 
+// A second Wait with the Response of the first takes nothing from its body.
+func TestSecondWaitSameResponse(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		k := r.begin(context.Background(), get("/a"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+		if err := k.x.Wait(context.Background(), &k.resp); err != nil {
+			r.Fatal(err)
+		}
+		wantError(t, k.x.Wait(context.Background(), &k.resp), BadRequest, SentAll)
+		r.raw("cd")
+		if b, err := k.resp.AppendBody(nil, -1); string(b) != "abcd" || err != nil {
+			t.Errorf("%q, %v", b, err)
+		}
+		r.alive()
+	})
+}
+
 // A call that the exchange does not take says which call it was, and that the request is on
 // its way.
 func TestOutOfTurn(t *testing.T) {
