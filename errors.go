@@ -23,23 +23,42 @@ type Kind uint8
 
 // The kinds. Which side is at fault stands in brackets.
 const (
-	_           Kind = iota
-	Closed           // the connection takes no more requests (see its Err), or the exchange or body has ended [either]
-	NotReady         // what does not wait (TrySend, Ready.Err, Detach) would have had to [caller]
-	Canceled         // the context was canceled, or Cancel was called [caller]
-	Timeout          // a deadline passed (the context's, too), or the stream stalled [either]
-	BadRequest       // the request may not be written as it is [caller]
-	BodyFailed       // the request's body failed, or is not of the length declared [caller]
-	Incomplete       // the stream ended inside a message, or before one [peer]
-	Unsolicited      // bytes that nobody asked for [peer]
-	BadVersion       // not an HTTP/1.x status line [peer]
-	BadStatus        // a status code that is not three digits from 100 on, or what may not follow it [peer]
-	BadField         // a field line that the grammar does not allow [peer]
-	TooLarge         // a limit of Config, or of AppendBody's caller, was passed [peer]
-	BadFraming       // Content-Length or Transfer-Encoding that cannot be trusted [peer]
-	BadChunk         // a chunked body that the grammar does not allow [peer]
-	IO               // the stream failed; Err is its error [stream]
-	NotSwitched      // 101 that was not asked for, or before the request was over [either]
+	_ Kind = iota
+	// Closed: the connection takes no more requests (see its Err), or the exchange, or its
+	// body, has ended. [either]
+	Closed
+	// NotReady: what does not wait (TrySend, Ready.Err, Detach) would have had to. [caller]
+	NotReady
+	// Canceled: the context was canceled, or Cancel was called. [caller]
+	Canceled
+	// Timeout: a deadline passed, the context's among them, or the stream stalled. [either]
+	Timeout
+	// BadRequest: the request may not be written as it is. [caller]
+	BadRequest
+	// BodyFailed: the request's body failed, or is not of the length declared. [caller]
+	BodyFailed
+	// Incomplete: the stream ended inside a message, or before one. [peer]
+	Incomplete
+	// Unsolicited: bytes came that nobody asked for. [peer]
+	Unsolicited
+	// BadVersion: what came is not an HTTP/1.x status line. [peer]
+	BadVersion
+	// BadStatus: a status code is not three digits from 100 on, or what follows it may not.
+	// [peer]
+	BadStatus
+	// BadField: the grammar does not allow a field line. [peer]
+	BadField
+	// TooLarge: a limit of Config, or of AppendBody's caller, was passed. [peer]
+	TooLarge
+	// BadFraming: Content-Length or Transfer-Encoding cannot be trusted. [peer]
+	BadFraming
+	// BadChunk: the grammar does not allow a chunked body. [peer]
+	BadChunk
+	// IO: the stream failed; Err is its error. [stream]
+	IO
+	// NotSwitched: a 101 was not asked for, or came before the request was over. [either]
+	NotSwitched
+
 	kinds
 )
 

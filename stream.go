@@ -40,7 +40,8 @@ func (c *Conn) deadlines() deadliner {
 // askDeadlines finds out whether the stream refuses deadlines, by setting none. mu is held.
 func (c *Conn) askDeadlines() {
 	c.dlAsked = true
-	if c.dl != nil && (refuses(c.dl.SetReadDeadline(time.Time{})) || refuses(c.dl.SetWriteDeadline(time.Time{}))) {
+	none := time.Time{}
+	if c.dl != nil && (refuses(c.dl.SetReadDeadline(none)) || refuses(c.dl.SetWriteDeadline(none))) {
 		c.dl = nil
 	}
 }
