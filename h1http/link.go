@@ -180,13 +180,14 @@ func (l *link) over(c *call) {
 // isOut reports whether what was answered is written, or is within uploadGrace: a server
 // may answer a long head before its end, and read no more.
 func (l *link) isOut() bool {
-	for by := time.Now().Add(uploadGrace); ; time.Sleep(time.Millisecond) {
+	for pause := 50 * time.Microsecond; ; pause *= 2 { // mostly its writer is about to say so
 		if s := l.h.Stats(); s.InFlight > 0 || s.Unwritten == 0 {
 			return true
 		}
-		if time.Now().After(by) {
+		if pause > uploadGrace/2 { // all pauses together are about that long
 			return false
 		}
+		time.Sleep(pause)
 	}
 }
 
