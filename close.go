@@ -183,11 +183,23 @@ func (c *Conn) closeStream() (err error) {
 
 // under returns what lies under a stream like TLS, at the bottom of all layers, or nil.
 func (c *Conn) under() (lowest net.Conn) {
-	for below := range under(c.rw) {
-		lowest = below
+	at := any(c.rw)
+	for range mostLayers {
+		layer, ok := at.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		below := layer.NetConn()
+		if below == nil {
+			break
+		}
+		lowest, at = below, below
 	}
 	return lowest
 }
+
+// mostLayers is how far under looks down: a layer may name itself.
+const mostLayers = 8
 
 // hurry sees to it that a Close of the stream, under way or to come, does without TLS's
 // goodbye.

@@ -125,7 +125,7 @@ func (s State) InFlight() int { return s.life.n }
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them.
 // Where it has not, or where these return an error and no socket is under rw, they close
-// rw. Where rw, or what its NetConn method leads to, is a syscall.Conn on a Unix system, an
+// rw. Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an
 // idle connection is probed before it is written to. What a layer like TLS has read ahead
 // before the first request is not looked at, and is taken for its response. A type that
 // only embeds a net.Conn hides the socket; a SyscallConn method, or NetConn, shows it.
@@ -186,8 +186,19 @@ func (c *Conn) Stats() Stats {
 		DroppedTrailers: c.counts.dropped,
 		InFlight:        c.life.n,
 		Abandoned:       abandoned,
-		Unwritten:       c.appended() - c.written,
+		Unwritten:       c.backlog(),
 	}
+}
+
+// backlog returns how many bytes are yet to be written. mu is held.
+func (c *Conn) backlog() int64 {
+	switch {
+	case !c.mayWrite():
+		return 0 // nor will be
+	case c.owing && c.inWrite:
+		return c.taken - c.written // takeOwed takes wbuf, and leaves it where it is
+	}
+	return c.appended() - c.written
 }
 
 // Err returns nil while the connection takes requests, now or when others have ended, and

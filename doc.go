@@ -82,11 +82,11 @@
 // When a response ends before the request's body does (a 413, say), the upload is
 // finished if no more than MaxDrain bytes are known to be left, and is otherwise stopped,
 // which ends the connection. So does a context that ends before the upload has: wait until
-// the connection is Ready, and cancel then. A body that Expect holds back is not sent after
-// the response: one of known length ends the connection; a chunked one is ended empty, and
-// the connection goes on if nothing else ends it.
-// The response is delivered in any case; but once a write has failed, each read of it may
-// take a tenth of a second, and no more.
+// the connection is Ready, with Push until CloseWrite has returned, and cancel then. A body
+// that Expect holds back is not sent after the response: one of known length ends the
+// connection; a chunked one is ended empty, and the connection goes on if nothing else ends
+// it. The response is delivered in any case; but once a write has failed, each read of it
+// may take a tenth of a second, and no more.
 //
 // A response's body is read straight from the stream into the caller's slice. It is an
 // [io.WriterTo], too. Response.Trailer is filled once it has returned io.EOF.
@@ -156,13 +156,13 @@
 //     goroutine, and its Read and Write must return then. A stream whose methods return nil
 //     and do nothing is better without them: a context still ends its reads, but no other
 //     time limit does.
-//   - SyscallConn (TCP and unix sockets), or NetConn leading to one (TLS): an idle
+//   - SyscallConn (TCP and unix sockets), or NetConn that returns one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.
 //     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the connection
-//     ends. A stream without it, or a PeekNow, is not probed: a stale connection shows only
-//     when the response fails to come, and what the server sent to an idle one is taken for
-//     the response. Such a stream is better not used again.
+//     ends. A stream without it, or a PeekNow, is not probed (TLS in TLS, say): a stale
+//     connection shows only when the response fails to come, and what the server sent to an
+//     idle one is taken for the response. Such a stream is better not used again.
 //
 // On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) only a stream
 // with PeekNow (see [NewConn]) is probed.

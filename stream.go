@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"iter"
 	"net"
 	"os"
 	"sync"
@@ -96,12 +95,9 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 		s, kind = t, direct
 	case *net.UnixConn:
 		s, kind = t, direct
-	case layering: // crypto/tls.Conn, and what imitates it
-		for below := range under(t) {
-			if s, _ = below.(syscall.Conn); s != nil {
-				break
-			}
-		}
+	case interface{ NetConn() net.Conn }: // crypto/tls.Conn, and what imitates it
+		// Not below a second layer: that may not pass deadlines down, or not survive one.
+		s, _ = t.NetConn().(syscall.Conn)
 		kind, without = layered, sealed
 	case syscall.Conn:
 		s = t
@@ -117,29 +113,6 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 		return nil, without
 	}
 	return raw, kind
-}
-
-// layering is a stream that carries its bytes in another form over the one below it.
-type layering interface{ NetConn() net.Conn }
-
-// mostLayers is how far under looks down: a layer may name itself.
-const mostLayers = 8
-
-// under returns what lies under a stream, from the top to the bottom.
-func under(rw any) iter.Seq[net.Conn] {
-	return func(yield func(net.Conn) bool) {
-		for range mostLayers {
-			l, ok := rw.(layering)
-			if !ok {
-				return
-			}
-			below := l.NetConn()
-			if below == nil || !yield(below) {
-				return
-			}
-			rw = below
-		}
-	}
 }
 
 // isTimeout reports whether an error of a stream is that of a deadline. ETIMEDOUT, for a
@@ -170,9 +143,9 @@ func broken(w io.Writer) bool {
 // are none but behind a switch of protocols: behind another response they end the
 // connection. It can do so when nothing is in flight (nothing was asked, or all was
 // answered), and after a response with 101 (Switching Protocols) or with 2xx to CONNECT.
-// Otherwise it fails: with NotReady
-// while exchanges are in flight, with Closed when the connection has ended. The Conn takes
-// no requests afterwards, and closing it leaves the stream alone.
+// Otherwise it fails: with NotReady while exchanges are in flight, with Closed when the
+// connection has ended. The Conn takes no requests afterwards, and closing it leaves the
+// stream alone.
 func (c *Conn) Detach() (Parts, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -460,9 +460,14 @@ func TestStats(t *testing.T) {
 		want.BytesRead += int64(len(answer("last")))
 		check("it is not")
 
+		r.s.setWindow(0)
+		r.begin(context.Background(), get("/"))
+		want.Requests, want.InFlight, want.Unwritten = 5, 1, head
+		check("the stream is full again")
 		r.c.Close()
+		want.InFlight, want.Unwritten = 0, 0
 		r.c.Send(context.Background(), get("/"))
-		check("a request that was refused")
+		check("closed, and a request was refused")
 	})
 }
 

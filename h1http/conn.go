@@ -138,7 +138,12 @@ func (c *Conn) unreserve() bool {
 }
 
 // release is for the link: see owner.
-func (c *Conn) release(*link, *tracer, bool) { <-c.slots }
+func (c *Conn) release(l *link, _ *tracer, usable bool) {
+	if !usable && l.h.Err() == nil && l.h.State().InFlight() == 0 {
+		l.h.Close() // the next request would wait behind what nobody reads
+	}
+	<-c.slots
+}
 
 var errNoSlot = errors.New("h1http: connection is unavailable")
 

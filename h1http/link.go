@@ -160,13 +160,8 @@ const uploadGrace = 50 * time.Millisecond
 
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
-	usable := l.h.Err() == nil && l.isOut()
+	usable := l.h.Err() == nil && l.isOut(c)
 	if c.up != nil {
-		if s := l.h.State(); usable && !s.Idle() && s.InFlight() == 0 {
-			ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
-			usable = l.h.Ready().Wait(ctx) == nil
-			cancel()
-		}
 		c.ready = usable
 		c.up.close()
 		c.tr.wroteRequest(errBodyClosed) // does nothing if it was reported as written
@@ -177,18 +172,24 @@ func (l *link) over(c *call) {
 	l.owner.release(l, c.tr, usable)
 }
 
-// isOut reports whether what was answered is written, or is within uploadGrace: a server
-// may answer a long head before its end, and read no more.
-func (l *link) isOut() bool {
-	for pause := 50 * time.Microsecond; ; pause *= 2 { // mostly its writer is about to say so
-		if s := l.h.Stats(); s.InFlight > 0 || s.Unwritten == 0 {
-			return true
-		}
-		if pause > uploadGrace/2 { // all pauses together are about that long
+// isOut reports whether c's request is written, or is within uploadGrace, but for what a
+// socket is sure to take: a server may answer a long head, too, before its end, and read no
+// more.
+func (l *link) isOut(c *call) bool {
+	const fits = 16 << 10
+	s := l.h.Stats()
+	if s.InFlight > 0 || s.Unwritten <= fits && (c.up == nil || l.h.State().Idle()) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
+	defer cancel()
+	for l.h.Stats().Unwritten > fits {
+		if ctx.Err() != nil {
 			return false
 		}
-		time.Sleep(pause)
+		time.Sleep(time.Millisecond)
 	}
+	return l.h.Ready().Wait(ctx) == nil
 }
 
 // timeoutError is a net.Error, as net/http's own timeouts are.

@@ -61,35 +61,6 @@ func within(t *testing.T, what string, f func()) {
 	}
 }
 
-// A connection whose server has answered a long head early, and reads no more of it, serves
-// no other request.
-func TestHeadAnsweredBeforeItsEnd(t *testing.T) {
-	hang := make(chan struct{})
-	defer close(hang)
-	addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, n int) {
-		line, err := br.ReadString('\n')
-		if err != nil {
-			return
-		}
-		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		if strings.Contains(line, "/long") {
-			<-hang
-		}
-	})
-	withBoth(t, nil, func(t *testing.T, rt anyTransport) {
-		for _, method := range []string{"GET", "POST"} {
-			req := newRequest(t, method, addr+"/long", strings.NewReader("a body")) // GET may have one, too
-			req.Header.Set("Long", strings.Repeat("x", 16<<20))
-			do(t, rt, req)
-			within(t, "a request behind a head that nobody reads", func() { do(t, rt, newRequest(t, "GET", addr, nil)) })
-		}
-		req := newRequest(t, "GET", addr+"/long", nil)
-		req.Header.Set("Long", strings.Repeat("x", 16<<20))
-		do(t, rt, req)
-		within(t, "a request behind a head that nobody reads", func() { do(t, rt, newRequest(t, "GET", addr, nil)) })
-	})
-}
-
 // An exchange that is over does not wait for a body whose Close waits for a Read.
 func TestCloseThatWaitsForRead(t *testing.T) {
 	for _, answer := range []string{"HTTP/1.1 204 No Content\r\n\r\n", "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"} {
