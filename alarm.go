@@ -132,7 +132,8 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 			return e.by
 		}
 		return e.by.Add(graceBeforeClose)
-	case c.splices || c.kind.encoded() || e.start < 0: // for the last, everybody waits: see admits
+	case c.splices || c.kind.encoded() || e.start < 0 || // for this, everybody waits: see admits
+		e.recv.why == whyDrain: // and Close is not to hang where deadlines do nothing
 		return until.Add(graceBeforeClose)
 	}
 	return time.Time{}

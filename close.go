@@ -164,6 +164,7 @@ func (c *Conn) goes() {
 // midst of something does without. mu is not held.
 func (c *Conn) closeStream() (err error) {
 	c.mu.Lock()
+	c.endCalls()
 	under := c.under()
 	c.end.parting = under != nil && !c.end.cutOff
 	cut := under != nil && c.end.cutOff
@@ -179,6 +180,15 @@ func (c *Conn) closeStream() (err error) {
 	c.end.closing, c.end.parting = false, false
 	c.over()
 	return err
+}
+
+// endCalls ends the calls on the stream that are under way, where Close may not, but only
+// say that no more is written: that of yamux or QUIC. mu is held.
+func (c *Conn) endCalls() {
+	if (c.inRead || c.inWrite) && c.kind != direct && c.kind != layered && c.deadlines() != nil {
+		c.setReadBy(longAgo)
+		c.setWriteBy(longAgo)
+	}
 }
 
 // under returns what lies under a stream like TLS, at the bottom of all layers, or nil.

@@ -145,22 +145,29 @@
 //
 // # What the stream can do
 //
-// Read, Write and Close are enough. They must return. They must not panic, or end their
-// goroutine: the program would end. More is used where the stream has it:
+// Read, Write and Close are enough. They must return; for Close, whoever's call has found
+// that the connection is over may wait. They must not panic, or end their goroutine: the
+// program would end. More is used where the stream has it:
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
 //     interrupt a read or write. That then returns an error with a Timeout method that
-//     returns true, as os.ErrDeadlineExceeded has, or one that wraps such an error.
-//     Without them, or where they return an error (as those of an SSH client's
-//     connections) and no socket is there, the stream is closed instead, from another
-//     goroutine, and its Read and Write must return then. A stream whose methods return nil
-//     and do nothing is better without them: a context still ends its reads, but no other
-//     time limit does.
+//     returns true, as os.ErrDeadlineExceeded has, or one that wraps such an error; any
+//     other is told as IO. Reads must be able to go on afterwards, or a cancel costs the
+//     other requests on the connection, too; crypto/tls can go on where the error of what
+//     is below it has a Temporary method that returns true. A write must count all that
+//     has gone, or may yet go: Sent and Unprocessed rely on it.
+//     Without these methods, or where they return an error and no socket is there, the
+//     stream is closed instead, from another goroutine, and its Read and Write must return
+//     then. (Those of an SSH channel do so once the peer has answered: where that may be
+//     dead, close the ssh.Client.) A stream whose methods return nil and do nothing is
+//     better without them: a context still ends its reads, but no other time limit does.
 //   - SyscallConn (TCP and unix sockets), or NetConn that returns one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.
 //     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the connection
-//     ends. A stream without it, or a PeekNow, is not probed (TLS in TLS, say): a stale
+//     ends. Through what has NetConn the engine reads with a deadline that has passed: a
+//     type that embeds a WebSocket, whose reads do not go on after that, must hide it.
+//     A stream without them, or a PeekNow, is not probed (TLS in TLS, say): a stale
 //     connection shows only when the response fails to come, and what the server sent to an
 //     idle one is taken for the response. Such a stream is better not used again.
 //

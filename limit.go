@@ -24,8 +24,8 @@ func (c *Conn) isLimited(e *exchange) bool {
 
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
-	if e.abandoned || e.start < 0 && !e.inLine {
-		return // interrupt has ended the read, which another deadline would undo
+	if c.end.gone || e.abandoned || e.start < 0 && !e.inLine {
+		return // endCalls, or interrupt, has ended the read, which another deadline would undo
 	}
 	until, why := c.readLimit(e)
 	e.recv.until, e.recv.why = until, why

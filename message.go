@@ -60,7 +60,8 @@ type Config struct {
 	// that is.
 	HeadTimeout time.Duration
 	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
-	// Past it: Timeout. Reads are limited only once the request is out, for until then the
+	// Past it: Timeout; where a write moved some of its bytes first, that may take twice as
+	// long. Reads are limited only once the request is out, for until then the
 	// server may wait for the rest of it.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a

@@ -172,6 +172,25 @@ func TestDeadlinesIgnored(t *testing.T) {
 	})
 }
 
+// Nor for the rest of a body that was closed.
+func TestCloseWhereDeadlinesAreIgnored(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.c = NewConn(idleDeadlines{r.s}, nil)
+		defer r.c.Close()
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+		var resp Response
+		if err := r.c.Do(context.Background(), get("/a"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		resp.Body.Close()
+		if took := time.Since(began); took > drainTime+graceBeforeClose {
+			t.Errorf("it took %v", took)
+		}
+		r.dead()
+	})
+}
+
 // wordy wraps the errors of a stream's reads.
 type wordy struct{ net.Conn }
 
