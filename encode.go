@@ -378,56 +378,20 @@ var hostOctets = func() (t [256]bool) {
 	return t
 }()
 
-// isUsualName reports whether all eight bytes of x are what most hosts' names are made of:
-// letters, digits, "-" and ".". A byte above 0x7f, whose sum may carry, is none of them
-// itself.
-func isUsualName(x uint64) bool {
-	y := x | 0x20*ones
-	letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
-	other := (x + (0x80-'-')*ones) &^ (x + (0x7f-'9')*ones) & ((x ^ '/'*ones) + 0x7f*ones)
-	return (letter|other)&^x&tops == tops
-}
-
 // hostEnd returns the length of the host at the beginning of s, the brackets of an IP
 // literal included; 0 where there is none.
 //
 //	host = IP-literal / IPv4address / reg-name                RFC 3986, 3.2.2
+//	IP-literal = "[" ( IPv6address / IPvFuture ) "]"
 func hostEnd[S string | []byte](s S) int {
 	i := 0
-	switch {
-	case len(s) > 0 && s[0] == '[':
-		return literalEnd(s)
-	case len(s) >= 8:
-		i = usualEnd(s)
-	}
-	for i < len(s) && hostOctets[s[i]] {
-		i++
-	}
-	return i
-}
-
-// usualEnd looks at a host eight bytes at a time, and returns how many at its beginning are
-// those of a usual name. s is not shorter than eight bytes.
-func usualEnd[S string | []byte](s S) int {
-	i := 0
-	for ; len(s)-i >= 8; i += 8 {
-		if !isUsualName(eight(s[i:])) {
-			return i
+	if len(s) == 0 || s[0] != '[' {
+		for i < len(s) && hostOctets[s[i]] {
+			i++
 		}
+		return i
 	}
-	if isUsualName(eight(s[len(s)-8:])) {
-		return len(s)
-	}
-	return i
-}
-
-// literalEnd is hostEnd for what begins with "[".
-//
-//	IP-literal = "[" ( IPv6address / IPvFuture ) "]"
-func literalEnd[S string | []byte](s S) int {
-	i := 1
-	for i < len(s) && (s[i] == ':' || hostOctets[s[i]]) {
-		i++
+	for i = 1; i < len(s) && (s[i] == ':' || hostOctets[s[i]]); i++ {
 	}
 	if i == 1 || i == len(s) || s[i] != ']' {
 		return 0
@@ -439,6 +403,9 @@ func literalEnd[S string | []byte](s S) int {
 //
 //	Host = uri-host [ ":" port ] ; port = *DIGIT              RFC 9110, 7.2
 func isHost[S string | []byte](s S) bool {
+	if len(s) >= 8 && isUsualHost(s) {
+		return true
+	}
 	i := hostEnd(s)
 	if i == 0 {
 		return false
@@ -455,6 +422,26 @@ func isHost[S string | []byte](s S) bool {
 		}
 	}
 	return true
+}
+
+// isUsualHost reports whether s, of eight bytes at least, is made of nothing but letters,
+// digits, "-" and ".", as most are: it looks at eight bytes at a time.
+func isUsualHost[S string | []byte](s S) bool {
+	for i := 0; len(s)-i >= 8; i += 8 {
+		if !isUsualName(eight(s[i:])) {
+			return false
+		}
+	}
+	return isUsualName(eight(s[len(s)-8:]))
+}
+
+// isUsualName reports it of the eight bytes of x. One above 0x7f, whose sum may carry, is
+// none of them itself.
+func isUsualName(x uint64) bool {
+	y := x | 0x20*ones
+	letter := (y + (0x80-'a')*ones) &^ (y + (0x7f-'z')*ones)
+	other := (x + (0x80-'-')*ones) &^ (x + (0x7f-'9')*ones) & ((x ^ '/'*ones) + 0x7f*ones)
+	return (letter|other)&^x&tops == tops
 }
 
 // authority cuts the authority out of a target in absolute form. It takes the first

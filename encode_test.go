@@ -408,8 +408,9 @@ func TestEightAtOnce(t *testing.T) {
 					if got := notTarget(string(s)); got != endIf(inTarget, size, at) {
 						t.Fatalf("target %q ends at %d", s, got)
 					}
-					if got := hostEnd(s); got != endIf(inHost, size, at) && s[0] != '[' {
-						t.Fatalf("host %q ends at %d", s, got)
+					port := c == ':' && at > 0 && len(bytes.Trim(s[at+1:], "0123456789")) == 0
+					if got := isHost(s); got != (inHost || port) {
+						t.Fatalf("host %q: %v", s, got)
 					}
 				}
 			}
