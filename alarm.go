@@ -133,7 +133,7 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 		}
 		return e.by.Add(graceBeforeClose)
 	case c.splices || c.kind.encoded() || e.start < 0 || // for this, everybody waits: see admits
-		e.recv.why == whyDrain: // and Close is not to hang where deadlines do nothing
+		e.recv.why == whyDrain && c.dueAlone(e): // and Close is not to hang where deadlines do nothing
 		return until.Add(graceBeforeClose)
 	}
 	return time.Time{}

@@ -183,10 +183,16 @@ func (c *Conn) closeStream() (err error) {
 }
 
 // endCalls ends the calls on the stream that are under way, where Close may not, but only
-// say that no more is written: that of yamux or QUIC. mu is held.
+// say that no more is written: that of yamux or QUIC. What Close itself has to write may
+// need the write's deadline. mu is held.
 func (c *Conn) endCalls() {
-	if (c.inRead || c.inWrite) && c.kind != direct && c.kind != layered && c.deadlines() != nil {
+	if c.kind == direct || c.kind == layered || !c.inRead && !c.inWrite || c.deadlines() == nil {
+		return
+	}
+	if c.inRead {
 		c.setReadBy(longAgo)
+	}
+	if c.inWrite {
 		c.setWriteBy(longAgo)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -643,52 +642,4 @@ func TestShutdownOfAnIdleConnection(t *testing.T) {
 		}
 		r.dead()
 	})
-}
-
-// halfCloser is a stream whose Close says that no more is written, and ends no call: as
-// that of a stream of yamux, or of QUIC.
-type halfCloser struct{ *net.TCPConn }
-
-func (h halfCloser) Close() error { return h.CloseWrite() }
-
-// The end of a connection ends the calls on its stream, also where the stream's Close does
-// not.
-func TestCloseEndsCalls(t *testing.T) {
-	long := func() *Request { return &Request{Method: "PUT", Host: "x", Body: zeros{}} }
-	head := func() *Request { return get("/a") }
-	cancel := func(c *Conn, stop func()) { stop() }
-	for name, c := range map[string]struct {
-		cfg Config
-		req func() *Request
-		end func(c *Conn, stop func())
-	}{
-		"Close in the head":        {Config{}, head, func(c *Conn, stop func()) { c.Close() }},
-		"Close in the body":        {Config{}, long, func(c *Conn, stop func()) { c.Close() }},
-		"context in the head":      {Config{}, head, cancel},
-		"context in the body":      {Config{}, long, cancel},
-		"StallTimeout in the body": {Config{StallTimeout: 20 * time.Millisecond}, long, func(*Conn, func()) {}},
-		"Shutdown in the body": {Config{}, long, func(c *Conn, stop func()) {
-			over, cancel := context.WithCancel(context.Background())
-			cancel()
-			c.Shutdown(over)
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			client, server := tcpPair(t)
-			defer server.Close()
-			defer client.Close()
-			before := runtime.NumGoroutine()
-			conn := NewConn(halfCloser{client}, &c.cfg)
-			ctx, stop := context.WithCancel(context.Background())
-			defer stop()
-			time.AfterFunc(20*time.Millisecond, func() { c.end(conn, stop) })
-			hangs(name, func() {
-				var resp Response
-				if err := conn.Do(ctx, c.req(), &resp); err == nil {
-					t.Error("it was answered")
-				}
-			})
-			noneLeft(t, before)
-		})
-	}
 }

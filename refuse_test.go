@@ -191,6 +191,30 @@ func TestCloseWhereDeadlinesAreIgnored(t *testing.T) {
 	})
 }
 
+// But a request that came behind that body while the rest was read lives, and has its
+// response.
+func TestBehindASlowDrain(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.c = NewConn(&slow{tap: r.s, reads: 3 * graceBeforeClose}, &Config{Depth: 2})
+		defer r.c.Close()
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		go a.resp.Body.Close()
+		synctest.Wait()
+		b := r.begin(context.Background(), get("/b"))
+		r.await(b)
+		time.Sleep(2 * graceBeforeClose)
+		r.raw("cd")
+		r.serve("/b")
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
 // wordy wraps the errors of a stream's reads.
 type wordy struct{ net.Conn }
 

@@ -4,10 +4,13 @@ package h1http
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,5 +112,84 @@ func TestUploadGraceIsOne(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		time.Sleep(6 * uploadGrace) // the body's Read returns
+	})
+}
+
+// Of a stream that is no socket, nothing is sure to be taken.
+func TestUnreadOnPipe(t *testing.T) {
+	long := newRequest(t, "GET", "http://x/", nil)
+	long.Header.Set("Cookie", strings.Repeat("c", 12<<10))
+	post := newRequest(t, "POST", "http://x/", strings.NewReader(strings.Repeat("b", 2<<10)))
+	for _, first := range []*http.Request{long, post} {
+		synctest.Test(t, func(t *testing.T) {
+			var dials atomic.Int32
+			tr := &Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				client, server := net.Pipe()
+				n := dials.Add(1)
+				go func() {
+					br := bufio.NewReader(server)
+					if n == 1 {
+						server.Read(make([]byte, 64)) // and no more
+					} else if _, _, err := readRequest(br); err != nil {
+						return
+					}
+					io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}()
+				return client, nil
+			}}
+			defer tr.CloseIdleConnections()
+			do(t, tr, first)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			do(t, tr, newRequest(t, "GET", "http://x/", nil).WithContext(ctx))
+			if n := dials.Load(); n != 2 {
+				t.Errorf("%d dials", n)
+			}
+		})
+	}
+}
+
+// The rest of a request is not waited for once another is in flight behind it.
+func TestNotHeldByTheNextUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		cfg := Config()
+		cfg.Depth = 2
+		c := NewConn(client, cfg)
+		defer c.Close()
+		const hi = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+		go func() {
+			br := bufio.NewReader(server)
+			for i := 0; ; i++ {
+				req, err := http.ReadRequest(br)
+				if err != nil {
+					return
+				}
+				if i == 0 { // is answered before it is read
+					time.Sleep(2 * time.Millisecond)
+					io.WriteString(server, hi)
+					time.Sleep(5 * time.Millisecond)
+					io.Copy(io.Discard, req.Body)
+					continue
+				}
+				io.Copy(io.Discard, req.Body)
+				time.Sleep(4 * uploadGrace)
+				io.WriteString(server, hi)
+			}
+		}()
+		post := func() *http.Request {
+			return newRequest(t, "POST", "http://x/", strings.NewReader(strings.Repeat("b", 20_000)))
+		}
+		var next sync.WaitGroup
+		next.Go(func() {
+			time.Sleep(time.Millisecond)
+			do(t, c, post())
+		})
+		began := time.Now()
+		do(t, c, post())
+		if took := time.Since(began); took > uploadGrace/2 {
+			t.Errorf("it took %v", took)
+		}
+		next.Wait()
 	})
 }

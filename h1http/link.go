@@ -172,24 +172,26 @@ func (l *link) over(c *call) {
 	l.owner.release(l, c.tr, usable)
 }
 
-// isOut reports whether c's request is written, or is within uploadGrace, but for what a
-// socket is sure to take: a server may answer a long head, too, before its end, and read no
-// more.
+// isOut reports whether c's request is written, or is within uploadGrace: a server may
+// answer a long head, too, before its end, and read no more. Of a socket, which is sure to
+// take a little, the last write has often only yet to be counted.
 func (l *link) isOut(c *call) bool {
-	const fits = 16 << 10
-	s := l.h.Stats()
-	if s.InFlight > 0 || s.Unwritten <= fits && (c.up == nil || l.h.State().Idle()) {
+	var fits int64
+	if l.nc != nil && l.ahead == nil {
+		fits = 16 << 10
+	}
+	if l.h.Stats().Unwritten <= fits && (c.up == nil || l.h.State().Idle()) {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
 	defer cancel()
-	for l.h.Stats().Unwritten > fits {
+	for s := l.h.Stats(); s.InFlight == 0 && s.Unwritten > fits; s = l.h.Stats() {
 		if ctx.Err() != nil {
 			return false
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return l.h.Ready().Wait(ctx) == nil
+	return l.h.State().InFlight() > 0 || l.h.Ready().Wait(ctx) == nil
 }
 
 // timeoutError is a net.Error, as net/http's own timeouts are.
