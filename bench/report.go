@@ -174,8 +174,9 @@ The server is a process of its own, with one thread that counts requests and wri
 bytes. In rows 1, 2, 5, 11, 13 and 18, and in the growth of heads and bodies, client and
 server share one core, and the client has GOMAXPROCS=1: to wake an idle core costs more than
 most of what is compared, and more Ps than cores make net/http slower than it is. Rows 6, 7,
-8 and 17 run on one core as well, without a server. The other rows have all cores. Rows 6
-and 7 run h1's own benchmarks of its parser and encoder, which are not exported.
+8 and 17 run on one core as well, and no server answers them. The other rows have all cores.
+Rows 6 and 7 run h1's own benchmarks of its parser and encoder, which are not exported. Rows
+of less than a microsecond may differ by a tenth by where the linker puts the code.
 
 The floor is the same bytes written and read without HTTP, in one Write and as few Reads as
 possible; for uploads it is io.Copy of the file, which is sendfile, and for a relay io.Copy
