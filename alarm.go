@@ -132,8 +132,7 @@ func (c *Conn) readEnd(e *exchange) time.Time {
 			return e.by
 		}
 		return e.by.Add(graceBeforeClose)
-	case c.splices || c.kind.encoded() || e.start < 0 || // for this, everybody waits: see admits
-		e.recv.why == whyDrain && c.dueAlone(e): // and Close is not to hang where deadlines do nothing
+	case c.splices || c.kind.encoded() || e.start < 0: // for the last, everybody waits: see admits
 		return until.Add(graceBeforeClose)
 	}
 	return time.Time{}

@@ -184,7 +184,8 @@ func (c *Conn) closeStream() (err error) {
 
 // endCalls ends the calls on the stream that are under way, where Close may not, but only
 // say that no more is written: that of yamux or QUIC. What Close itself has to write may
-// need the write's deadline. mu is held.
+// need the write's deadline, and a write that was not cut off is as good as over. mu is
+// held.
 func (c *Conn) endCalls() {
 	if c.kind == direct || c.kind == layered || !c.inRead && !c.inWrite || c.deadlines() == nil {
 		return
@@ -192,7 +193,7 @@ func (c *Conn) endCalls() {
 	if c.inRead {
 		c.setReadBy(longAgo)
 	}
-	if c.inWrite {
+	if c.inWrite && c.end.cutOff {
 		c.setWriteBy(longAgo)
 	}
 }

@@ -3,10 +3,12 @@ package h1
 // close_stream_test.go: streams whose Close is not a socket's: it ends no call, or writes.
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
@@ -98,4 +100,42 @@ func TestCloseAfterReadWrites(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nor is it cut off with a write that the server has read and answered, and that is yet to
+// return.
+func TestCloseAfterAnsweredWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		c := NewConn(goodbye{lateWrites{client}}, nil)
+		got := make(chan string, 1)
+		go func() {
+			br := bufio.NewReader(server)
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			io.Copy(io.Discard, req.Body)
+			io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+			rest, _ := io.ReadAll(br)
+			got <- string(rest)
+		}()
+		post := &Request{Method: "POST", Host: "x", Body: io.LimitReader(zeros{}, 5)}
+		if body, err := fetch(c, post); body != "ok" || err != nil {
+			t.Fatal(body, err)
+		}
+		if s := <-got; s != "BYE" {
+			t.Errorf("the server received %q behind the request", s)
+		}
+	})
+}
+
+// lateWrites is a stream whose Write returns a while after its bytes were read.
+type lateWrites struct{ net.Conn }
+
+func (l lateWrites) Write(p []byte) (int, error) {
+	n, err := l.Conn.Write(p)
+	time.Sleep(time.Millisecond)
+	return n, err
 }

@@ -155,7 +155,8 @@
 //     other is told as IO. Reads must be able to go on afterwards, or a cancel costs the
 //     other requests on the connection, too; crypto/tls can go on where the error of what
 //     is below it has a Temporary method that returns true. A write must count all that
-//     has gone, or may yet go: Sent and Unprocessed rely on it.
+//     has gone, or may yet go: Sent and Unprocessed rely on it. To set a deadline must not
+//     wait for the call that it ends.
 //     Without these methods, or where they return an error and no socket is there, the
 //     stream is closed instead, from another goroutine, and its Read and Write must return
 //     then. (Those of an SSH channel do so once the peer has answered: where that may be

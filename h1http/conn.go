@@ -139,8 +139,8 @@ func (c *Conn) unreserve() bool {
 
 // release is for the link: see owner.
 func (c *Conn) release(l *link, _ *tracer, usable bool) {
-	if !usable && l.h.Err() == nil && l.h.State().InFlight() == 0 {
-		l.h.Close() // the next request would wait behind what nobody reads
+	if !usable && l.h.Err() == nil && len(c.slots) == 1 {
+		l.h.Close() // the next request would wait behind what nobody reads; none is there yet
 	}
 	<-c.slots
 }

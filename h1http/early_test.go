@@ -119,34 +119,31 @@ func TestUploadGraceIsOne(t *testing.T) {
 func TestUnreadOnPipe(t *testing.T) {
 	long := newRequest(t, "GET", "http://x/", nil)
 	long.Header.Set("Cookie", strings.Repeat("c", 12<<10))
-	post := newRequest(t, "POST", "http://x/", strings.NewReader(strings.Repeat("b", 2<<10)))
-	for _, first := range []*http.Request{long, post} {
-		synctest.Test(t, func(t *testing.T) {
-			var dials atomic.Int32
-			tr := &Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-				client, server := net.Pipe()
-				n := dials.Add(1)
-				go func() {
-					br := bufio.NewReader(server)
-					if n == 1 {
-						server.Read(make([]byte, 64)) // and no more
-					} else if _, _, err := readRequest(br); err != nil {
-						return
-					}
-					io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-				}()
-				return client, nil
-			}}
-			defer tr.CloseIdleConnections()
-			do(t, tr, first)
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			do(t, tr, newRequest(t, "GET", "http://x/", nil).WithContext(ctx))
-			if n := dials.Load(); n != 2 {
-				t.Errorf("%d dials", n)
-			}
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var dials atomic.Int32
+		tr := &Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			n := dials.Add(1)
+			go func() {
+				br := bufio.NewReader(server)
+				if n == 1 {
+					server.Read(make([]byte, 64)) // and no more
+				} else if _, _, err := readRequest(br); err != nil {
+					return
+				}
+				io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			}()
+			return client, nil
+		}}
+		defer tr.CloseIdleConnections()
+		do(t, tr, long)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		do(t, tr, newRequest(t, "GET", "http://x/", nil).WithContext(ctx))
+		if n := dials.Load(); n != 2 {
+			t.Errorf("%d dials", n)
+		}
+	})
 }
 
 // The rest of a request is not waited for once another is in flight behind it.
@@ -191,5 +188,38 @@ func TestNotHeldByTheNextUpload(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 		next.Wait()
+	})
+}
+
+// Nor is a connection given up that another request waits for.
+func TestConnKeptForTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		cfg := Config()
+		cfg.Depth = 2
+		c := NewConn(client, cfg)
+		defer c.Close()
+		go func() {
+			br := bufio.NewReader(server)
+			for {
+				req, err := http.ReadRequest(br)
+				if err != nil {
+					return
+				}
+				io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				if req.Method == "PUT" {
+					time.Sleep(3 * uploadGrace)
+				}
+				io.Copy(io.Discard, req.Body)
+			}
+		}()
+		do(t, c, newRequest(t, "GET", "http://x/", nil))
+		var put sync.WaitGroup
+		put.Go(func() {
+			do(t, c, newRequest(t, "PUT", "http://x/", strings.NewReader(strings.Repeat("b", 20_000))))
+		})
+		synctest.Wait()
+		do(t, c, newRequest(t, "GET", "http://x/", nil))
+		put.Wait()
 	})
 }

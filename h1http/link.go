@@ -173,12 +173,12 @@ func (l *link) over(c *call) {
 }
 
 // isOut reports whether c's request is written, or is within uploadGrace: a server may
-// answer a long head, too, before its end, and read no more. Of a socket, which is sure to
-// take a little, the last write has often only yet to be counted.
+// answer a long head, too, before its end, and read no more. A socket is sure to take a
+// little, and of a body the last write has often only yet to be counted.
 func (l *link) isOut(c *call) bool {
-	var fits int64
-	if l.nc != nil && l.ahead == nil {
-		fits = 16 << 10
+	fits := int64(16 << 10)
+	if c.up == nil && (l.nc == nil || l.ahead != nil) {
+		fits = 0
 	}
 	if l.h.Stats().Unwritten <= fits && (c.up == nil || l.h.State().Idle()) {
 		return true
