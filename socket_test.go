@@ -235,6 +235,39 @@ type layerWithout struct {
 
 func (l layerWithout) NetConn() net.Conn { return l.under }
 
+// What one turn of the socket is about to write counts once as unwritten, and then not.
+func TestUnwrittenInATurn(t *testing.T) {
+	c := dialUp(t, "tcp", nil).c
+	unwritten := func() int64 {
+		c.mu.Unlock()
+		defer c.mu.Lock()
+		return c.Stats().Unwritten
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var q asked
+	req := get("/a")
+	if err := req.check(&q); err != nil {
+		t.Fatal(err)
+	}
+	e := c.newExchange(context.Background(), req, &q)
+	e.once = true
+	if err := c.start(e); err != nil {
+		t.Fatal(err)
+	}
+	want := c.appended()
+	if n := unwritten(); n != want || !c.owing {
+		t.Errorf("appended: %d, want %d; owing %v", n, want, c.owing)
+	}
+	head, body := c.takeOwed(e)
+	if n := unwritten(); n != want {
+		t.Errorf("taken: %d, want %d", n, want)
+	}
+	if n := len(head) + len(body); !c.paidOwed(e, n, nil) || unwritten() != 0 {
+		t.Errorf("written, %d bytes: %d", n, unwritten())
+	}
+}
+
 // frail is a layer whose first failed read, be it for a deadline, is its last: as that of
 // a WebSocket.
 type frail struct {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"example.com/h1"
 )
@@ -25,6 +26,7 @@ type Conn struct {
 	link   *link
 	slots  chan struct{} // holds one for each request that is in flight or reserved
 	closed chan struct{} // closed once no slot is worth waiting for
+	gaveUp atomic.Bool   // release has closed the connection
 
 	mu       sync.Mutex
 	reserved int       // slots that Reserve took, and no request has yet
@@ -113,17 +115,26 @@ func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *
 
 // take takes a slot for a request: one that was reserved, or one that is free.
 func (c *Conn) take(ctx context.Context) error {
-	if c.unreserve() {
-		return nil
+	if !c.unreserve() {
+		select {
+		case c.slots <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-c.closed:
+			return c.refusal()
+		}
 	}
-	select {
-	case c.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-c.closed: // the cause in words only: errors.Is is not to find another request's fate
-		return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: errors.New(c.link.h.Err().Error())}
+	if c.gaveUp.Load() {
+		<-c.slots
+		return c.refusal()
 	}
+	return nil
+}
+
+// refusal is the error of a request that came too late: Err's in words only, for errors.Is
+// is not to find another request's fate.
+func (c *Conn) refusal() error {
+	return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: errors.New(c.Err().Error())}
 }
 
 // unreserve takes over a slot that Reserve took, if there is one.
@@ -137,13 +148,19 @@ func (c *Conn) unreserve() bool {
 	return true
 }
 
-// release is for the link: see owner.
+// release is for the link: see owner. Behind what nobody reads the next request would wait
+// for ever: if none is there yet, the connection ends.
 func (c *Conn) release(l *link, _ *tracer, usable bool) {
 	if !usable && l.h.Err() == nil && len(c.slots) == 1 {
-		l.h.Close() // the next request would wait behind what nobody reads; none is there yet
+		c.gaveUp.Store(true)
+		l.h.Close()
 	}
 	<-c.slots
 }
+
+// errGaveUp is Err's where release has closed the connection.
+var errGaveUp = &h1.Error{Kind: h1.Closed, Op: "connection", Offset: -1,
+	Err: errors.New("a request was answered, and given up half written")}
 
 var errNoSlot = errors.New("h1http: connection is unavailable")
 
@@ -194,6 +211,9 @@ func (c *Conn) InFlight() int {
 // an [*h1.Error]. It looks at an idle connection first, without blocking, so that it finds
 // that the server has hung up before the next request does.
 func (c *Conn) Err() error {
+	if c.gaveUp.Load() {
+		return errGaveUp
+	}
 	return c.link.h.Probe()
 }
 

@@ -5,6 +5,7 @@ package h1http
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"example.com/h1"
 )
 
 // A connection whose server has answered a long head early, and reads no more of it, serves
@@ -64,10 +67,15 @@ func TestConnWithUnreadHead(t *testing.T) {
 	req.Header.Set("Long", strings.Repeat("x", 16<<20))
 	do(t, c, req)
 	within(t, "a request behind a head that nobody reads", func() {
-		if _, err := c.RoundTrip(newRequest(t, "GET", addr, nil)); err == nil {
-			t.Error("it was answered")
+		_, err := c.RoundTrip(newRequest(t, "GET", addr, nil))
+		var e *h1.Error
+		if !errors.As(err, &e) || e.Kind != h1.Closed || !e.Unprocessed() || !strings.Contains(e.Error(), "half written") {
+			t.Errorf("it got %v", err)
 		}
 	})
+	if err := c.Err(); !errors.Is(err, h1.Closed) || c.Available() != 0 {
+		t.Errorf("Err is %v, Available %d", err, c.Available())
+	}
 }
 
 // answersEarly is a stream whose server answers the first bytes of a request. A write of
@@ -146,34 +154,39 @@ func TestUnreadOnPipe(t *testing.T) {
 	})
 }
 
+// onPipe returns a Conn of depth 2 on a pipe. serve answers each request that the server's
+// end reads, and reads its body.
+func onPipe(serve func(server net.Conn, req *http.Request)) *Conn {
+	client, server := net.Pipe()
+	go func() {
+		br := bufio.NewReader(server)
+		for req, err := http.ReadRequest(br); err == nil; req, err = http.ReadRequest(br) {
+			serve(server, req)
+		}
+	}()
+	cfg := Config()
+	cfg.Depth = 2
+	return NewConn(client, cfg)
+}
+
 // The rest of a request is not waited for once another is in flight behind it.
 func TestNotHeldByTheNextUpload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		cfg := Config()
-		cfg.Depth = 2
-		c := NewConn(client, cfg)
-		defer c.Close()
 		const hi = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-		go func() {
-			br := bufio.NewReader(server)
-			for i := 0; ; i++ {
-				req, err := http.ReadRequest(br)
-				if err != nil {
-					return
-				}
-				if i == 0 { // is answered before it is read
-					time.Sleep(2 * time.Millisecond)
-					io.WriteString(server, hi)
-					time.Sleep(5 * time.Millisecond)
-					io.Copy(io.Discard, req.Body)
-					continue
-				}
-				io.Copy(io.Discard, req.Body)
-				time.Sleep(4 * uploadGrace)
+		posts := 0
+		c := onPipe(func(server net.Conn, req *http.Request) {
+			if posts++; posts == 1 { // is answered before it is read
+				time.Sleep(2 * time.Millisecond)
 				io.WriteString(server, hi)
+				time.Sleep(5 * time.Millisecond)
+				io.Copy(io.Discard, req.Body)
+				return
 			}
-		}()
+			io.Copy(io.Discard, req.Body)
+			time.Sleep(4 * uploadGrace)
+			io.WriteString(server, hi)
+		})
+		defer c.Close()
 		post := func() *http.Request {
 			return newRequest(t, "POST", "http://x/", strings.NewReader(strings.Repeat("b", 20_000)))
 		}
@@ -194,25 +207,14 @@ func TestNotHeldByTheNextUpload(t *testing.T) {
 // Nor is a connection given up that another request waits for.
 func TestConnKeptForTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		cfg := Config()
-		cfg.Depth = 2
-		c := NewConn(client, cfg)
-		defer c.Close()
-		go func() {
-			br := bufio.NewReader(server)
-			for {
-				req, err := http.ReadRequest(br)
-				if err != nil {
-					return
-				}
-				io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-				if req.Method == "PUT" {
-					time.Sleep(3 * uploadGrace)
-				}
-				io.Copy(io.Discard, req.Body)
+		c := onPipe(func(server net.Conn, req *http.Request) {
+			io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			if req.Method == "PUT" {
+				time.Sleep(3 * uploadGrace)
 			}
-		}()
+			io.Copy(io.Discard, req.Body)
+		})
+		defer c.Close()
 		do(t, c, newRequest(t, "GET", "http://x/", nil))
 		var put sync.WaitGroup
 		put.Go(func() {

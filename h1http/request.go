@@ -75,8 +75,8 @@ type settings struct {
 	maxHead int64
 }
 
-// newCall prepares one attempt. After an error up is closed: the connection is another's
-// next.
+// newCall prepares one attempt. After an error it has closed up, for the connection may be
+// given to another request at once.
 func newCall(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request,
 	up *upload, set *settings) (*call, error) {
 	c := calls.Get().(*call)
