@@ -156,21 +156,21 @@
 //     other requests on the connection, too; crypto/tls can go on where the error of what
 //     is below it has a Temporary method that returns true. A write must count all that
 //     has gone, or may yet go: Sent and Unprocessed rely on it. To set a deadline must not
-//     wait for the call that it ends.
-//     Without these methods, or where they return an error and no socket is there, the
-//     stream is closed instead, from another goroutine, and its Read and Write must return
-//     then. (Those of an SSH channel do so once the peer has answered: where that may be
-//     dead, close the ssh.Client.) A stream whose methods return nil and do nothing is
-//     better without them: a context still ends its reads, but no other time limit does.
+//     wait for the call that it ends. Without these methods, or where they return an error
+//     and no socket is there, the stream is closed instead, from another goroutine, and its
+//     Read and Write must return then. (Those of an SSH channel do so once the peer has
+//     answered: where that may be dead, close the ssh.Client.) A stream whose methods
+//     return nil and do nothing is better without them: a context still ends its reads, but
+//     no other time limit does.
 //   - SyscallConn (TCP and unix sockets), or NetConn that returns one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.
 //     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the connection
 //     ends. Through what has NetConn the engine reads with a deadline that has passed: a
-//     type that embeds a WebSocket, whose reads do not go on after that, must hide it.
-//     A stream without them, or a PeekNow, is not probed (TLS in TLS, say): a stale
-//     connection shows only when the response fails to come, and what the server sent to an
-//     idle one is taken for the response. Such a stream is better not used again.
+//     type that embeds a WebSocket, whose reads do not go on after that, must hide it. A
+//     stream without them, or a PeekNow, is not probed (TLS in TLS, say): a stale connection
+//     shows only when the response fails to come, and what the server sent to an idle one is
+//     taken for the response. Such a stream is better not used again.
 //
 // On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) only a stream
 // with PeekNow (see [NewConn]) is probed.

@@ -23,7 +23,7 @@ const (
 	bodyChunked                 // Transfer-Encoding: chunked
 )
 
-// String returns the field that frames such a body.
+// String returns the field that frames such a body, or "none".
 func (k bodyKind) String() string {
 	switch k {
 	case bodyLength:

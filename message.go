@@ -61,8 +61,8 @@ type Config struct {
 	HeadTimeout time.Duration
 	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
 	// Past it: Timeout; where a write moved some of its bytes first, that may take twice as
-	// long. Reads are limited only once the request is out, for until then the
-	// server may wait for the rest of it.
+	// long. Reads are limited only once the request is out, for until then the server may
+	// wait for the rest of it.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
@@ -145,10 +145,9 @@ type Request struct {
 	Target string
 	// Host is the Host field, written first, or where Header has it as well, in its place
 	// there; "" takes it from Header, and where that has none either, from a Target of
-	// absolute or authority form. RFC 9112, section 3.2,
-	// wants Host and Target to name the same host; that is not checked, for a proxy may be
-	// asked for one host and told another. A Host in Header that differs from this is
-	// refused.
+	// absolute or authority form. RFC 9112, section 3.2, wants Host and Target to name the
+	// same host; that is not checked, for a proxy may be asked for one host and told
+	// another. A Host in Header that differs from this is refused.
 	Host string
 	// Header is the other fields. Content-Length and Transfer-Encoding are the engine's to
 	// write; by hand they are accepted only where they say the same (Transfer-Encoding:
@@ -177,9 +176,9 @@ type Request struct {
 	// are not sent.
 	Trailer Header
 	// Deadline limits the whole exchange, both bodies included; zero: only the context
-	// does. Past it: Timeout. One that passes while nobody is in a call is noticed
-	// by the next call that has to wait, for its turn or for the peer: what was read by
-	// then is delivered.
+	// does. Past it: Timeout. One that passes while nobody is in a call is noticed by the
+	// next call that has to wait, for its turn or for the peer: what was read by then is
+	// delivered.
 	Deadline time.Time
 	// Close says that this is the last request on its connection; Connection: close is
 	// sent.
