@@ -168,9 +168,9 @@
 //     [Conn.Probe] asks the same at any time, and [Conn.Watch] blocks until the connection
 //     ends. Through what has NetConn the engine reads with a deadline that has passed: a
 //     type that embeds a WebSocket, whose reads do not go on after that, must hide it. A
-//     stream without them, or a PeekNow, is not probed (TLS in TLS, say): a stale connection
-//     shows only when the response fails to come, and what the server sent to an idle one is
-//     taken for the response. Such a stream is better not used again.
+//     stream without them, or a PeekNow, is not probed (TLS in TLS, say): a stale
+//     connection shows only when the response fails to come, and what the server sent to
+//     an idle one is taken for the response. Such a stream is better not used again.
 //
 // On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) only a stream
 // with PeekNow (see [NewConn]) is probed.
