@@ -118,7 +118,7 @@ func (r *Request) checkTarget(q *asked) *Error {
 		}
 		for i := 0; i < len(userinfo); i++ {
 			// Some read a "\" or a "[" here as where the host begins or ends.
-			if c := userinfo[i]; c != ':' && !hostOctets[c] {
+			if c := userinfo[i]; c != ':' && octets[c]&hostChar == 0 {
 				return badRequest("target %.64q has %q before its host", t, userinfo[i:i+1])
 			}
 		}
@@ -366,18 +366,6 @@ func checkOdd(h *Header, what string) *Error {
 	return nil
 }
 
-// hostOctets is what may stand in a host's name:
-//
-//	reg-name = *( unreserved / pct-encoded / sub-delims )     RFC 3986, 3.2.2
-//
-// but for the comma, at which a recipient that joins fields would cut a Host in two.
-var hostOctets = func() (t [256]bool) {
-	for _, c := range "-._~%!$&'()*+;=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
-		t[c] = true
-	}
-	return t
-}()
-
 // hostEnd returns the length of the host at the beginning of s, the brackets of an IP
 // literal included; 0 where there is none.
 //
@@ -386,12 +374,12 @@ var hostOctets = func() (t [256]bool) {
 func hostEnd[S string | []byte](s S) int {
 	i := 0
 	if len(s) == 0 || s[0] != '[' {
-		for i < len(s) && hostOctets[s[i]] {
+		for i < len(s) && octets[s[i]]&hostChar != 0 {
 			i++
 		}
 		return i
 	}
-	for i = 1; i < len(s) && (s[i] == ':' || hostOctets[s[i]]); i++ {
+	for i = 1; i < len(s) && (s[i] == ':' || octets[s[i]]&hostChar != 0); i++ {
 	}
 	if i == 1 || i == len(s) || s[i] != ']' {
 		return 0

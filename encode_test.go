@@ -399,7 +399,7 @@ func rawTrailer(name, value string) Request {
 // each octet at each place.
 func TestEightAtOnce(t *testing.T) {
 	for c := range 256 {
-		inTarget, inHost := octets[c]&targetChar != 0, hostOctets[c]
+		inTarget, inHost := octets[c]&targetChar != 0, octets[c]&hostChar != 0
 		for size := 1; size <= 27; size++ {
 			for at := range size {
 				for _, fill := range []byte("~za0.-Z") {

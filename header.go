@@ -348,7 +348,17 @@ const (
 	fieldChar              // may stand in a field value: HTAB, SP, VCHAR, obs-text
 	targetChar             // may stand in a request target: VCHAR but "#"
 	hexDigit
+	hostChar // may stand in a host's name: see hostChars
 )
+
+// hostChars are the octets of a host's name,
+//
+//	reg-name = *( unreserved / pct-encoded / sub-delims )     RFC 3986, 3.2.2
+//
+// but for the comma, at which a recipient that joins fields would cut a Host in two.
+const hostChars = "-._~%!$&'()*+;=" + alphanumerics
+
+const alphanumerics = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 var octets = func() (t [256]byte) {
 	for c := 0x21; c <= 0x7e; c++ {
@@ -360,8 +370,11 @@ var octets = func() (t [256]byte) {
 	t[' '] |= fieldChar
 	t['\t'] |= fieldChar
 	t['#'] &^= targetChar
-	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+	for _, c := range "!#$%&'*+-.^_`|~" + alphanumerics {
 		t[c] |= tchar
+	}
+	for _, c := range hostChars {
+		t[c] |= hostChar
 	}
 	for _, c := range "0123456789abcdefABCDEF" {
 		t[c] |= hexDigit
