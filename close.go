@@ -18,6 +18,7 @@ import (
 type ending struct {
 	gone    bool          // rw was closed, or is about to be, or was given back by Detach
 	cutOff  bool          // the connection has ended, or is to end, in the midst of something
+	owed    bool          // it ended while responses were due
 	closing bool          // rw's Close has not returned
 	parting bool          // that Close lets TLS say goodbye
 	done    chan struct{} // closed once rw has been closed, or given back; nil: nobody waits for that
@@ -103,7 +104,8 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	if e != nil {
 		e.fail(err) // here, for it may be in line, or its response over before its body
 	}
-	c.end.cutOff = c.end.cutOff || c.life.n > 0 || c.life.w == wBody || c.writing
+	c.end.owed = c.end.owed || c.life.n > 0
+	c.end.cutOff = c.end.cutOff || c.end.owed || c.life.w == wBody || c.writing
 	c.must(evFail)
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
 		x.fail(neighbour(err))
@@ -154,6 +156,7 @@ func (c *Conn) unlock() {
 
 // goes notes that the stream is about to be closed. mu is held.
 func (c *Conn) goes() {
+	c.endCalls()
 	c.end.gone, c.end.closing = true, true
 	c.end.cutOff = c.end.cutOff || c.probe.runs
 	c.stopAlarm()
@@ -164,7 +167,6 @@ func (c *Conn) goes() {
 // midst of something does without. mu is not held.
 func (c *Conn) closeStream() (err error) {
 	c.mu.Lock()
-	c.endCalls()
 	under := c.under()
 	c.end.parting = under != nil && !c.end.cutOff
 	cut := under != nil && c.end.cutOff
@@ -183,18 +185,27 @@ func (c *Conn) closeStream() (err error) {
 }
 
 // endCalls ends the calls on the stream that are under way, where Close may not, but only
-// say that no more is written: that of yamux or QUIC. What Close itself has to write may
-// need the write's deadline, and a write that was not cut off is as good as over. mu is
-// held.
+// say that no more is written (yamux, QUIC), or wait for them (WebSockets). A write that no
+// response is due for is probably over, and a goodbye that Close writes comes behind it: so
+// it has a moment to return, and deadlines that limit no call are taken back. mu is held.
 func (c *Conn) endCalls() {
-	if c.kind == direct || c.kind == layered || !c.inRead && !c.inWrite || c.deadlines() == nil {
+	reads, writes := c.inRead || c.probe.runs, c.inWrite
+	if c.kind.encoded() { // TLS writes while it reads, and reads while it shakes hands
+		reads, writes = reads || writes, reads || writes
+	}
+	limited := !c.readBy.IsZero() || c.hasWriteBy
+	if c.kind == direct || !reads && !writes && !limited || c.deadlines() == nil {
 		return
 	}
-	if c.inRead {
+	c.clearDeadlines()
+	if reads {
 		c.setReadBy(longAgo)
 	}
-	if c.inWrite && c.end.cutOff {
+	switch {
+	case writes && c.end.owed:
 		c.setWriteBy(longAgo)
+	case writes:
+		c.setWriteBy(time.Now().Add(graceBeforeClose))
 	}
 }
 

@@ -5,12 +5,14 @@ package h1
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,28 +107,312 @@ func TestCloseAfterReadWrites(t *testing.T) {
 // Nor is it cut off with a write that the server has read and answered, and that is yet to
 // return.
 func TestCloseAfterAnsweredWrite(t *testing.T) {
+	for name, of := range map[string]struct {
+		length int64 // 0: the body is sent chunked
+		says   string
+	}{
+		"chunked":         {0, "Connection: close\r\n"},
+		"length":          {20_000, "Connection: close\r\n"},
+		"chunked, closed": {0, ""},
+		"length, closed":  {20_000, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			c := NewConn(goodbye{lateWrites{client}}, nil)
+			got := answersOnce(t, server, of.says)
+			body := io.LimitReader(zeros{}, max(of.length, 5))
+			post := &Request{Method: "POST", Host: "x", Body: body, ContentLength: of.length}
+			if body, err := fetch(c, post); body != "ok" || err != nil {
+				t.Error(name, body, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Errorf("%s: Close: %v", name, err)
+			}
+			if s := <-got; s != "BYE" {
+				t.Errorf("%s: the server received %q behind the request", name, s)
+			}
+		})
+	}
+}
+
+// answersOnce answers one request, with fields among others, and then tells what else the
+// server receives.
+func answersOnce(t *testing.T, server net.Conn, fields string) (rest chan string) {
+	rest = make(chan string, 1)
+	go func() {
+		br := bufio.NewReader(server)
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.Copy(io.Discard, req.Body)
+		io.WriteString(server, "HTTP/1.1 200 OK\r\n"+fields+"Content-Length: 2\r\n\r\nok")
+		all, _ := io.ReadAll(br)
+		rest <- string(all)
+	}()
+	return rest
+}
+
+// A deadline that was for an exchange does not limit what Close has to write.
+func TestCloseAfterDeadline(t *testing.T) {
+	for name, cfg := range map[string]Config{"Deadline": {}, "StallTimeout": {StallTimeout: time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			c := NewConn(goodbye{client}, &cfg)
+			got := answersOnce(t, server, "")
+			req := get("/")
+			if cfg.StallTimeout == 0 {
+				req.Deadline = time.Now().Add(time.Second)
+			}
+			if body, err := fetch(c, req); body != "ok" || err != nil {
+				t.Error(name, body, err)
+			}
+			time.Sleep(2 * time.Second)
+			if err := c.Close(); err != nil {
+				t.Errorf("%s: Close: %v", name, err)
+			}
+			if s := <-got; s != "BYE" {
+				t.Errorf("%s: the server received %q behind the request", name, s)
+			}
+		})
+	}
+}
+
+// hasty is a stream whose Close writes a last frame, for which it has a deadline of its
+// own: as that of a WebSocket.
+type hasty struct{ net.Conn }
+
+const hastyTime = 50 * time.Millisecond
+
+func (h hasty) Close() error {
+	h.SetWriteDeadline(time.Now().Add(hastyTime))
+	io.WriteString(h.Conn, "BYE")
+	return h.Conn.Close()
+}
+
+// orderly is hasty, and writes one frame at a time.
+type orderly struct {
+	hasty
+	turn chan struct{} // holds one while a frame is written
+}
+
+func (o orderly) Write(p []byte) (int, error) {
+	o.turn <- struct{}{}
+	defer func() { <-o.turn }()
+	return o.hasty.Write(p)
+}
+
+func (o orderly) Close() error {
+	o.turn <- struct{}{}
+	defer func() { <-o.turn }()
+	return o.hasty.Close()
+}
+
+// over is a layer that passes all on to what is below it.
+type over struct{ net.Conn }
+
+func (o over) NetConn() net.Conn { return o.Conn }
+
+// The engine leaves the deadline alone that the stream's Close has set.
+func TestCloseKeepsItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
-		c := NewConn(goodbye{lateWrites{client}}, nil)
-		got := make(chan string, 1)
-		go func() {
-			br := bufio.NewReader(server)
-			req, err := http.ReadRequest(br)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			io.Copy(io.Discard, req.Body)
-			io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-			rest, _ := io.ReadAll(br)
-			got <- string(rest)
-		}()
-		post := &Request{Method: "POST", Host: "x", Body: io.LimitReader(zeros{}, 5)}
-		if body, err := fetch(c, post); body != "ok" || err != nil {
-			t.Fatal(body, err)
+		defer server.Close() // it reads nothing
+		c := NewConn(over{hasty{client}}, nil)
+		go c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: zeros{}}, new(Response))
+		synctest.Wait() // it is in its write
+		began := time.Now()
+		if c.Close(); time.Since(began) != hastyTime {
+			t.Errorf("Close took %v", time.Since(began))
 		}
-		if s := <-got; s != "BYE" {
-			t.Errorf("the server received %q behind the request", s)
+	})
+}
+
+// A server that says close refuses a long head before it has read it, and reads no more:
+// the response is delivered, though the stream's Close waits for the write of that head.
+func TestCloseBehindRefusedHead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer server.Close()
+		c := NewConn(orderly{hasty{client}, make(chan struct{}, 1)}, nil)
+		go says431(server)
+		began := time.Now()
+		body, err := fetch(c, longHead())
+		if took := time.Since(began); body != "ok" || err != nil || took > graceBeforeClose+hastyTime {
+			t.Error(body, err, took)
+		}
+	})
+}
+
+// says431 answers the beginning of a request.
+func says431(server net.Conn) {
+	io.ReadFull(server, make([]byte, 10))
+	io.WriteString(server, "HTTP/1.1 431 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+}
+
+func longHead() *Request {
+	req := get("/")
+	req.Header.Add("Long", strings.Repeat("a", 8<<10))
+	return req
+}
+
+// endless is a stream whose Close ends no call, and that counts those under way.
+type endless struct {
+	net.Conn
+	calls *atomic.Int32
+}
+
+func newEndless(c net.Conn) endless { return endless{c, new(atomic.Int32)} }
+
+func (e endless) Close() error { return nil }
+
+func (e endless) Read(p []byte) (int, error) {
+	e.calls.Add(1)
+	defer e.calls.Add(-1)
+	return e.Conn.Read(p)
+}
+
+func (e endless) Write(p []byte) (int, error) {
+	e.calls.Add(1)
+	defer e.calls.Add(-1)
+	return e.Conn.Write(p)
+}
+
+// No write is left behind where a server has refused a request before it has read it.
+func TestCloseEndsAnsweredWrite(t *testing.T) {
+	for name, req := range map[string]*Request{
+		"head": longHead(),
+		"body": {Method: "POST", Host: "x", Body: strings.NewReader("hello")},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			defer server.Close()
+			stream := newEndless(client)
+			c := NewConn(stream, nil)
+			go says431(server)
+			if body, err := fetch(c, req); body != "ok" || err != nil || !c.State().Closed() {
+				t.Error(name, body, err, c.State())
+			}
+			time.Sleep(graceBeforeClose)
+			synctest.Wait()
+			if n := stream.calls.Load(); n != 0 {
+				t.Errorf("%s: %d calls on the stream are under way", name, n)
+				client.Close()
+			}
+		})
+	}
+}
+
+// rekeys is a layer that writes while it reads, as TLS does for a change of keys.
+type rekeys struct{ over }
+
+func (r rekeys) Read(p []byte) (int, error) {
+	if _, err := r.Write([]byte("new keys")); err != nil {
+		return 0, err
+	}
+	return r.Conn.Read(p)
+}
+
+// The end of a connection ends the calls of a layer, too, over a stream whose Close does
+// not: TLS reads in a write, which shakes hands first, and writes in a read.
+func TestCloseEndsCallsOfLayers(t *testing.T) {
+	all := func(server net.Conn) { io.Copy(io.Discard, server) }
+	head := func(server net.Conn) { server.Read(make([]byte, 1<<10)) }
+	for name, of := range map[string]struct {
+		layer func(below net.Conn) net.Conn
+		takes func(server net.Conn)
+	}{
+		"handshake":   {func(below net.Conn) net.Conn { return tls.Client(below, &tls.Config{ServerName: "x"}) }, all},
+		"new keys":    {func(below net.Conn) net.Conn { return rekeys{over{below}} }, head},
+		"plain layer": {func(below net.Conn) net.Conn { return over{below} }, all},
+	} {
+		for by, end := range map[string]func(c *Conn, cancel func()){
+			"context": func(c *Conn, cancel func()) { cancel() },
+			"Close":   func(c *Conn, cancel func()) { c.Close() },
+		} {
+			t.Run(name+", "+by, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, server := net.Pipe()
+					defer client.Close()
+					go of.takes(server)
+					c := NewConn(of.layer(newEndless(client)), nil)
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					over := make(chan error, 1)
+					go func() { over <- c.Do(ctx, get("/"), new(Response)) }()
+					synctest.Wait()
+					end(c, cancel)
+					synctest.Wait()
+					select {
+					case err := <-over:
+						if !errors.Is(err, Canceled) && !errors.Is(err, Closed) {
+							t.Error(err)
+						}
+					default:
+						t.Errorf("Do is in its call still; %v", c.State())
+						client.Close()
+					}
+				})
+			})
+		}
+	}
+}
+
+// halfLayer is a layer over a socket whose Close ends no call.
+type halfLayer struct{ halfCloser }
+
+func (h halfLayer) NetConn() net.Conn { return h.halfCloser }
+
+func TestCloseEndsCallsOfLayerOnSocket(t *testing.T) {
+	client, server := tcpPair(t)
+	defer server.Close()
+	defer client.Close()
+	c := NewConn(halfLayer{halfCloser{client}}, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	hangs("Do", func() {
+		if err := c.Do(ctx, get("/"), new(Response)); !errors.Is(err, Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// onRead is halfLayer with a hook before each read.
+type onRead struct {
+	halfLayer
+	hook func()
+}
+
+func (o *onRead) Read(p []byte) (int, error) {
+	if o.hook != nil {
+		o.hook()
+	}
+	return o.halfLayer.Read(p)
+}
+
+// So does it end a look through a layer, which reads with a deadline that has passed.
+func TestCloseEndsLook(t *testing.T) {
+	client, server := tcpPair(t)
+	defer server.Close()
+	defer client.Close()
+	stream := &onRead{halfLayer: halfLayer{halfCloser{client}}}
+	c := NewConn(stream, nil)
+	go func() {
+		http.ReadRequest(bufio.NewReader(server))
+		io.WriteString(server, answer("/"))
+	}()
+	if got, err := fetch(c, get("/")); got != "/" || err != nil {
+		t.Fatal(got, err)
+	}
+	looked := false
+	stream.hook = func() {
+		looked = true
+		c.Close()
+	}
+	hangs("Probe", func() {
+		if err := c.Probe(); !errors.Is(err, Closed) || !looked {
+			t.Error(err, looked)
 		}
 	})
 }

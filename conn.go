@@ -195,7 +195,7 @@ func (c *Conn) backlog() int64 {
 	switch {
 	case !c.mayWrite():
 		return 0 // nor will be
-	case c.owing && c.inWrite:
+	case c.owing && c.taken > c.written:
 		return c.taken - c.written // takeOwed takes wbuf, and leaves it where it is
 	}
 	return c.appended() - c.written

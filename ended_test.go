@@ -173,15 +173,41 @@ func TestTrySendLeavesTheRest(t *testing.T) {
 	}
 }
 
-// trySendBehind is for a rest of so many bytes and what the socket has rounded off. It
-// reports whether another request was in line when the one before it was over its time.
-func trySendBehind(t *testing.T, rest int, due time.Duration) bool {
+// unixRoom returns how much a unix socket takes that nobody reads.
+func unixRoom(t *testing.T) (room int) {
 	probe, _ := ends(t, "unix")
-	room := 0 // what a socket takes that nobody reads
-	for room == 0 {
+	for room == 0 { // until the machine is not too busy
 		probe.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 		room, _ = probe.Write(make([]byte, 16<<20))
 	}
+	return room
+}
+
+// A long head that was answered before the socket had taken its end does not keep its
+// answer, however little of it is left.
+func TestHeadAnsweredInFullSocket(t *testing.T) {
+	room := unixRoom(t)
+	for size := room - 2<<10; size < room+8<<10; size += 1 << 10 {
+		client, server := ends(t, "unix")
+		go func() {
+			server.Read(make([]byte, 10))
+			io.WriteString(server, answer("/"))
+		}()
+		c := NewConn(client, nil)
+		req := get("/")
+		req.Header.Add("Long", strings.Repeat("x", size))
+		req.Deadline = time.Now().Add(tcpHang / 4)
+		if err := c.Do(context.Background(), req, new(Response)); err != nil {
+			t.Fatalf("a head of some %d, where the socket takes %d: %v", size, room, err)
+		}
+		c.Close()
+	}
+}
+
+// trySendBehind is for a rest of so many bytes and what the socket has rounded off. It
+// reports whether another request was in line when the one before it was over its time.
+func trySendBehind(t *testing.T, rest int, due time.Duration) bool {
+	room := unixRoom(t)
 	client, server := ends(t, "unix")
 	c := NewConn(client, &Config{Depth: 4, WriteBuffer: 16 << 20})
 	defer c.Close()

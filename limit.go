@@ -43,10 +43,13 @@ func (c *Conn) setReadBy(t time.Time) {
 	c.dl.SetReadDeadline(t)
 }
 
-// setWriteBy sets the deadline of writes. mu is held.
+// setWriteBy sets the deadline of writes, unless the stream is being closed: its Close may
+// have set one of its own, for what it has to write. mu is held.
 func (c *Conn) setWriteBy(t time.Time) {
 	c.hasWriteBy = !t.IsZero()
-	c.dl.SetWriteDeadline(t)
+	if !c.end.closing {
+		c.dl.SetWriteDeadline(t)
+	}
 }
 
 // readLimit returns the deadline of e's read, and by which rule. mu is held.

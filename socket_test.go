@@ -235,36 +235,43 @@ type layerWithout struct {
 
 func (l layerWithout) NetConn() net.Conn { return l.under }
 
-// What one turn of the socket is about to write counts once as unwritten, and then not.
+// What one turn of the socket is about to write counts once as unwritten, and then not; of
+// what it has written in part, the rest.
 func TestUnwrittenInATurn(t *testing.T) {
-	c := dialUp(t, "tcp", nil).c
-	unwritten := func() int64 {
-		c.mu.Unlock()
-		defer c.mu.Lock()
-		return c.Stats().Unwritten
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var q asked
-	req := get("/a")
-	if err := req.check(&q); err != nil {
-		t.Fatal(err)
-	}
-	e := c.newExchange(context.Background(), req, &q)
-	e.once = true
-	if err := c.start(e); err != nil {
-		t.Fatal(err)
-	}
-	want := c.appended()
-	if n := unwritten(); n != want || !c.owing {
-		t.Errorf("appended: %d, want %d; owing %v", n, want, c.owing)
-	}
-	head, body := c.takeOwed(e)
-	if n := unwritten(); n != want {
-		t.Errorf("taken: %d, want %d", n, want)
-	}
-	if n := len(head) + len(body); !c.paidOwed(e, n, nil) || unwritten() != 0 {
-		t.Errorf("written, %d bytes: %d", n, unwritten())
+	const part = 10
+	for name, req := range map[string]*Request{
+		"head": get("/a"),
+		"body": {Method: "PUT", Host: "x", Body: bytes.NewReader(make([]byte, 20_000))},
+	} {
+		for _, left := range []int{0, part} {
+			c := dialUp(t, "tcp", nil).c
+			c.mu.Lock()
+			tell := func(when string, want int) {
+				c.mu.Unlock()
+				defer c.mu.Lock()
+				if n := c.Stats().Unwritten; n != int64(want) {
+					t.Errorf("%s, %s: %d, want %d", name, when, n, want)
+				}
+			}
+			var q asked
+			if err := req.check(&q); err != nil {
+				t.Fatal(err)
+			}
+			e := c.newExchange(context.Background(), req, &q)
+			e.once = true
+			if err := c.start(e); err != nil || !c.owing {
+				t.Fatal(err, c.owing)
+			}
+			tell("appended", int(c.appended()))
+			head, body := c.takeOwed(e)
+			all := len(head) + len(body)
+			tell("taken", all)
+			if c.paidOwed(e, all-left, nil) != (left == 0) {
+				t.Errorf("%s: %d bytes are left, and paidOwed says otherwise", name, left)
+			}
+			tell("written", left)
+			c.mu.Unlock()
+		}
 	}
 }
 
