@@ -89,6 +89,63 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// limitedFor returns a dial hook that limits the life of connections, as many do.
+func limitedFor(life time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		nc, err := d.DialContext(ctx, network, addr)
+		if err == nil {
+			nc.SetDeadline(time.Now().Add(life))
+		}
+		return nc, err
+	}
+}
+
+// If a connection's own deadline has passed while it was idle, the next request gets
+// another.
+func TestOwnDeadlineWhileIdle(t *testing.T) {
+	addr := rawServer(t, answers(okAnswer))
+	dial := limitedFor(100 * time.Millisecond)
+	for _, method := range []string{"GET", "POST"} {
+		withBoth(t, func(a *http.Transport, b *Transport) { a.DialContext, b.DialContext = dial, dial },
+			func(t *testing.T, rt anyTransport) {
+				do(t, rt, newRequest(t, "GET", addr, nil))
+				time.Sleep(150 * time.Millisecond)
+				do(t, rt, newRequest(t, method, addr, nil))
+			})
+	}
+}
+
+// Such a deadline, and Config.StallTimeout, are not told as that of ResponseHeaderTimeout.
+func TestOtherTimeouts(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	addr := rawServer(t, func(net.Conn, *bufio.Reader, int) { <-hang })
+	const life = 100 * time.Millisecond
+	refused := func(t *testing.T, rt http.RoundTripper, length int) {
+		t.Helper()
+		_, err := rt.RoundTrip(newRequest(t, "POST", addr, strings.NewReader(strings.Repeat("x", length))))
+		if err == nil || strings.Contains(err.Error(), "awaiting response headers") {
+			t.Errorf("a body of %d: %v", length, err)
+		}
+	}
+	dial := limitedFor(life)
+	withBoth(t, func(a *http.Transport, b *Transport) { a.DialContext, b.DialContext = dial, dial },
+		func(t *testing.T, rt anyTransport) {
+			refused(t, rt, 0)
+			refused(t, rt, 16<<20)
+		})
+	nc, err := net.Dial("tcp", strings.TrimPrefix(addr, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config()
+	cfg.StallTimeout = life
+	c := NewConn(nc, cfg)
+	defer c.Close()
+	refused(t, c, 16<<20)
+}
+
 func TestResponseHeaderTimeout(t *testing.T) {
 	url, tr := stuck(t)
 	tr.ResponseHeaderTimeout = 30 * time.Millisecond

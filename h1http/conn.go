@@ -151,7 +151,10 @@ func (c *Conn) unreserve() bool {
 // release is for the link: see owner. Behind what nobody reads the next request would wait
 // for ever: if none is there yet, the connection ends.
 func (c *Conn) release(l *link, _ *tracer, usable bool) {
-	if !usable && l.h.Err() == nil && len(c.slots) == 1 {
+	c.mu.Lock()
+	last := len(c.slots)-c.reserved == 1
+	c.mu.Unlock()
+	if last && !usable && l.h.Err() == nil {
 		c.gaveUp.Store(true)
 		l.h.Close()
 	}

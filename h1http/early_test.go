@@ -204,6 +204,54 @@ func TestNotHeldByTheNextUpload(t *testing.T) {
 	})
 }
 
+// lateTail is a body whose second half comes late.
+type lateTail struct{ began bool }
+
+const halfTail = 10 << 10
+
+func (b *lateTail) Read(p []byte) (int, error) {
+	if b.began {
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.began = true
+	return copy(p, strings.Repeat("x", halfTail)), nil
+}
+
+// Nor is it waited for until the next is out, which is admitted first where nothing was
+// left to write.
+func TestNotHeldByTheNextBody(t *testing.T) {
+	for range 50 { // mostly, and not always, the next is quicker
+		synctest.Test(t, func(t *testing.T) {
+			posts := 0
+			c := onPipe(func(server net.Conn, req *http.Request) {
+				if posts++; posts == 2 {
+					io.Copy(io.Discard, req.Body)
+					time.Sleep(uploadGrace - 5*time.Millisecond)
+				}
+				io.WriteString(server, okAnswer)
+				io.Copy(io.Discard, req.Body)
+			})
+			defer c.Close()
+			var next sync.WaitGroup
+			next.Go(func() {
+				time.Sleep(time.Millisecond)
+				do(t, c, newRequest(t, "POST", "http://x/", strings.NewReader("b")))
+			})
+			req := newRequest(t, "POST", "http://x/", &lateTail{})
+			req.ContentLength = 2 * halfTail
+			began := time.Now()
+			do(t, c, req)
+			if took := time.Since(began); took > uploadGrace/2 {
+				t.Errorf("it took %v", took)
+			}
+			next.Wait()
+			if c.Err() != nil {
+				t.Error(c.Err())
+			}
+		})
+	}
+}
+
 // Nor is a connection given up that another request waits for.
 func TestConnKeptForTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

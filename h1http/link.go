@@ -13,7 +13,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -144,23 +145,24 @@ func (l *link) close() {
 // failed ends an exchange without a response.
 func (l *link) failed(c *call, err error) error {
 	c.tr.wroteRequest(err)
-	l.owner.release(l, nil, l.h.Err() == nil)
-	var e *h1.Error
-	if errors.As(err, &e) && e.Kind == h1.Timeout && c.ctx.Err() == nil && errors.Is(e.Err, os.ErrDeadlineExceeded) {
+	l.owner.release(l, nil, l.h.Err() == nil && l.isOut(0))
+	if c.ctx.Err() == nil && awaitedHead(err) {
 		return &timeoutError{"h1http: timeout awaiting response headers", err}
 	}
 	return err
 }
 
-// uploadGrace is how long the rest of a request's body may take after the end of the
-// response, before the connection is given up. net/http allows as much. As there, the
-// caller waits: mostly it is for a goroutine that has yet to note its last write, and a
-// request that follows at once is to find the connection.
-const uploadGrace = 50 * time.Millisecond
+// awaitedHead reports whether an error is that of Config.HeadTimeout: not of another limit,
+// nor of a deadline that the stream's maker has set. The engine says so in words alone.
+func awaitedHead(err error) bool {
+	var e *h1.Error
+	return errors.As(err, &e) && e.Kind == h1.Timeout && e.Err != nil &&
+		strings.HasPrefix(e.Err.Error(), "HeadTimeout")
+}
 
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
-	usable := l.h.Err() == nil && l.isOut(c)
+	usable := l.h.Err() == nil && l.getsOut(c)
 	if c.up != nil {
 		c.ready = usable
 		c.up.close()
@@ -172,26 +174,57 @@ func (l *link) over(c *call) {
 	l.owner.release(l, c.tr, usable)
 }
 
-// isOut reports whether c's request is written, or is within uploadGrace: a server may
-// answer a long head, too, before its end, and read no more. A socket is sure to take a
-// little, and of a body the last write has often only yet to be counted.
-func (l *link) isOut(c *call) bool {
-	fits := int64(16 << 10)
-	if c.up == nil && (l.nc == nil || l.ahead != nil) {
-		fits = 0
+// isOut reports whether what was answered is written, all but so many bytes. A server may
+// answer a request, or its long head, before its end, and read no more: what is sent behind
+// that may never be read. Where a request is in flight already it was sent, and fares as it
+// may.
+func (l *link) isOut(allBut int64) bool {
+	s := l.h.Stats()
+	return s.InFlight > 0 || s.Unwritten <= allBut && l.h.State().Idle()
+}
+
+// uploadGrace is how long the rest of a request may take after the end of the response,
+// before the connection is given up. net/http allows as much. As there, the caller waits:
+// mostly it is for a goroutine that has yet to note its last write, and a request that
+// follows at once is to find the connection.
+const uploadGrace = 50 * time.Millisecond
+
+// getsOut waits until c's request is out, for at most uploadGrace: it yields at first, and
+// then pauses for longer and longer. Of a body's last bytes, on a socket, the write has
+// mostly only yet to be counted, and they are not waited for.
+func (l *link) getsOut(c *call) bool {
+	const yields, longest = 20, time.Millisecond
+	allBut := int64(0)
+	if c.up != nil && l.nc != nil && l.ahead == nil {
+		allBut = 16 << 10
 	}
-	if l.h.Stats().Unwritten <= fits && (c.up == nil || l.h.State().Idle()) {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), uploadGrace)
-	defer cancel()
-	for s := l.h.Stats(); s.InFlight == 0 && s.Unwritten > fits; s = l.h.Stats() {
-		if ctx.Err() != nil {
+	began, pause := time.Now(), time.Duration(0)
+	for n := 0; !l.isOut(allBut); n++ {
+		left := uploadGrace - time.Since(began)
+		switch {
+		case l.h.Err() != nil || left <= 0:
 			return false
+		case n < yields:
+			runtime.Gosched()
+		default:
+			pause = min(pause+longest/20, longest, left)
+			l.pause(pause)
 		}
-		time.Sleep(time.Millisecond)
 	}
-	return l.h.State().InFlight() > 0 || l.h.Ready().Wait(ctx) == nil
+	return true
+}
+
+// pause waits for so long, or for less if a body that is being written ends.
+func (l *link) pause(d time.Duration) {
+	ready := l.h.Ready()
+	if ready.Err() == nil { // there is none
+		time.Sleep(d)
+		return
+	}
+	select {
+	case <-ready.Done():
+	case <-time.After(d):
+	}
 }
 
 // timeoutError is a net.Error, as net/http's own timeouts are.

@@ -171,19 +171,21 @@ func (t *Transport) attempt(ctx context.Context, stop context.CancelCauseFunc, h
 	}
 	*up = c.upload()
 	resp, err = l.roundTrip(c)
-	repeat = err != nil && (l.used.Load() || was.shared) && again(hreq, err)
+	repeat = err != nil && (l.used.Load() || was.shared) && again(ctx, hreq, err)
 	return resp, repeat, err
 }
 
 // again reports whether a request may be sent on another connection after an error on one
 // that was used before. (On a new one it may not: a server that hangs up there means the
 // request, and attempts would never end.)
-func again(hreq *http.Request, err error) bool {
+func again(ctx context.Context, hreq *http.Request, err error) bool {
 	var e *h1.Error
 	if !errors.As(err, &e) {
 		return false
 	}
 	switch e.Kind {
+	case h1.Timeout: // of a deadline that the connection's maker has set
+		return ctx.Err() == nil && e.Unprocessed()
 	case h1.Closed, h1.Incomplete, h1.IO, h1.Unsolicited:
 		return e.Unprocessed() || replayable(hreq) && e.Retryable(hreq.Method)
 	}
