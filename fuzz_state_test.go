@@ -70,11 +70,13 @@ type stateCall struct {
 }
 
 // A slowWriter is a stream whose writer may be slow: to learn of a deadline, and to
-// return; and whose reader may be in a write, as under TLS, that no deadline ends.
+// return; and whose reader may be in a write, as under TLS, that no deadline ends. Its
+// Close may end no call.
 type slowWriter struct {
 	lazy
 	returns chan struct{} // nil: writes return at once; changes under the stream's mu
 	reads   chan struct{} // nil: so do reads
+	hollow  bool          // Close does nothing
 }
 
 func (s *slowWriter) Read(p []byte) (int, error) {
@@ -106,6 +108,9 @@ func (s *slowWriter) isDeaf() (deaf bool) {
 }
 
 func (s *slowWriter) Close() error {
+	if s.hollow {
+		return nil
+	}
 	err := s.lazy.Close()
 	s.deafen(false)
 	return err
@@ -248,7 +253,7 @@ func (r *stateRun) send(arg int, way byte) {
 	})
 }
 
-const stateVerbs = "stdwrRcxkpqiPDZCSeEvzWHG"
+const stateVerbs = "stdwrRcxkpqiPDZCSeEvzWHGh"
 
 // do takes one step.
 func (r *stateRun) do(verb byte, arg int) {
@@ -297,9 +302,11 @@ func (r *stateRun) do(verb byte, arg int) {
 	case 'H':
 		r.s.slow(arg&1 != 0, arg&2 != 0)
 	case 'G':
-		if r.c.kind.encoded() {
+		if r.c.kind.encoded() && !r.s.hollow {
 			r.s.deafen(arg&1 != 0)
 		}
+	case 'h':
+		r.s.hollow = r.s.hollow || r.c.kind != direct && r.c.dl != nil && !r.s.isDeaf()
 	case 'z':
 		time.Sleep(time.Second)
 	case 'x':
@@ -441,6 +448,7 @@ func (r *stateRun) finish() {
 			k.pipe.Close()
 		}
 	}
+	time.Sleep(graceBeforeClose)
 	synctest.Wait()
 	if n := r.under.Load(); n != 0 {
 		r.Fatalf("%d calls go on after Close", n)
@@ -449,7 +457,7 @@ func (r *stateRun) finish() {
 	for _, k := range r.calls {
 		k.cancel()
 	}
-	r.s.Close()
+	r.s.lazy.Close()
 	r.whole()
 }
 
@@ -539,6 +547,13 @@ func FuzzState(f *testing.F) {
 		f.Add(2*fuzzConfigs+kind, "s0w0S0R0s0s0G1w1w2k1S0G0S0")
 		f.Add(2*fuzzConfigs+kind, "s0w0S0R0sPG1w1z0z0z0z0")
 		f.Add(2*fuzzConfigs+kind, "s0w0S0R0s0w1S1G1r1r1Z0z0z0z0z0z0")
+	}
+	// Close ends no call, also of a write that was answered.
+	for _, kind := range []uint16{0, 2*fuzzConfigs + 1, 2*fuzzConfigs + 2} {
+		f.Add(kind, "h0s0w0S0R0s0w1")
+		f.Add(kind, "h0s0w0S0R0v1s0s0w1x2")
+		f.Add(kind, "h0v1s2w0S9R0")
+		f.Add(kind, "h0s0w0S0R0v1s0w1k1")
 	}
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
