@@ -156,7 +156,6 @@ func (c *Conn) unlock() {
 
 // goes notes that the stream is about to be closed. mu is held.
 func (c *Conn) goes() {
-	c.endCalls()
 	c.end.gone, c.end.closing = true, true
 	c.end.cutOff = c.end.cutOff || c.probe.runs
 	c.stopAlarm()
@@ -167,6 +166,7 @@ func (c *Conn) goes() {
 // midst of something does without. mu is not held.
 func (c *Conn) closeStream() (err error) {
 	c.mu.Lock()
+	late := c.beginClose()
 	under := c.under()
 	c.end.parting = under != nil && !c.end.cutOff
 	cut := under != nil && c.end.cutOff
@@ -177,36 +177,56 @@ func (c *Conn) closeStream() (err error) {
 	} else {
 		err = c.rw.Close()
 	}
+	if late != nil {
+		late.Stop()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.endCalls()
 	c.end.closing, c.end.parting = false, false
 	c.over()
 	return err
 }
 
-// endCalls ends the calls on the stream that are under way, where Close may not, but only
-// say that no more is written (yamux, QUIC), or wait for them (WebSockets). A write that no
-// response is due for is probably over, and a goodbye that Close writes comes behind it: so
-// it has a moment to return, and deadlines that limit no call are taken back. mu is held.
-func (c *Conn) endCalls() {
-	reads, writes := c.inRead || c.probe.runs, c.inWrite
-	if c.kind.encoded() { // TLS writes while it reads, and reads while it shakes hands
-		reads, writes = reads || writes, reads || writes
-	}
+// beginClose sees to it that Close is not limited by deadlines that are for no call any
+// more, nor held up by calls: those that responses were due for end at once, the others if
+// Close, which may have a last word to write behind them, has not returned after a while:
+// late is the timer of that. mu is held.
+func (c *Conn) beginClose() (late *time.Timer) {
 	limited := !c.readBy.IsZero() || c.hasWriteBy
-	if c.kind == direct || !reads && !writes && !limited || c.deadlines() == nil {
-		return
+	if c.kind == direct || !limited && !c.inCall() || c.deadlines() == nil {
+		return nil
 	}
-	c.clearDeadlines()
-	if reads {
+	if !c.inCall() {
+		c.clearDeadlines()
+		return nil
+	}
+	if c.end.owed && c.inRead {
 		c.setReadBy(longAgo)
 	}
-	switch {
-	case writes && c.end.owed:
+	if c.end.owed && c.inWrite {
 		c.setWriteBy(longAgo)
-	case writes:
-		c.setWriteBy(time.Now().Add(graceBeforeClose))
 	}
+	return time.AfterFunc(graceBeforeClose, func() {
+		c.mu.Lock()
+		c.endCalls()
+		c.mu.Unlock()
+	})
+}
+
+// endCalls ends the calls on the stream that are still under way, for Close does not: that
+// of yamux or QUIC only says that no more is written, that of a WebSocket may wait for
+// them. TLS reads in its first write, and may write while it reads. mu is held.
+func (c *Conn) endCalls() {
+	if c.kind != direct && c.dl != nil && c.inCall() {
+		c.setReadBy(longAgo)
+		c.setWriteBy(longAgo)
+	}
+}
+
+// inCall reports whether a call on the stream, or on its socket, is under way. mu is held.
+func (c *Conn) inCall() bool {
+	return c.inRead || c.inWrite || c.probe.runs || c.watched()
 }
 
 // under returns what lies under a stream like TLS, at the bottom of all layers, or nil.

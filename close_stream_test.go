@@ -378,6 +378,199 @@ func TestCloseEndsCallsOfLayerOnSocket(t *testing.T) {
 	})
 }
 
+// inTurn is endless, and writes one piece at a time, as TLS does.
+type inTurn struct {
+	endless
+	turn chan struct{}
+}
+
+func (i inTurn) Write(p []byte) (int, error) {
+	i.turn <- struct{}{}
+	defer func() { <-i.turn }()
+	return i.endless.Write(p)
+}
+
+// Close waits for its turn, as that of a TLS connection that is not known for one.
+type hidden struct{ inTurn }
+
+func (h hidden) Read(p []byte) (int, error) { return rekeys{over{h}}.Read(p) }
+
+func (h hidden) Close() error {
+	h.turn <- struct{}{}
+	defer func() { <-h.turn }()
+	return h.Conn.Close()
+}
+
+// What a layer writes in a read ends, too, where it waits for another write, or Close for
+// it.
+func TestCloseEndsWriteInRead(t *testing.T) {
+	put := &Request{Method: "PUT", Host: "x", Body: zeros{}}
+	timed := get("/")
+	for name, of := range map[string]struct {
+		layer func(inTurn) net.Conn
+		req   *Request
+		takes int
+	}{
+		"behind a write": {func(i inTurn) net.Conn { return rekeys{over{i}} }, put, 10},
+		"before Close":   {func(i inTurn) net.Conn { return hidden{i} }, timed, 1 << 10},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			defer server.Close()
+			defer client.Close()
+			go server.Read(make([]byte, of.takes))
+			timed.Deadline = time.Now().Add(time.Minute) // limits that write, if nothing else does
+			c := NewConn(of.layer(inTurn{newEndless(client), make(chan struct{}, 1)}), nil)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			began := time.Now()
+			hung := time.AfterFunc(time.Hour, func() { server.Close() })
+			err := c.Do(ctx, of.req, new(Response))
+			hung.Stop()
+			if took := time.Since(began); err == nil || took > time.Second+graceBeforeClose {
+				t.Errorf("%s: %v, after %v", name, err, took)
+			}
+		})
+	}
+}
+
+// A write that was cut, for the server has said close to the request before, stays cut.
+func TestCloseKeepsCut(t *testing.T) {
+	client, server := tcpPair(t)
+	defer server.Close()
+	defer client.Close()
+	c := NewConn(newEndless(client), &Config{Depth: 4})
+	const long = 4 << 20
+	delivered, got := make(chan bool), make(chan int64, 1)
+	go func() {
+		br := bufio.NewReaderSize(server, 16)
+		http.ReadRequest(br)
+		io.WriteString(server, answer("/"))
+		http.ReadRequest(br)
+		until(c, func() bool { return c.inWrite })
+		time.Sleep(20 * time.Millisecond) // until that write, of the one behind it, is stuck
+		io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		<-delivered
+		server.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		n, _ := io.Copy(io.Discard, br)
+		got <- n
+	}()
+	if s, err := fetch(c, get("/")); s != "/" || err != nil {
+		t.Fatal(s, err)
+	}
+	x, err := c.Send(context.Background(), get("/x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(c, func() bool { return !c.inWrite && c.written == c.appended() })
+	y := get("/y")
+	y.Header.Add("Long", strings.Repeat("y", long))
+	if _, err := c.Send(context.Background(), y); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := fetchRest(context.Background(), x, nil); s != "" || err != nil {
+		t.Fatal(s, err)
+	}
+	close(delivered)
+	if n := <-got; n >= long {
+		t.Errorf("the server received %d bytes behind the request that it had said close to", n)
+	}
+}
+
+// courteous is a stream whose Close says goodbye, and waits for the peer's.
+type courteous struct {
+	net.Conn
+	said chan error
+}
+
+func (c courteous) Close() error {
+	_, err := io.WriteString(c.Conn, "BYE")
+	if err == nil {
+		_, err = io.ReadFull(c.Conn, make([]byte, 3))
+	}
+	c.said <- err
+	return errors.Join(err, c.Conn.Close())
+}
+
+// It has its time for that, also behind an answered write that is yet to return.
+func TestCloseHasItsTime(t *testing.T) {
+	for name, layer := range map[string]func(net.Conn) net.Conn{
+		"plain":   func(c net.Conn) net.Conn { return c },
+		"layered": func(c net.Conn) net.Conn { return over{c} },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			stream := courteous{lateWrites{client}, make(chan error, 1)}
+			c := NewConn(layer(stream), nil)
+			go func() {
+				br := bufio.NewReader(server)
+				req, _ := http.ReadRequest(br)
+				io.Copy(io.Discard, req.Body)
+				io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+				time.Sleep(3 * graceBeforeClose)
+				io.ReadFull(br, make([]byte, 3))
+				io.WriteString(server, "BYE")
+				server.Close()
+			}()
+			post := &Request{Method: "POST", Host: "x", Body: io.LimitReader(zeros{}, 5)}
+			if body, err := fetch(c, post); body != "ok" || err != nil {
+				t.Error(name, body, err)
+			}
+			if err := <-stream.said; err != nil {
+				t.Errorf("%s: the goodbye: %v", name, err)
+			}
+		})
+	}
+}
+
+// While Close is under way, a Deadline or a context still ends CloseWrite's own write.
+func TestCloseWriteInTime(t *testing.T) {
+	const inTime = 20 * time.Millisecond
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"endless": func(c net.Conn) net.Conn { return newEndless(c) },
+		"orderly": func(c net.Conn) net.Conn { return orderly{hasty{c}, make(chan struct{}, 1)} },
+	} {
+		for _, deadline := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer server.Close()
+				defer client.Close()
+				c := NewConn(wrap(client), nil)
+				go func() {
+					b := make([]byte, 1<<10)
+					server.Read(b)             // the head
+					io.ReadFull(server, b[:1]) // of the last chunk
+					io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+				}()
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				req := &Request{Method: "PUT", Host: "x", Push: true}
+				began := time.Now()
+				if deadline {
+					req.Deadline = began.Add(inTime)
+				} else {
+					time.AfterFunc(inTime, cancel)
+				}
+				x, err := c.Send(ctx, req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				took := make(chan time.Duration, 1)
+				go func() {
+					x.CloseWrite()
+					took <- time.Since(began)
+				}()
+				if s, err := fetchRest(context.Background(), x, nil); s != "ok" || err != nil {
+					t.Error(s, err)
+				}
+				if d := <-took; d > inTime {
+					t.Errorf("%s, Deadline %v: CloseWrite returned after %v", name, deadline, d)
+				}
+			})
+		}
+	}
+}
+
 // onRead is halfLayer with a hook before each read.
 type onRead struct {
 	halfLayer

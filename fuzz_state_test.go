@@ -157,7 +157,7 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 
 // isSlow reports whether c's write has ended, or was to, and does not return. c.mu is held.
 func (s *slowWriter) isSlow(c *Conn) bool {
-	return c.inWrite && (s.returns != nil || s.writes.hold.Load() && passed(c.writer.up.until))
+	return c.inWrite && (s.returns != nil || s.writes.hold.Load() && (s.hollow && c.end.gone || passed(c.writer.up.until)))
 }
 
 // A stateRun is a connection under fuzz. Its fields change only while all calls rest.

@@ -85,19 +85,6 @@ func answerAll(nc net.Conn, before func(path string)) {
 	}
 }
 
-// until waits for what becomes true of a connection.
-func until(c *Conn, is func() bool) {
-	for {
-		c.mu.Lock()
-		done := is()
-		c.mu.Unlock()
-		if done {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // A stream that shakes hands by its first write, and reads for that, finds no deadline
 // that one who watches was told to leave by.
 func TestWatchBeforeHandshake(t *testing.T) {

@@ -25,7 +25,7 @@ func (c *Conn) isLimited(e *exchange) bool {
 // limitRead sets the deadline of e's read, under way or next. mu is held.
 func (c *Conn) limitRead(e *exchange) {
 	if c.end.gone || e.abandoned || e.start < 0 && !e.inLine {
-		return // endCalls, or interrupt, has ended the read, which another deadline would undo
+		return // closeStream, or interrupt, has ended the read, which another deadline would undo
 	}
 	until, why := c.readLimit(e)
 	e.recv.until, e.recv.why = until, why
@@ -43,13 +43,10 @@ func (c *Conn) setReadBy(t time.Time) {
 	c.dl.SetReadDeadline(t)
 }
 
-// setWriteBy sets the deadline of writes, unless the stream is being closed: its Close may
-// have set one of its own, for what it has to write. mu is held.
+// setWriteBy sets the deadline of writes. mu is held.
 func (c *Conn) setWriteBy(t time.Time) {
 	c.hasWriteBy = !t.IsZero()
-	if !c.end.closing {
-		c.dl.SetWriteDeadline(t)
-	}
+	c.dl.SetWriteDeadline(t)
 }
 
 // readLimit returns the deadline of e's read, and by which rule. mu is held.

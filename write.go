@@ -497,8 +497,8 @@ func (c *Conn) wrote(e *exchange, n, want int, err error) error {
 	if n == want && c.dl == nil && c.upload != e {
 		e.up.lastCut = nil // it was over
 	}
-	if c.kind.encoded() && c.hasWriteBy { // TLS writes by itself as well, while it reads
-		c.setWriteBy(time.Time{})
+	if c.kind.encoded() && c.hasWriteBy && !c.end.gone { // TLS writes by itself as well, while it reads
+		c.setWriteBy(time.Time{}) // but once the stream is closed, Close may have set a deadline
 	}
 	switch {
 	case n == want: // an error that matters comes back with the next call
