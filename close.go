@@ -197,15 +197,19 @@ func (c *Conn) beginClose() (late *time.Timer) {
 	if c.kind == direct || !limited && !c.inCall() || c.deadlines() == nil {
 		return nil
 	}
-	if !c.inCall() {
+	switch {
+	case !c.inCall():
 		c.clearDeadlines()
 		return nil
-	}
-	if c.end.owed && c.inRead {
-		c.setReadBy(longAgo)
-	}
-	if c.end.owed && c.inWrite {
-		c.setWriteBy(longAgo)
+	case c.end.owed:
+		if c.inRead {
+			c.setReadBy(longAgo)
+		}
+		if c.inWrite {
+			c.setWriteBy(longAgo)
+		}
+	case c.watched() && c.hasWriteBy: // no more than a Watch that was told to leave
+		c.setWriteBy(time.Time{})
 	}
 	return time.AfterFunc(graceBeforeClose, func() {
 		c.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -177,6 +178,36 @@ func TestCloseAfterDeadline(t *testing.T) {
 			}
 		})
 	}
+}
+
+// goodbyeSocket is goodbye on a socket that it shows.
+type goodbyeSocket struct{ *net.TCPConn }
+
+func (g goodbyeSocket) Close() error { return goodbye{g.TCPConn}.Close() }
+
+// Nor where somebody watches the idle connection.
+func TestCloseAfterDeadlineWatched(t *testing.T) {
+	client, server := tcpPair(t)
+	defer server.Close()
+	c := NewConn(goodbyeSocket{client}, nil)
+	got := answersOnce(t, server, "")
+	const due = 100 * time.Millisecond
+	req := get("/")
+	req.Deadline = time.Now().Add(due)
+	if body, err := fetch(c, req); body != "ok" || err != nil {
+		t.Fatal(body, err)
+	}
+	var watch sync.WaitGroup
+	watch.Go(func() { c.Watch(context.Background()) })
+	until(c, c.watched)
+	time.Sleep(due)
+	if err := c.Close(); err != nil {
+		t.Error("Close:", err)
+	}
+	if s := <-got; s != "BYE" {
+		t.Errorf("the server received %q behind the request", s)
+	}
+	watch.Wait()
 }
 
 // hasty is a stream whose Close writes a last frame, for which it has a deadline of its
