@@ -28,9 +28,9 @@ type Conn struct {
 	closed chan struct{} // closed once no slot is worth waiting for
 	gaveUp atomic.Bool   // release has closed the connection
 
-	mu       sync.Mutex
-	reserved int       // slots that Reserve took, and no request has yet
-	tunnel   io.Closer // what the connection has become; nil: it has not
+	mu       sync.Mutex // held, too, while a slot is reserved, or given back by a request or Release
+	reserved int        // slots that Reserve took, and no request has yet
+	tunnel   io.Closer  // what the connection has become; nil: it has not
 }
 
 // Config returns a copy of the settings that [NewConn] uses by default. They are the
@@ -107,7 +107,7 @@ func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *
 	set.noGzip = set.noGzip || c.DisableCompression
 	call, err := newCall(ctx, stop, hreq, up, &set)
 	if err != nil {
-		c.release(c.link, nil, true)
+		c.link.giveBack()
 		return nil, err
 	}
 	return c.link.roundTrip(call)
@@ -152,13 +152,16 @@ func (c *Conn) unreserve() bool {
 // for ever: if none is there yet, the connection ends.
 func (c *Conn) release(l *link, _ *tracer, usable bool) {
 	c.mu.Lock()
-	last := len(c.slots)-c.reserved == 1
-	c.mu.Unlock()
-	if last && !usable && l.h.Err() == nil {
+	none := len(c.slots)-c.reserved == 1
+	ends := none && !usable && l.h.Err() == nil
+	if ends {
 		c.gaveUp.Store(true)
-		l.h.Close()
 	}
 	<-c.slots
+	c.mu.Unlock()
+	if ends {
+		l.h.Close()
+	}
 }
 
 // errGaveUp is Err's where release has closed the connection.
@@ -174,20 +177,23 @@ func (c *Conn) Reserve() error {
 	if err := c.Err(); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	select {
 	case c.slots <- struct{}{}:
 	default:
 		return errNoSlot
 	}
-	c.mu.Lock()
 	c.reserved++
-	c.mu.Unlock()
 	return nil
 }
 
 // Release gives back a slot that Reserve took; without one it does nothing.
 func (c *Conn) Release() {
-	if c.unreserve() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reserved > 0 {
+		c.reserved--
 		<-c.slots
 	}
 }

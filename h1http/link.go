@@ -145,12 +145,16 @@ func (l *link) close() {
 // failed ends an exchange without a response.
 func (l *link) failed(c *call, err error) error {
 	c.tr.wroteRequest(err)
-	l.owner.release(l, nil, l.h.Err() == nil && l.isOut(0))
+	l.giveBack()
 	if c.ctx.Err() == nil && awaitedHead(err) {
 		return &timeoutError{"h1http: timeout awaiting response headers", err}
 	}
 	return err
 }
+
+// giveBack releases l where a request has failed, or was not sent. What was answered before
+// it may yet have to get out.
+func (l *link) giveBack() { l.owner.release(l, nil, l.h.Err() == nil && l.getsOut(0)) }
 
 // awaitedHead reports whether an error is that of Config.HeadTimeout: not of another limit,
 // nor of a deadline that the stream's maker has set. The engine says so in words alone.
@@ -162,7 +166,11 @@ func awaitedHead(err error) bool {
 
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
-	usable := l.h.Err() == nil && l.getsOut(c)
+	allBut := int64(0)
+	if c.up != nil {
+		allBut = l.leeway()
+	}
+	usable := l.h.Err() == nil && l.getsOut(allBut)
 	if c.up != nil {
 		c.ready = usable
 		c.up.close()
@@ -179,8 +187,17 @@ func (l *link) over(c *call) {
 // that may never be read. Where a request is in flight already it was sent, and fares as it
 // may.
 func (l *link) isOut(allBut int64) bool {
-	s := l.h.Stats()
-	return s.InFlight > 0 || s.Unwritten <= allBut && l.h.State().Idle()
+	state, s := l.h.State(), l.h.Stats() // in this order: a request may begin in between
+	return state.InFlight() > 0 || s.InFlight > 0 || s.Unwritten <= allBut && state.Idle()
+}
+
+// leeway is how many bytes may be as good as written: on a socket the write of a body's last
+// bytes has mostly only yet to be counted.
+func (l *link) leeway() int64 {
+	if l.nc == nil || l.ahead != nil {
+		return 0
+	}
+	return 16 << 10
 }
 
 // uploadGrace is how long the rest of a request may take after the end of the response,
@@ -189,15 +206,10 @@ func (l *link) isOut(allBut int64) bool {
 // follows at once is to find the connection.
 const uploadGrace = 50 * time.Millisecond
 
-// getsOut waits until c's request is out, for at most uploadGrace: it yields at first, and
-// then pauses for longer and longer. Of a body's last bytes, on a socket, the write has
-// mostly only yet to be counted, and they are not waited for.
-func (l *link) getsOut(c *call) bool {
+// getsOut waits for isOut, for at most uploadGrace: it yields at first, and then pauses for
+// longer and longer.
+func (l *link) getsOut(allBut int64) bool {
 	const yields, longest = 20, time.Millisecond
-	allBut := int64(0)
-	if c.up != nil && l.nc != nil && l.ahead == nil {
-		allBut = 16 << 10
-	}
 	began, pause := time.Now(), time.Duration(0)
 	for n := 0; !l.isOut(allBut); n++ {
 		left := uploadGrace - time.Since(began)

@@ -10,9 +10,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/h1"
@@ -232,5 +235,256 @@ func TestJoinedUnreadHead(t *testing.T) {
 		}
 		tr.CloseIdleConnections()
 		close(hang)
+	}
+}
+
+// slowHeadTime is how long slowHead's server takes over the rest of a head.
+const slowHeadTime = uploadGrace / 2
+
+// slowHead serves a pipe, and answers the first line of a request for "/long" at once.
+func slowHead(server net.Conn) {
+	br := bufio.NewReaderSize(server, 16)
+	for {
+		line, err := br.ReadString('\n')
+		if err != nil {
+			return
+		}
+		long := strings.Contains(line, "/long")
+		if long {
+			time.Sleep(5 * time.Millisecond)
+			io.WriteString(server, okAnswer)
+			time.Sleep(slowHeadTime)
+		}
+		for line != "\r\n" {
+			if line, err = br.ReadString('\n'); err != nil {
+				return
+			}
+		}
+		if !long {
+			io.WriteString(server, okAnswer)
+		}
+	}
+}
+
+// A connection is not given up for a request that is canceled in line behind one that is
+// answered and gets out in time.
+func TestCanceledBehindSlowHead(t *testing.T) {
+	for name, open := range map[string]func(nc net.Conn) http.RoundTripper{
+		"Conn": func(nc net.Conn) http.RoundTripper {
+			cfg := Config()
+			cfg.Depth = 2
+			return NewConn(nc, cfg)
+		},
+		"Transport": func(nc net.Conn) http.RoundTripper {
+			var dialed bool
+			return &Transport{Depth: 2, DialContext: func(context.Context, string, string) (net.Conn, error) {
+				if dialed {
+					return nil, errors.New("a second dial")
+				}
+				dialed = true
+				return nc, nil
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer client.Close()
+				go slowHead(server)
+				rt := open(client)
+				do(t, rt, newRequest(t, "GET", "http://x/", nil))
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+				defer cancel()
+				var behind sync.WaitGroup
+				behind.Go(func() {
+					time.Sleep(time.Millisecond)
+					_, err := rt.RoundTrip(newRequest(t, "GET", "http://x/", nil).WithContext(ctx))
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("behind: %v", err)
+					}
+				})
+				do(t, rt, longGet(t, "http://x", 20_000))
+				behind.Wait()
+				do(t, rt, newRequest(t, "GET", "http://x/", nil))
+				if tr, ok := rt.(*Transport); ok {
+					tr.CloseIdleConnections()
+				}
+			})
+		})
+	}
+}
+
+// lateReturn is a socket whose Write returns a little after the bytes are out.
+type lateReturn struct{ *net.TCPConn }
+
+func (l *lateReturn) Write(p []byte) (int, error) {
+	n, err := l.TCPConn.Write(p)
+	time.Sleep(10 * time.Millisecond)
+	return n, err
+}
+
+// Nor for one that is refused behind an upload whose last write is yet to return. Others may
+// join meanwhile.
+func TestBesideUncountedUpload(t *testing.T) {
+	addr := rawServer(t, answers(okAnswer))
+	dial := func() net.Conn {
+		nc, err := net.Dial("tcp", strings.TrimPrefix(addr, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &lateReturn{nc.(*net.TCPConn)}
+	}
+	post := func() *http.Request {
+		return newRequest(t, "POST", addr, io.MultiReader(strings.NewReader(strings.Repeat("x", 1000))))
+	}
+	c := NewConn(dial(), nil)
+	defer c.Close()
+	for range 3 {
+		do(t, c, post())
+		if _, err := c.RoundTrip(newRequest(t, "TRACE", addr, strings.NewReader("x"))); err == nil {
+			t.Error("TRACE with a body was sent")
+		}
+		do(t, c, newRequest(t, "GET", addr, nil))
+	}
+	var dials atomic.Int32
+	tr := &Transport{Depth: 8, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		dials.Add(1)
+		return dial(), nil
+	}}
+	defer tr.CloseIdleConnections()
+	do(t, tr, newRequest(t, "GET", addr, nil))
+	for range 50 {
+		do(t, tr, post())
+		var gets sync.WaitGroup
+		for range 2 {
+			gets.Go(func() { do(t, tr, newRequest(t, "GET", addr, nil)) })
+		}
+		gets.Wait()
+	}
+	if n := dials.Load(); n != 1 {
+		t.Errorf("%d dials", n)
+	}
+}
+
+// Whatever requests are just beginning on it, a good connection can be joined.
+func TestJoinsWhileOthersBegin(t *testing.T) {
+	addr := rawServer(t, answers(okAnswer))
+	var dials atomic.Int32
+	tr := &Transport{Depth: 64, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dials.Add(1)
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}}
+	defer tr.CloseIdleConnections()
+	do(t, tr, newRequest(t, "GET", addr, nil))
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for range 2000 {
+				do(t, tr, newRequest(t, "GET", addr, nil))
+			}
+		})
+	}
+	workers.Wait()
+	if n := dials.Load(); n != 1 {
+		t.Errorf("%d dials", n)
+	}
+}
+
+// emptyBody is empty, and cannot be closed; but it takes its time to say so.
+type emptyBody struct{ wait chan struct{} }
+
+func (b emptyBody) Read([]byte) (int, error) { <-b.wait; return 0, io.EOF }
+func (b emptyBody) Close() error             { return errors.New("not closed") }
+
+// A request that comes to nothing before it is sent leaves no connection behind, either, on
+// which the next would hang.
+func TestUnsentBehindUnreadHead(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	client, server := net.Pipe()
+	go answersEarlyTo(hang)(server, bufio.NewReaderSize(server, 16), 0)
+	cfg := Config()
+	cfg.Depth = 2
+	c := NewConn(client, cfg)
+	defer c.Close()
+	do(t, c, newRequest(t, "GET", "http://x/", nil))
+	over := make(chan struct{})
+	var unsent sync.WaitGroup
+	unsent.Go(func() {
+		if _, err := c.RoundTrip(newRequest(t, "DELETE", "http://x/", emptyBody{over})); err == nil {
+			t.Error("no error")
+		}
+	})
+	for c.InFlight() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	do(t, c, longGet(t, "http://x", 20_000))
+	close(over)
+	unsent.Wait()
+	within(t, "a request behind what nobody reads", func() {
+		if _, err := c.RoundTrip(newRequest(t, "GET", "http://x/", nil)); !errors.Is(err, h1.Closed) {
+			t.Errorf("it got %v", err)
+		}
+	})
+}
+
+func TestUnsentBehindUnreadHeadInPool(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	tr := &Transport{Depth: 2, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go func() {
+			br := bufio.NewReaderSize(server, 16)
+			if _, err := http.ReadRequest(br); err == nil {
+				io.WriteString(server, okAnswer)
+				br.Peek(1)
+				time.Sleep(50 * time.Millisecond) // until the other has joined
+				answersEarlyTo(hang)(server, br, 0)
+			}
+		}()
+		return client, nil
+	}}
+	defer tr.CloseIdleConnections()
+	do(t, tr, newRequest(t, "GET", "http://x/", nil))
+	over := make(chan struct{})
+	var unsent sync.WaitGroup
+	unsent.Go(func() {
+		time.Sleep(20 * time.Millisecond)
+		req := newRequest(t, "GET", "http://x/", nil)
+		req.URL.RawQuery = "\x01" // is refused, once it has a connection
+		_, err := tr.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			GotConn: func(httptrace.GotConnInfo) { <-over }})))
+		if err == nil {
+			t.Error("no error")
+		}
+	})
+	do(t, tr, longGet(t, "http://x", 20_000))
+	close(over)
+	unsent.Wait()
+	answered(t, "the next", tr, newRequest(t, "GET", "http://x/", nil))
+}
+
+// Of two requests that give a Conn up at the same moment, one ends it.
+func TestTwoGiveUp(t *testing.T) {
+	for i := range 20_000 {
+		client, server := net.Pipe()
+		cfg := Config()
+		cfg.Depth = 2
+		c := NewConn(client, cfg)
+		for range 2 {
+			if err := c.take(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { c.release(c.link, nil, false) })
+		}
+		both.Wait()
+		if !c.gaveUp.Load() {
+			t.Fatalf("round %d: it did not end", i)
+		}
+		server.Close()
 	}
 }

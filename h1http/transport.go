@@ -166,7 +166,8 @@ func (t *Transport) attempt(ctx context.Context, stop context.CancelCauseFunc, h
 	gotConn(hooks, l, was.idleAt, was.used)
 	c, err := newCall(ctx, stop, hreq, *up, &l.settings)
 	if err != nil {
-		t.release(l, nil, l.h.Probe() == nil) // newCall may have waited for the body
+		l.h.Probe() // newCall may have waited for the body
+		l.giveBack()
 		return nil, false, err
 	}
 	*up = c.upload()
