@@ -191,8 +191,8 @@ func (l *link) isOut(allBut int64) bool {
 	return state.InFlight() > 0 || s.InFlight > 0 || s.Unwritten <= allBut && state.Idle()
 }
 
-// leeway is how many bytes may be as good as written: on a socket the write of a body's last
-// bytes has mostly only yet to be counted.
+// leeway is how many bytes may be as good as written: on a socket the write of a body's
+// last bytes has mostly only yet to be counted.
 func (l *link) leeway() int64 {
 	if l.nc == nil || l.ahead != nil {
 		return 0

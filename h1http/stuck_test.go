@@ -323,8 +323,8 @@ func (l *lateReturn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Nor for one that is refused behind an upload whose last write is yet to return. Others may
-// join meanwhile.
+// Nor for one that is refused behind an upload whose last write is yet to return. Others
+// may join meanwhile.
 func TestBesideUncountedUpload(t *testing.T) {
 	addr := rawServer(t, answers(okAnswer))
 	dial := func() net.Conn {
