@@ -197,25 +197,38 @@ func (c *Conn) beginClose() (late *time.Timer) {
 	if c.kind == direct || !limited && !c.inCall() || c.deadlines() == nil {
 		return nil
 	}
+	reads, writes := c.inRead || c.probe.runs, c.inWrite
+	if c.kind.encoded() { // see endCalls
+		reads, writes = reads || writes, reads || writes
+	}
 	switch {
-	case !c.inCall():
-		c.clearDeadlines()
-		return nil
-	case c.end.owed:
-		if c.inRead {
-			c.setReadBy(longAgo)
-		}
-		if c.inWrite {
-			c.setWriteBy(longAgo)
-		}
-	case c.watched() && c.hasWriteBy: // no more than a Watch that was told to leave
+	case c.inRead && c.end.owed:
+		c.setReadBy(longAgo)
+	case !reads && !c.watched() && !c.readBy.IsZero():
+		c.setReadBy(time.Time{})
+	}
+	switch {
+	case c.inWrite && c.end.owed:
+		c.setWriteBy(longAgo)
+	case !writes && c.hasWriteBy:
 		c.setWriteBy(time.Time{})
 	}
-	return time.AfterFunc(graceBeforeClose, func() {
-		c.mu.Lock()
-		c.endCalls()
-		c.mu.Unlock()
-	})
+	if !reads && !writes { // a Watch, if one is there, was told to leave
+		return nil
+	}
+	return time.AfterFunc(graceBeforeClose, c.closeLate)
+}
+
+// closeLate is endCalls while Close is under way: without mu, for a stream may set no
+// deadline meanwhile.
+func (c *Conn) closeLate() {
+	c.mu.Lock()
+	dl, in := c.dl, c.inCall()
+	c.mu.Unlock()
+	if in && dl != nil {
+		dl.SetReadDeadline(longAgo)
+		dl.SetWriteDeadline(longAgo)
+	}
 }
 
 // endCalls ends the calls on the stream that are still under way, for Close does not: that

@@ -1,6 +1,6 @@
 package h1
 
-// close_stream_test.go: streams whose Close is not a socket's: it ends no call, or writes.
+// close_stream_test.go: streams whose Close ends no call.
 
 import (
 	"bufio"
@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -67,214 +66,10 @@ func TestCloseEndsCalls(t *testing.T) {
 	}
 }
 
-// goodbye is a stream whose Close writes a last frame before it closes what is below: as
-// that of a WebSocket.
-type goodbye struct{ net.Conn }
-
-func (g goodbye) Close() error {
-	_, err := io.WriteString(g.Conn, "BYE")
-	return errors.Join(err, g.Conn.Close())
-}
-
-// A call that the end of the connection ends is a read, or a write: what the stream's Close
-// has to write is not cut off with the read.
-func TestCloseAfterReadWrites(t *testing.T) {
-	for _, end := range []func(c *Conn, cancel func()) error{
-		func(c *Conn, cancel func()) error { return c.Close() },
-		func(c *Conn, cancel func()) error { cancel(); return nil },
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			client, server := net.Pipe()
-			c := NewConn(goodbye{client}, nil)
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			got := make(chan string, 1)
-			go func() {
-				all, _ := io.ReadAll(server)
-				got <- string(all)
-			}()
-			go c.Do(ctx, get("/a"), new(Response))
-			synctest.Wait() // Do is in its read
-			if err := end(c, cancel); err != nil {
-				t.Errorf("Close: %v", err)
-			}
-			if s := <-got; !strings.HasSuffix(s, "BYE") {
-				t.Errorf("the server received %q", s)
-			}
-		})
-	}
-}
-
-// Nor is it cut off with a write that the server has read and answered, and that is yet to
-// return.
-func TestCloseAfterAnsweredWrite(t *testing.T) {
-	for name, of := range map[string]struct {
-		length int64 // 0: the body is sent chunked
-		says   string
-	}{
-		"chunked":         {0, "Connection: close\r\n"},
-		"length":          {20_000, "Connection: close\r\n"},
-		"chunked, closed": {0, ""},
-		"length, closed":  {20_000, ""},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			client, server := net.Pipe()
-			c := NewConn(goodbye{lateWrites{client}}, nil)
-			got := answersOnce(t, server, of.says)
-			body := io.LimitReader(zeros{}, max(of.length, 5))
-			post := &Request{Method: "POST", Host: "x", Body: body, ContentLength: of.length}
-			if body, err := fetch(c, post); body != "ok" || err != nil {
-				t.Error(name, body, err)
-			}
-			if err := c.Close(); err != nil {
-				t.Errorf("%s: Close: %v", name, err)
-			}
-			if s := <-got; s != "BYE" {
-				t.Errorf("%s: the server received %q behind the request", name, s)
-			}
-		})
-	}
-}
-
-// answersOnce answers one request, with fields among others, and then tells what else the
-// server receives.
-func answersOnce(t *testing.T, server net.Conn, fields string) (rest chan string) {
-	rest = make(chan string, 1)
-	go func() {
-		br := bufio.NewReader(server)
-		req, err := http.ReadRequest(br)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		io.Copy(io.Discard, req.Body)
-		io.WriteString(server, "HTTP/1.1 200 OK\r\n"+fields+"Content-Length: 2\r\n\r\nok")
-		all, _ := io.ReadAll(br)
-		rest <- string(all)
-	}()
-	return rest
-}
-
-// A deadline that was for an exchange does not limit what Close has to write.
-func TestCloseAfterDeadline(t *testing.T) {
-	for name, cfg := range map[string]Config{"Deadline": {}, "StallTimeout": {StallTimeout: time.Second}} {
-		synctest.Test(t, func(t *testing.T) {
-			client, server := net.Pipe()
-			c := NewConn(goodbye{client}, &cfg)
-			got := answersOnce(t, server, "")
-			req := get("/")
-			if cfg.StallTimeout == 0 {
-				req.Deadline = time.Now().Add(time.Second)
-			}
-			if body, err := fetch(c, req); body != "ok" || err != nil {
-				t.Error(name, body, err)
-			}
-			time.Sleep(2 * time.Second)
-			if err := c.Close(); err != nil {
-				t.Errorf("%s: Close: %v", name, err)
-			}
-			if s := <-got; s != "BYE" {
-				t.Errorf("%s: the server received %q behind the request", name, s)
-			}
-		})
-	}
-}
-
-// goodbyeSocket is goodbye on a socket that it shows.
-type goodbyeSocket struct{ *net.TCPConn }
-
-func (g goodbyeSocket) Close() error { return goodbye{g.TCPConn}.Close() }
-
-// Nor where somebody watches the idle connection.
-func TestCloseAfterDeadlineWatched(t *testing.T) {
-	client, server := tcpPair(t)
-	defer server.Close()
-	c := NewConn(goodbyeSocket{client}, nil)
-	got := answersOnce(t, server, "")
-	const due = 100 * time.Millisecond
-	req := get("/")
-	req.Deadline = time.Now().Add(due)
-	if body, err := fetch(c, req); body != "ok" || err != nil {
-		t.Fatal(body, err)
-	}
-	var watch sync.WaitGroup
-	watch.Go(func() { c.Watch(context.Background()) })
-	until(c, c.watched)
-	time.Sleep(due)
-	if err := c.Close(); err != nil {
-		t.Error("Close:", err)
-	}
-	if s := <-got; s != "BYE" {
-		t.Errorf("the server received %q behind the request", s)
-	}
-	watch.Wait()
-}
-
-// hasty is a stream whose Close writes a last frame, for which it has a deadline of its
-// own: as that of a WebSocket.
-type hasty struct{ net.Conn }
-
-const hastyTime = 50 * time.Millisecond
-
-func (h hasty) Close() error {
-	h.SetWriteDeadline(time.Now().Add(hastyTime))
-	io.WriteString(h.Conn, "BYE")
-	return h.Conn.Close()
-}
-
-// orderly is hasty, and writes one frame at a time.
-type orderly struct {
-	hasty
-	turn chan struct{} // holds one while a frame is written
-}
-
-func (o orderly) Write(p []byte) (int, error) {
-	o.turn <- struct{}{}
-	defer func() { <-o.turn }()
-	return o.hasty.Write(p)
-}
-
-func (o orderly) Close() error {
-	o.turn <- struct{}{}
-	defer func() { <-o.turn }()
-	return o.hasty.Close()
-}
-
 // over is a layer that passes all on to what is below it.
 type over struct{ net.Conn }
 
 func (o over) NetConn() net.Conn { return o.Conn }
-
-// The engine leaves the deadline alone that the stream's Close has set.
-func TestCloseKeepsItsDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		defer server.Close() // it reads nothing
-		c := NewConn(over{hasty{client}}, nil)
-		go c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: zeros{}}, new(Response))
-		synctest.Wait() // it is in its write
-		began := time.Now()
-		if c.Close(); time.Since(began) != hastyTime {
-			t.Errorf("Close took %v", time.Since(began))
-		}
-	})
-}
-
-// A server that says close refuses a long head before it has read it, and reads no more:
-// the response is delivered, though the stream's Close waits for the write of that head.
-func TestCloseBehindRefusedHead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		defer server.Close()
-		c := NewConn(orderly{hasty{client}, make(chan struct{}, 1)}, nil)
-		go says431(server)
-		began := time.Now()
-		body, err := fetch(c, longHead())
-		if took := time.Since(began); body != "ok" || err != nil || took > graceBeforeClose+hastyTime {
-			t.Error(body, err, took)
-		}
-	})
-}
 
 // says431 answers the beginning of a request.
 func says431(server net.Conn) {
@@ -508,100 +303,6 @@ func TestCloseKeepsCut(t *testing.T) {
 	}
 }
 
-// courteous is a stream whose Close says goodbye, and waits for the peer's.
-type courteous struct {
-	net.Conn
-	said chan error
-}
-
-func (c courteous) Close() error {
-	_, err := io.WriteString(c.Conn, "BYE")
-	if err == nil {
-		_, err = io.ReadFull(c.Conn, make([]byte, 3))
-	}
-	c.said <- err
-	return errors.Join(err, c.Conn.Close())
-}
-
-// It has its time for that, also behind an answered write that is yet to return.
-func TestCloseHasItsTime(t *testing.T) {
-	for name, layer := range map[string]func(net.Conn) net.Conn{
-		"plain":   func(c net.Conn) net.Conn { return c },
-		"layered": func(c net.Conn) net.Conn { return over{c} },
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			client, server := net.Pipe()
-			stream := courteous{lateWrites{client}, make(chan error, 1)}
-			c := NewConn(layer(stream), nil)
-			go func() {
-				br := bufio.NewReader(server)
-				req, _ := http.ReadRequest(br)
-				io.Copy(io.Discard, req.Body)
-				io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-				time.Sleep(3 * graceBeforeClose)
-				io.ReadFull(br, make([]byte, 3))
-				io.WriteString(server, "BYE")
-				server.Close()
-			}()
-			post := &Request{Method: "POST", Host: "x", Body: io.LimitReader(zeros{}, 5)}
-			if body, err := fetch(c, post); body != "ok" || err != nil {
-				t.Error(name, body, err)
-			}
-			if err := <-stream.said; err != nil {
-				t.Errorf("%s: the goodbye: %v", name, err)
-			}
-		})
-	}
-}
-
-// While Close is under way, a Deadline or a context still ends CloseWrite's own write.
-func TestCloseWriteInTime(t *testing.T) {
-	const inTime = 20 * time.Millisecond
-	for name, wrap := range map[string]func(net.Conn) net.Conn{
-		"endless": func(c net.Conn) net.Conn { return newEndless(c) },
-		"orderly": func(c net.Conn) net.Conn { return orderly{hasty{c}, make(chan struct{}, 1)} },
-	} {
-		for _, deadline := range []bool{false, true} {
-			synctest.Test(t, func(t *testing.T) {
-				client, server := net.Pipe()
-				defer server.Close()
-				defer client.Close()
-				c := NewConn(wrap(client), nil)
-				go func() {
-					b := make([]byte, 1<<10)
-					server.Read(b)             // the head
-					io.ReadFull(server, b[:1]) // of the last chunk
-					io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-				}()
-				ctx, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				req := &Request{Method: "PUT", Host: "x", Push: true}
-				began := time.Now()
-				if deadline {
-					req.Deadline = began.Add(inTime)
-				} else {
-					time.AfterFunc(inTime, cancel)
-				}
-				x, err := c.Send(ctx, req)
-				if err != nil {
-					t.Fatal(err)
-				}
-				took := make(chan time.Duration, 1)
-				go func() {
-					x.CloseWrite()
-					took <- time.Since(began)
-				}()
-				if s, err := fetchRest(context.Background(), x, nil); s != "ok" || err != nil {
-					t.Error(s, err)
-				}
-				if d := <-took; d > inTime {
-					t.Errorf("%s, Deadline %v: CloseWrite returned after %v", name, deadline, d)
-				}
-			})
-		}
-	}
-}
-
 // onRead is halfLayer with a hook before each read.
 type onRead struct {
 	halfLayer
@@ -615,7 +316,8 @@ func (o *onRead) Read(p []byte) (int, error) {
 	return o.halfLayer.Read(p)
 }
 
-// So does it end a look through a layer, which reads with a deadline that has passed.
+// The end of a connection ends a look through a layer, too, which reads with a deadline
+// that has passed.
 func TestCloseEndsLook(t *testing.T) {
 	client, server := tcpPair(t)
 	defer server.Close()
@@ -639,13 +341,4 @@ func TestCloseEndsLook(t *testing.T) {
 			t.Error(err, looked)
 		}
 	})
-}
-
-// lateWrites is a stream whose Write returns a while after its bytes were read.
-type lateWrites struct{ net.Conn }
-
-func (l lateWrites) Write(p []byte) (int, error) {
-	n, err := l.Conn.Write(p)
-	time.Sleep(time.Millisecond)
-	return n, err
 }

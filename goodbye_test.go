@@ -1,0 +1,454 @@
+package h1
+
+// goodbye_test.go: streams whose Close has something to say, or to wait for.
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// goodbye is a stream whose Close writes a last frame before it closes what is below: as
+// that of a WebSocket.
+type goodbye struct{ net.Conn }
+
+func (g goodbye) Close() error {
+	_, err := io.WriteString(g.Conn, "BYE")
+	return errors.Join(err, g.Conn.Close())
+}
+
+// A call that the end of the connection ends is a read, or a write: what the stream's Close
+// has to write is not cut off with the read, nor by the deadline of a write before it.
+func TestCloseAfterReadWrites(t *testing.T) {
+	for name, end := range map[string]func(c *Conn, cancel func()) error{
+		"Close":   func(c *Conn, cancel func()) error { return c.Close() },
+		"context": func(c *Conn, cancel func()) error { cancel(); return nil },
+	} {
+		for _, stall := range []time.Duration{0, time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				c := NewConn(goodbye{client}, &Config{StallTimeout: stall})
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				got := make(chan string, 1)
+				go func() {
+					all, _ := io.ReadAll(server)
+					got <- string(all)
+				}()
+				go c.Do(ctx, get("/a"), new(Response))
+				for range 3 {
+					time.Sleep(stall * 3 / 4)
+					io.WriteString(server, "HTTP/1.1 103 Early Hints\r\n\r\n")
+				}
+				synctest.Wait() // Do is in its read
+				if err := end(c, cancel); err != nil {
+					t.Errorf("%s, StallTimeout %v: %v", name, stall, err)
+				}
+				if s := <-got; !strings.HasSuffix(s, "BYE") {
+					t.Errorf("%s, StallTimeout %v: the server received %q", name, stall, s)
+				}
+			})
+		}
+	}
+}
+
+// Nor is it cut off with a write that the server has read and answered, and that is yet to
+// return.
+func TestCloseAfterAnsweredWrite(t *testing.T) {
+	for name, of := range map[string]struct {
+		length int64 // 0: the body is sent chunked
+		says   string
+	}{
+		"chunked":         {0, "Connection: close\r\n"},
+		"length":          {20_000, "Connection: close\r\n"},
+		"chunked, closed": {0, ""},
+		"length, closed":  {20_000, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			c := NewConn(goodbye{lateWrites{client}}, nil)
+			got := answersOnce(t, server, of.says)
+			body := io.LimitReader(zeros{}, max(of.length, 5))
+			post := &Request{Method: "POST", Host: "x", Body: body, ContentLength: of.length}
+			if body, err := fetch(c, post); body != "ok" || err != nil {
+				t.Error(name, body, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Errorf("%s: Close: %v", name, err)
+			}
+			if s := <-got; s != "BYE" {
+				t.Errorf("%s: the server received %q behind the request", name, s)
+			}
+		})
+	}
+}
+
+// answersOnce answers one request, with fields among others, and then tells what else the
+// server receives.
+func answersOnce(t *testing.T, server net.Conn, fields string) (rest chan string) {
+	rest = make(chan string, 1)
+	go func() {
+		br := bufio.NewReader(server)
+		req, err := http.ReadRequest(br)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		io.Copy(io.Discard, req.Body)
+		io.WriteString(server, "HTTP/1.1 200 OK\r\n"+fields+"Content-Length: 2\r\n\r\nok")
+		all, _ := io.ReadAll(br)
+		rest <- string(all)
+	}()
+	return rest
+}
+
+// A deadline that was for an exchange does not limit what Close has to write.
+func TestCloseAfterDeadline(t *testing.T) {
+	for name, cfg := range map[string]Config{"Deadline": {}, "StallTimeout": {StallTimeout: time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			c := NewConn(goodbye{client}, &cfg)
+			got := answersOnce(t, server, "")
+			req := get("/")
+			if cfg.StallTimeout == 0 {
+				req.Deadline = time.Now().Add(time.Second)
+			}
+			if body, err := fetch(c, req); body != "ok" || err != nil {
+				t.Error(name, body, err)
+			}
+			time.Sleep(2 * time.Second)
+			if err := c.Close(); err != nil {
+				t.Errorf("%s: Close: %v", name, err)
+			}
+			if s := <-got; s != "BYE" {
+				t.Errorf("%s: the server received %q behind the request", name, s)
+			}
+		})
+	}
+}
+
+// goodbyeSocket is goodbye on a socket that it shows.
+type goodbyeSocket struct{ *net.TCPConn }
+
+func (g goodbyeSocket) Close() error { return goodbye{g.TCPConn}.Close() }
+
+// Nor where somebody watches the idle connection.
+func TestCloseAfterDeadlineWatched(t *testing.T) {
+	client, server := tcpPair(t)
+	defer server.Close()
+	c := NewConn(goodbyeSocket{client}, nil)
+	got := answersOnce(t, server, "")
+	const due = 100 * time.Millisecond
+	req := get("/")
+	req.Deadline = time.Now().Add(due)
+	if body, err := fetch(c, req); body != "ok" || err != nil {
+		t.Fatal(body, err)
+	}
+	var watch sync.WaitGroup
+	watch.Go(func() { c.Watch(context.Background()) })
+	until(c, c.watched)
+	time.Sleep(due)
+	if err := c.Close(); err != nil {
+		t.Error("Close:", err)
+	}
+	if s := <-got; s != "BYE" {
+		t.Errorf("the server received %q behind the request", s)
+	}
+	watch.Wait()
+}
+
+// hasty is a stream whose Close writes a last frame, for which it has a deadline of its
+// own: as that of a WebSocket.
+type hasty struct{ net.Conn }
+
+const hastyTime = 50 * time.Millisecond
+
+func (h hasty) Close() error {
+	h.SetWriteDeadline(time.Now().Add(hastyTime))
+	io.WriteString(h.Conn, "BYE")
+	return h.Conn.Close()
+}
+
+// orderly is hasty, and writes one frame at a time.
+type orderly struct {
+	hasty
+	turn chan struct{} // holds one while a frame is written
+}
+
+func (o orderly) Write(p []byte) (int, error) {
+	o.turn <- struct{}{}
+	defer func() { <-o.turn }()
+	return o.hasty.Write(p)
+}
+
+func (o orderly) Close() error {
+	o.turn <- struct{}{}
+	defer func() { <-o.turn }()
+	return o.hasty.Close()
+}
+
+// The engine leaves the deadline alone that the stream's Close has set.
+func TestCloseKeepsItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer server.Close() // it reads nothing
+		c := NewConn(over{hasty{client}}, nil)
+		go c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: zeros{}}, new(Response))
+		synctest.Wait() // it is in its write
+		began := time.Now()
+		if c.Close(); time.Since(began) != hastyTime {
+			t.Errorf("Close took %v", time.Since(began))
+		}
+	})
+}
+
+// A server that says close refuses a long head before it has read it, and reads no more:
+// the response is delivered, though the stream's Close waits for the write of that head.
+func TestCloseBehindRefusedHead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer server.Close()
+		c := NewConn(orderly{hasty{client}, make(chan struct{}, 1)}, nil)
+		go says431(server)
+		began := time.Now()
+		body, err := fetch(c, longHead())
+		if took := time.Since(began); body != "ok" || err != nil || took > graceBeforeClose+hastyTime {
+			t.Error(body, err, took)
+		}
+	})
+}
+
+// courteous is a stream whose Close says goodbye, and waits for the peer's.
+type courteous struct {
+	net.Conn
+	said chan error
+}
+
+func (c courteous) Close() error {
+	_, err := io.WriteString(c.Conn, "BYE")
+	if err == nil {
+		_, err = io.ReadFull(c.Conn, make([]byte, 3))
+	}
+	c.said <- err
+	return errors.Join(err, c.Conn.Close())
+}
+
+// It has its time for that, also behind an answered write that is yet to return.
+func TestCloseHasItsTime(t *testing.T) {
+	for name, of := range map[string]struct {
+		layer func(net.Conn) net.Conn
+		due   time.Duration // the request's Deadline
+	}{
+		"plain":             {func(c net.Conn) net.Conn { return c }, 0},
+		"layered":           {func(c net.Conn) net.Conn { return over{c} }, 0},
+		"behind a Deadline": {func(c net.Conn) net.Conn { return c }, 2 * graceBeforeClose},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, server := net.Pipe()
+			stream := courteous{lateWrites{client}, make(chan error, 1)}
+			c := NewConn(of.layer(stream), nil)
+			go func() {
+				br := bufio.NewReader(server)
+				req, _ := http.ReadRequest(br)
+				io.Copy(io.Discard, req.Body)
+				io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+				if of.due == 0 { // else it would limit what Close writes, too
+					time.Sleep(3 * graceBeforeClose)
+				}
+				io.ReadFull(br, make([]byte, 3))
+				time.Sleep(3 * graceBeforeClose)
+				io.WriteString(server, "BYE")
+				server.Close()
+			}()
+			post := &Request{Method: "POST", Host: "x", Body: io.LimitReader(zeros{}, 5)}
+			if of.due > 0 {
+				post.Deadline = time.Now().Add(of.due)
+			}
+			if body, err := fetch(c, post); body != "ok" || err != nil {
+				t.Error(name, body, err)
+			}
+			if err := <-stream.said; err != nil {
+				t.Errorf("%s: the goodbye: %v", name, err)
+			}
+		})
+	}
+}
+
+// lingers is a stream whose Close waits for the peer's goodbye, in vain, and that sets no
+// deadline meanwhile. Its writes return late.
+type lingers struct {
+	net.Conn
+	mu *sync.Mutex // held by Close, and while a deadline is set
+}
+
+const lingerTime = 8 * graceBeforeClose
+
+func (l lingers) SetReadDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Conn.SetReadDeadline(t)
+}
+
+func (l lingers) SetWriteDeadline(t time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Conn.SetWriteDeadline(t)
+}
+
+func (l lingers) Write(p []byte) (int, error) {
+	n, err := l.Conn.Write(p)
+	time.Sleep(lingerTime / 2)
+	return n, err
+}
+
+func (l lingers) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	time.Sleep(lingerTime)
+	return l.Conn.Close()
+}
+
+// All but Close go on while the stream's Close is under way.
+func TestOthersGoOnWhileClosing(t *testing.T) {
+	client, server := net.Pipe()
+	c := NewConn(lingers{client, new(sync.Mutex)}, nil)
+	answersOnce(t, server, "Connection: close\r\n")
+	x, err := c.Send(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others sync.WaitGroup
+	others.Go(func() { x.CloseWrite() })
+	began := time.Now()
+	others.Go(func() { fetchRest(context.Background(), x, nil) })
+	until(c, func() bool { return c.end.closing })
+	time.Sleep(2 * graceBeforeClose)
+	ctx, cancel := context.WithTimeout(context.Background(), graceBeforeClose)
+	defer cancel()
+	if err := c.Shutdown(ctx); err == nil || time.Since(began) > lingerTime {
+		t.Errorf("Shutdown, whose context was over: %v, after %v", err, time.Since(began))
+	}
+	if c.State(); time.Since(began) > lingerTime {
+		t.Errorf("State after %v", time.Since(began))
+	}
+	others.Wait()
+}
+
+// While Close is under way, a Deadline or a context still ends CloseWrite's own write.
+func TestCloseWriteInTime(t *testing.T) {
+	const inTime = 20 * time.Millisecond
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"endless": func(c net.Conn) net.Conn { return newEndless(c) },
+		"orderly": func(c net.Conn) net.Conn { return orderly{hasty{c}, make(chan struct{}, 1)} },
+	} {
+		for _, deadline := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer server.Close()
+				defer client.Close()
+				c := NewConn(wrap(client), nil)
+				go func() {
+					b := make([]byte, 1<<10)
+					server.Read(b)             // the head
+					io.ReadFull(server, b[:1]) // of the last chunk
+					io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+				}()
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				req := &Request{Method: "PUT", Host: "x", Push: true}
+				began := time.Now()
+				if deadline {
+					req.Deadline = began.Add(inTime)
+				} else {
+					time.AfterFunc(inTime, cancel)
+				}
+				x, err := c.Send(ctx, req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				took := make(chan time.Duration, 1)
+				go func() {
+					x.CloseWrite()
+					took <- time.Since(began)
+				}()
+				if s, err := fetchRest(context.Background(), x, nil); s != "ok" || err != nil {
+					t.Error(s, err)
+				}
+				if d := <-took; d > inTime {
+					t.Errorf("%s, Deadline %v: CloseWrite returned after %v", name, deadline, d)
+				}
+			})
+		}
+	}
+}
+
+// apart is a stream that is read from a socket, and written to a pipe.
+type apart struct {
+	*net.TCPConn
+	orderly // the pipe
+}
+
+func (a apart) Read(p []byte) (int, error)         { return a.TCPConn.Read(p) }
+func (a apart) Write(p []byte) (int, error)        { return a.orderly.Write(p) }
+func (a apart) SetReadDeadline(t time.Time) error  { return a.TCPConn.SetReadDeadline(t) }
+func (a apart) SetWriteDeadline(t time.Time) error { return a.orderly.SetWriteDeadline(t) }
+
+func (a apart) SetDeadline(t time.Time) error {
+	return errors.Join(a.TCPConn.SetDeadline(t), a.orderly.SetDeadline(t))
+}
+
+func (a apart) Close() error { return errors.Join(a.orderly.Close(), a.TCPConn.Close()) }
+
+// So does a Deadline where somebody watches the connection: its write is under way still.
+func TestCloseWriteInTimeWatched(t *testing.T) {
+	client, server := tcpPair(t)
+	defer server.Close()
+	pipe, far := net.Pipe()
+	defer far.Close()
+	c := NewConn(apart{client, orderly{hasty{pipe}, make(chan struct{}, 1)}}, nil)
+	go func() {
+		b := make([]byte, 1<<10)
+		far.Read(b)             // the head
+		io.ReadFull(far, b[:1]) // of the last chunk
+		io.WriteString(server, answer("/"))
+	}()
+	x, err := c.Send(context.Background(), &Request{Method: "PUT", Host: "x", Push: true,
+		Deadline: time.Now().Add(3 * graceBeforeClose)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others sync.WaitGroup
+	others.Go(func() { x.CloseWrite() })
+	if s, err := fetchRest(context.Background(), x, nil); s != "/" || err != nil {
+		t.Error(s, err)
+	}
+	others.Go(func() { c.Watch(context.Background()) })
+	until(c, c.watched)
+	c.mu.Lock()
+	c.goes()
+	c.beginClose().Stop()
+	if !c.inWrite || !c.hasWriteBy {
+		t.Errorf("in a write %v, which has a deadline %v", c.inWrite, c.hasWriteBy)
+	}
+	c.watch.kick(c)
+	c.mu.Unlock()
+	c.closeStream()
+	others.Wait()
+}
+
+// lateWrites is a stream whose Write returns a while after its bytes were read.
+type lateWrites struct{ net.Conn }
+
+func (l lateWrites) Write(p []byte) (int, error) {
+	n, err := l.Conn.Write(p)
+	time.Sleep(time.Millisecond)
+	return n, err
+}
