@@ -167,8 +167,8 @@ func awaitedHead(err error) bool {
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
 	allBut := int64(0)
-	if c.up != nil {
-		allBut = l.leeway()
+	if c.up != nil && l.nc != nil && l.ahead == nil { // a socket, which takes a body's last bytes
+		allBut = uncounted
 	}
 	usable := l.h.Err() == nil && l.getsOut(allBut)
 	if c.up != nil {
@@ -179,7 +179,7 @@ func (l *link) over(c *call) {
 	if c.stop != nil { // not earlier: it would cancel the rest of the upload
 		c.stop(nil)
 	}
-	l.owner.release(l, c.tr, usable)
+	l.owner.release(l, c.tr, usable && l.isOut(uncounted)) // others may have come meanwhile
 }
 
 // isOut reports whether what was answered is written, all but so many bytes. A server may
@@ -191,14 +191,9 @@ func (l *link) isOut(allBut int64) bool {
 	return state.InFlight() > 0 || s.InFlight > 0 || s.Unwritten <= allBut && state.Idle()
 }
 
-// leeway is how many bytes may be as good as written: on a socket the write of a body's
-// last bytes has mostly only yet to be counted.
-func (l *link) leeway() int64 {
-	if l.nc == nil || l.ahead != nil {
-		return 0
-	}
-	return 16 << 10
-}
+// uncounted is how many bytes are mostly out, though their write has only yet to be
+// counted.
+const uncounted = 16 << 10
 
 // uploadGrace is how long the rest of a request may take after the end of the response,
 // before the connection is given up. net/http allows as much. As there, the caller waits:

@@ -167,7 +167,7 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 // keep the connection. Behind the response of a canceled request, which may never come, it
 // would wait as well, and behind one that was answered and is not out. mu is held.
 func (t *Transport) joinable(l *link) bool {
-	return !l.alone && l.load < t.Depth && l.used.Load() && l.h.Stats().Abandoned == 0 && l.isOut(l.leeway())
+	return !l.alone && l.load < t.Depth && l.used.Load() && l.h.Stats().Abandoned == 0 && l.isOut(uncounted)
 }
 
 // mustQueue reports whether a request waits that no connection may be dialed for now. A

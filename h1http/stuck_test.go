@@ -314,14 +314,19 @@ func TestCanceledBehindSlowHead(t *testing.T) {
 	}
 }
 
-// lateReturn is a socket whose Write returns a little after the bytes are out.
-type lateReturn struct{ *net.TCPConn }
+// lateReturn is a stream whose Write returns a little after the bytes are out.
+type lateReturn struct{ net.Conn }
 
-func (l *lateReturn) Write(p []byte) (int, error) {
-	n, err := l.TCPConn.Write(p)
+func (l lateReturn) Write(p []byte) (int, error) {
+	n, err := l.Conn.Write(p)
 	time.Sleep(10 * time.Millisecond)
 	return n, err
 }
+
+// lateSocket is lateReturn for a socket, which it shows.
+type lateSocket struct{ *net.TCPConn }
+
+func (l lateSocket) Write(p []byte) (int, error) { return lateReturn{l.TCPConn}.Write(p) }
 
 // Nor for one that is refused behind an upload whose last write is yet to return. Others
 // may join meanwhile.
@@ -332,7 +337,7 @@ func TestBesideUncountedUpload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &lateReturn{nc.(*net.TCPConn)}
+		return lateSocket{nc.(*net.TCPConn)}
 	}
 	post := func() *http.Request {
 		return newRequest(t, "POST", addr, io.MultiReader(strings.NewReader(strings.Repeat("x", 1000))))
@@ -389,6 +394,85 @@ func TestJoinsWhileOthersBegin(t *testing.T) {
 	if n := dials.Load(); n != 1 {
 		t.Errorf("%d dials", n)
 	}
+}
+
+// Nor is it in the way that a request was answered, and is out, but not yet counted.
+func TestJoinsUncounted(t *testing.T) {
+	tr := &Transport{Depth: 2, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go answers(okAnswer)(server, bufio.NewReader(server), 0)
+		return lateReturn{client}, nil
+	}}
+	defer tr.CloseIdleConnections()
+	do(t, tr, newRequest(t, "GET", "http://x/", nil))
+	tr.pool.mu.Lock()
+	defer tr.pool.mu.Unlock()
+	l, ctx := tr.pool.newest, context.Background()
+	x, err := l.h.Send(ctx, &h1.Request{Host: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Millisecond) // another goroutine writes it
+	var resp h1.Response
+	if err := x.Wait(ctx, &resp); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resp.AppendBody(nil, -1); err != nil {
+		t.Fatal(err)
+	}
+	if s := l.h.Stats(); !tr.joinable(l) {
+		t.Errorf("it cannot be joined: %+v", s)
+	}
+}
+
+// slowClose is a body whose Close takes its time.
+type slowClose struct {
+	io.Reader
+	began, over chan struct{}
+}
+
+func (b *slowClose) Close() error {
+	close(b.began)
+	<-b.over
+	return nil
+}
+
+// A request whose body takes its time to close does not give a slot back by what was so
+// before that.
+func TestStuckWhileBodyCloses(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	client, server := net.Pipe()
+	go func() {
+		br := bufio.NewReaderSize(server, 16)
+		for range 2 { // the GET, and the POST
+			http.ReadRequest(br)
+			io.WriteString(server, okAnswer)
+		}
+		io.CopyN(io.Discard, br, 5) // the body that was not asked for is ended empty
+		answersEarlyTo(hang)(server, br, 0)
+	}()
+	cfg := Config()
+	cfg.Depth = 2
+	c := NewConn(client, cfg)
+	defer c.Close()
+	do(t, c, newRequest(t, "GET", "http://x/", nil))
+	body := &slowClose{strings.NewReader("body"), make(chan struct{}), make(chan struct{})}
+	var post sync.WaitGroup
+	post.Go(func() {
+		req := newRequest(t, "POST", "http://x/", body)
+		req.Header.Set("Expect", "100-continue")
+		do(t, c, req)
+	})
+	<-body.began
+	do(t, c, longGet(t, "http://x", 20_000))
+	close(body.over)
+	post.Wait()
+	within(t, "a request behind what nobody reads", func() {
+		if _, err := c.RoundTrip(newRequest(t, "GET", "http://x/", nil)); !errors.Is(err, h1.Closed) {
+			t.Errorf("it got %v", err)
+		}
+	})
 }
 
 // emptyBody is empty, and cannot be closed; but it takes its time to say so.
