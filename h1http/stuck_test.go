@@ -158,8 +158,10 @@ func TestReservedBehindUnreadHead(t *testing.T) {
 	cfg.Depth = 2
 	c := NewConn(nc, cfg)
 	defer c.Close()
-	if c.Reserve() != nil || c.Reserve() != nil {
-		t.Fatal("no slot is free")
+	for range 2 {
+		if err := c.Reserve(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	do(t, c, longGet(t, addr, 16<<20)) // has one
 	within(t, "a request behind a head that nobody reads", func() {
