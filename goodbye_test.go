@@ -282,6 +282,52 @@ func TestCloseHasItsTime(t *testing.T) {
 	}
 }
 
+// Its goodbye is not cut off by the context of a request that was answered, whose last
+// write is yet to return.
+func TestCloseAfterCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		stream := courteous{slowReturn{client}, make(chan error, 1)}
+		c := NewConn(stream, nil)
+		go func() {
+			br := bufio.NewReader(server)
+			req, _ := http.ReadRequest(br)
+			io.Copy(io.Discard, req.Body)
+			io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+			time.Sleep(graceBeforeClose / 4)
+			io.ReadFull(br, make([]byte, 3))
+			io.WriteString(server, "BYE")
+			server.Close()
+		}()
+		ctx, cancel := context.WithCancel(context.Background())
+		x, err := c.Send(ctx, &Request{Method: "PUT", Host: "x", Push: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var others sync.WaitGroup
+		others.Go(func() { x.CloseWrite() })
+		others.Go(func() { fetchRest(context.Background(), x, nil) })
+		until(c, func() bool { return c.end.closing })
+		cancel()
+		if err := <-stream.said; err != nil {
+			t.Errorf("the goodbye: %v", err)
+		}
+		others.Wait()
+	})
+}
+
+// slowReturn is a stream whose Write returns well after its bytes were read; but Close
+// writes at once.
+type slowReturn struct{ net.Conn }
+
+func (s slowReturn) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	if string(p) != "BYE" {
+		time.Sleep(graceBeforeClose / 2)
+	}
+	return n, err
+}
+
 // lingers is a stream whose Close waits for the peer's goodbye, in vain, and that sets no
 // deadline meanwhile. Its writes return late.
 type lingers struct {
@@ -321,7 +367,8 @@ func TestOthersGoOnWhileClosing(t *testing.T) {
 	client, server := net.Pipe()
 	c := NewConn(lingers{client, new(sync.Mutex)}, nil)
 	answersOnce(t, server, "Connection: close\r\n")
-	x, err := c.Send(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+	his, end := context.WithCancel(context.Background())
+	x, err := c.Send(his, &Request{Method: "PUT", Host: "x", Push: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,6 +377,7 @@ func TestOthersGoOnWhileClosing(t *testing.T) {
 	began := time.Now()
 	others.Go(func() { fetchRest(context.Background(), x, nil) })
 	until(c, func() bool { return c.end.closing })
+	end()
 	time.Sleep(2 * graceBeforeClose)
 	ctx, cancel := context.WithTimeout(context.Background(), graceBeforeClose)
 	defer cancel()
@@ -342,7 +390,8 @@ func TestOthersGoOnWhileClosing(t *testing.T) {
 	others.Wait()
 }
 
-// While Close is under way, a Deadline or a context still ends CloseWrite's own write.
+// While Close is under way, a Deadline still ends CloseWrite's own write, and a context
+// after the time that Close waits for that write.
 func TestCloseWriteInTime(t *testing.T) {
 	const inTime = 20 * time.Millisecond
 	for name, wrap := range map[string]func(net.Conn) net.Conn{
@@ -382,7 +431,7 @@ func TestCloseWriteInTime(t *testing.T) {
 				if s, err := fetchRest(context.Background(), x, nil); s != "ok" || err != nil {
 					t.Error(s, err)
 				}
-				if d := <-took; d > inTime {
+				if d := <-took; d > graceBeforeClose || deadline && d > inTime {
 					t.Errorf("%s, Deadline %v: CloseWrite returned after %v", name, deadline, d)
 				}
 			})

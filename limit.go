@@ -192,7 +192,9 @@ func (c *Conn) writesOn(e *exchange) {
 // cutWrite ends the write under way, which then says how far it has come. mu is held.
 func (c *Conn) cutWrite() {
 	c.writer.up.until = longAgo
-	c.setWriteBy(longAgo)
+	if !c.end.closing { // else Close may be writing already, and closeLate sees to it
+		c.setWriteBy(longAgo)
+	}
 }
 
 // cut reports whether the write under way, or the last one, was.

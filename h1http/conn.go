@@ -20,7 +20,8 @@ import (
 // (since Go 1.26). Requests are sent over it whatever their URL says; it never dials, and
 // sends no request twice. Its methods may be called by several goroutines at once.
 type Conn struct {
-	// DisableCompression is as in [Transport]. It must not be changed once requests are sent.
+	// DisableCompression is as in [Transport]. It must not be changed once requests are
+	// sent.
 	DisableCompression bool
 
 	link   *link
@@ -153,7 +154,7 @@ func (c *Conn) unreserve() bool {
 func (c *Conn) release(l *link, _ *tracer, usable bool) {
 	c.mu.Lock()
 	none := len(c.slots)-c.reserved == 1
-	ends := none && !usable && l.h.Err() == nil
+	ends := none && l.h.Err() == nil && !(usable && l.isOut(l.uncounted)) // others may have come since
 	if ends {
 		c.gaveUp.Store(true)
 	}

@@ -31,6 +31,10 @@ type link struct {
 	settings settings
 	used     atomic.Bool // it had a response, or was idle: a hangup may not be meant for the request
 
+	// uncounted is how many bytes are mostly out, though their write has only yet to be
+	// counted: what a socket takes, and else what a server reads before it answers.
+	uncounted int64
+
 	// The rest is the pool's, and guarded by its mutex.
 	host   *host
 	load   int  // exchanges on it
@@ -78,6 +82,9 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 		l.ahead, rw = readAhead(l.nc, max(cfg.ReadBuffer, 4<<10))
 	}
 	l.h = h1.NewConn(rw, cfg)
+	if l.uncounted = int64(max(cfg.WriteBuffer, 4<<10)); l.nc != nil && l.ahead == nil {
+		l.uncounted = 16 << 10
+	}
 	l.settings.maxHead = int64(cfg.MaxHeadBytes)
 	return l
 }
@@ -168,7 +175,7 @@ func awaitedHead(err error) bool {
 func (l *link) over(c *call) {
 	allBut := int64(0)
 	if c.up != nil && l.nc != nil && l.ahead == nil { // a socket, which takes a body's last bytes
-		allBut = uncounted
+		allBut = l.uncounted
 	}
 	usable := l.h.Err() == nil && l.getsOut(allBut)
 	if c.up != nil {
@@ -179,7 +186,7 @@ func (l *link) over(c *call) {
 	if c.stop != nil { // not earlier: it would cancel the rest of the upload
 		c.stop(nil)
 	}
-	l.owner.release(l, c.tr, usable && l.isOut(uncounted)) // others may have come meanwhile
+	l.owner.release(l, c.tr, usable)
 }
 
 // isOut reports whether what was answered is written, all but so many bytes. A server may
@@ -190,10 +197,6 @@ func (l *link) isOut(allBut int64) bool {
 	state, s := l.h.State(), l.h.Stats() // in this order: a request may begin in between
 	return state.InFlight() > 0 || s.InFlight > 0 || s.Unwritten <= allBut && state.Idle()
 }
-
-// uncounted is how many bytes are mostly out, though their write has only yet to be
-// counted.
-const uncounted = 16 << 10
 
 // uploadGrace is how long the rest of a request may take after the end of the response,
 // before the connection is given up. net/http allows as much. As there, the caller waits:

@@ -167,7 +167,7 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 // keep the connection. Behind the response of a canceled request, which may never come, it
 // would wait as well, and behind one that was answered and is not out. mu is held.
 func (t *Transport) joinable(l *link) bool {
-	return !l.alone && l.load < t.Depth && l.used.Load() && l.h.Stats().Abandoned == 0 && l.isOut(uncounted)
+	return !l.alone && l.load < t.Depth && l.used.Load() && l.h.Stats().Abandoned == 0 && l.isOut(l.uncounted)
 }
 
 // mustQueue reports whether a request waits that no connection may be dialed for now. A
@@ -240,6 +240,8 @@ func (t *Transport) reusable(l *link) bool {
 		return true
 	case t.Depth > 1 && l.h.State().InFlight() > 0:
 		return false // a canceled request's response, for which the next would have to wait
+	case t.Depth > 1 && !l.isOut(l.uncounted):
+		return false // another's that has come meanwhile
 	}
 	l.ahead.settled() // by now an answer that was ready would be another request's
 	return !l.ahead.unasked()

@@ -208,10 +208,26 @@ func TestCanceledBehindUnreadUpload(t *testing.T) {
 // In a pool no request joins such a connection, and if one has come in time and is
 // canceled, the connection does not become idle.
 func TestJoinedUnreadHead(t *testing.T) {
-	for name, patience := range map[string]time.Duration{"joins": 2 * time.Second, "is canceled": 100 * time.Millisecond} {
+	for name, of := range map[string]struct {
+		patience time.Duration // of the request that comes
+		pipe     bool
+		head     int
+	}{
+		"joins":                 {2 * time.Second, false, 16 << 20},
+		"is canceled":           {100 * time.Millisecond, false, 16 << 20},
+		"joins on a pipe":       {2 * time.Second, true, 10_000},
+		"is canceled on a pipe": {100 * time.Millisecond, true, 10_000},
+	} {
 		hang := make(chan struct{})
 		addr := rawServer(t, answersEarlyTo(hang))
 		tr := &Transport{Depth: 2}
+		if of.pipe {
+			tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				client, server := net.Pipe()
+				go answersEarlyTo(hang)(server, bufio.NewReaderSize(server, 16), 0)
+				return client, nil
+			}
+		}
 		do(t, tr, newRequest(t, "GET", addr, nil))
 		tr.pool.mu.Lock()
 		l := tr.pool.newest
@@ -221,16 +237,16 @@ func TestJoinedUnreadHead(t *testing.T) {
 			for s := l.h.Stats(); s.Responses < 2 || s.InFlight > 0; s = l.h.Stats() {
 				time.Sleep(100 * time.Microsecond)
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			ctx, cancel := context.WithTimeout(context.Background(), of.patience)
 			defer cancel()
 			resp, err := tr.RoundTrip(newRequest(t, "GET", addr, nil).WithContext(ctx))
 			if err == nil {
 				slurp(t, resp)
-			} else if name == "joins" {
-				t.Errorf("behind a head that nobody reads: %v", err)
+			} else if of.patience > time.Second {
+				t.Errorf("%s, behind a head that nobody reads: %v", name, err)
 			}
 		})
-		do(t, tr, longGet(t, addr, 16<<20))
+		do(t, tr, longGet(t, addr, of.head))
 		second.Wait()
 		for range 2 {
 			answered(t, name, tr, newRequest(t, "GET", addr, nil))
@@ -467,7 +483,7 @@ func TestStuckWhileBodyCloses(t *testing.T) {
 		do(t, c, req)
 	})
 	<-body.began
-	do(t, c, longGet(t, "http://x", 20_000))
+	do(t, c, longGet(t, "http://x", 10_000))
 	close(body.over)
 	post.Wait()
 	within(t, "a request behind what nobody reads", func() {
