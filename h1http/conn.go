@@ -154,7 +154,7 @@ func (c *Conn) unreserve() bool {
 func (c *Conn) release(l *link, _ *tracer, usable bool) {
 	c.mu.Lock()
 	none := len(c.slots)-c.reserved == 1
-	ends := none && l.h.Err() == nil && !(usable && l.isOut(l.uncounted)) // others may have come since
+	ends := none && l.h.Err() == nil && !(usable && l.isOut(l.allBut())) // others may have come since
 	if ends {
 		c.gaveUp.Store(true)
 	}

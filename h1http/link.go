@@ -174,8 +174,8 @@ func awaitedHead(err error) bool {
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
 	allBut := int64(0)
-	if c.up != nil && l.nc != nil && l.ahead == nil { // a socket, which takes a body's last bytes
-		allBut = l.uncounted
+	if c.up != nil {
+		allBut = l.allBut()
 	}
 	usable := l.h.Err() == nil && l.getsOut(allBut)
 	if c.up != nil {
@@ -196,6 +196,14 @@ func (l *link) over(c *call) {
 func (l *link) isOut(allBut int64) bool {
 	state, s := l.h.State(), l.h.Stats() // in this order: a request may begin in between
 	return state.InFlight() > 0 || s.InFlight > 0 || s.Unwritten <= allBut && state.Idle()
+}
+
+// allBut is how many bytes of a body are not waited for at its end: a socket takes them.
+func (l *link) allBut() int64 {
+	if l.nc == nil || l.ahead != nil {
+		return 0
+	}
+	return l.uncounted
 }
 
 // uploadGrace is how long the rest of a request may take after the end of the response,

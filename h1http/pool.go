@@ -240,7 +240,7 @@ func (t *Transport) reusable(l *link) bool {
 		return true
 	case t.Depth > 1 && l.h.State().InFlight() > 0:
 		return false // a canceled request's response, for which the next would have to wait
-	case t.Depth > 1 && !l.isOut(l.uncounted):
+	case t.Depth > 1 && !l.isOut(l.allBut()):
 		return false // another's that has come meanwhile
 	}
 	l.ahead.settled() // by now an answer that was ready would be another request's

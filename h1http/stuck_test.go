@@ -458,6 +458,15 @@ func (b *slowClose) Close() error {
 // A request whose body takes its time to close does not give a slot back by what was so
 // before that.
 func TestStuckWhileBodyCloses(t *testing.T) {
+	for name, stuck := range map[string]*http.Request{
+		"head": longGet(t, "http://x", 10_000),
+		"body": newRequest(t, "POST", "http://x/long", strings.NewReader(strings.Repeat("b", 3000))),
+	} {
+		t.Run(name, func(t *testing.T) { stuckWhileBodyCloses(t, stuck) })
+	}
+}
+
+func stuckWhileBodyCloses(t *testing.T, stuck *http.Request) {
 	hang := make(chan struct{})
 	defer close(hang)
 	client, server := net.Pipe()
@@ -483,7 +492,7 @@ func TestStuckWhileBodyCloses(t *testing.T) {
 		do(t, c, req)
 	})
 	<-body.began
-	do(t, c, longGet(t, "http://x", 10_000))
+	do(t, c, stuck)
 	close(body.over)
 	post.Wait()
 	within(t, "a request behind what nobody reads", func() {
