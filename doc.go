@@ -154,14 +154,15 @@
 //     returns true, as os.ErrDeadlineExceeded has, or one that wraps such an error; any
 //     other is told as IO. Reads must be able to go on afterwards, or a cancel costs the
 //     other requests on the connection, too; crypto/tls can go on where the error of what
-//     is below it has a Temporary method that returns true. A write must count all that
-//     has gone, or may yet go: Sent and Unprocessed rely on it. To set a deadline must not
-//     wait for the call that it ends. Without these methods, or where they return an error
-//     and no socket is there, the stream is closed instead, from another goroutine, and its
-//     Read and Write must return then. (Those of an SSH channel do so once the peer has
-//     answered: where that may be dead, close the ssh.Client.) A stream whose methods
-//     return nil and do nothing is better without them: a context still ends its reads, but
-//     no other time limit does.
+//     is below it has a Temporary method that returns true. A write must count all that has
+//     gone, or may yet go: Sent and Unprocessed rely on it. To set a deadline must not wait
+//     for the call that it ends, nor for a Close that waits for that. Calls that Close does
+//     not end are ended by a deadline once it has returned, or a tenth of a second after it
+//     began. Without these methods, or where they return an error and no socket is there,
+//     the stream is closed instead, from another goroutine, and its Read and Write must
+//     return then. (Those of an SSH channel do so once the peer has answered: where that
+//     may be dead, close the ssh.Client.) A stream whose methods return nil and do nothing
+//     is better without them: a context still ends its reads, but no other time limit does.
 //   - SyscallConn (TCP and unix sockets), or NetConn that returns one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.
