@@ -204,6 +204,32 @@ func TestHeadAnsweredInFullSocket(t *testing.T) {
 	}
 }
 
+// The caller writes a head only if that, and whatever else is yet to be written, fits the
+// write buffer: the rest of a long head does not, nor does a short one behind the rest of a
+// request that was answered.
+func TestLoneHead(t *testing.T) {
+	const buffer = 4 << 10
+	for name, of := range map[string]struct {
+		start, taken, end int64 // of the head, what a writer has had, and all that was appended
+		lone              bool
+	}{
+		"a head":                 {100, 100, 200, true},
+		"the rest of one":        {100, 150, 200, true},
+		"a long one":             {100, 100, 200 + buffer, false},
+		"the rest of a long one": {100, 150 + buffer, 200 + buffer, false},
+		"behind a little":        {100, 90, 200, true},
+		"behind much":            {100 + buffer, 100, 200 + buffer, false},
+	} {
+		c := NewConn(struct{ io.ReadWriteCloser }{}, &Config{WriteBuffer: buffer})
+		e := &exchange{start: of.start}
+		c.queue.push(e)
+		c.taken, c.wbuf = of.taken, &block{b: make([]byte, of.end-of.taken)}
+		if got := c.loneHead(e); got != of.lone {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // trySendBehind is for a rest of so many bytes and what the socket has rounded off. It
 // reports whether another request was in line when the one before it was over its time.
 func trySendBehind(t *testing.T, rest int, due time.Duration) bool {

@@ -248,10 +248,11 @@ func (c *Conn) appended() int64 {
 // pending reports whether bytes wait for a writer. mu is held.
 func (c *Conn) pending() bool { return c.wbuf != nil && len(c.wbuf.b) > 0 }
 
-// loneHead reports whether what was appended, e's head or the rest of it, has no request in
-// front of it, and the whole head has not outgrown the write buffer. mu is held.
+// loneHead reports whether e's head has no request in flight in front of it, and the whole
+// head, with whatever else is yet to be written, has not outgrown the write buffer. mu is
+// held.
 func (c *Conn) loneHead(e *exchange) bool {
-	return c.queue.head == e && c.appended()-e.start <= int64(c.cfg.WriteBuffer)
+	return c.queue.head == e && c.appended()-min(e.start, c.taken) <= int64(c.cfg.WriteBuffer)
 }
 
 // flush writes what was appended, in the name of e. It is for e's caller and for e's pump:
