@@ -219,8 +219,8 @@ func (c *Conn) beginClose() (late *time.Timer) {
 	return time.AfterFunc(graceBeforeClose, c.closeLate)
 }
 
-// closeLate is endCalls while Close is under way: without mu, for a stream may set no
-// deadline meanwhile.
+// closeLate is endCalls while Close is under way. It sets deadlines without mu, for a
+// stream may set none before its Close has returned.
 func (c *Conn) closeLate() {
 	c.mu.Lock()
 	dl, in := c.dl, c.inCall()

@@ -71,10 +71,13 @@ type over struct{ net.Conn }
 
 func (o over) NetConn() net.Conn { return o.Conn }
 
+// closing is the rest of a last response.
+const closing = "Connection: close\r\nContent-Length: 2\r\n\r\nok"
+
 // says431 answers the beginning of a request.
 func says431(server net.Conn) {
 	io.ReadFull(server, make([]byte, 10))
-	io.WriteString(server, "HTTP/1.1 431 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+	io.WriteString(server, "HTTP/1.1 431 Too Large\r\n"+closing)
 }
 
 func longHead() *Request {
@@ -165,13 +168,13 @@ func TestCloseEndsCallsOfLayers(t *testing.T) {
 					c := NewConn(of.layer(newEndless(client)), nil)
 					ctx, cancel := context.WithCancel(context.Background())
 					defer cancel()
-					over := make(chan error, 1)
-					go func() { over <- c.Do(ctx, get("/"), new(Response)) }()
+					done := make(chan error, 1)
+					go func() { done <- c.Do(ctx, get("/"), new(Response)) }()
 					synctest.Wait()
 					end(c, cancel)
 					synctest.Wait()
 					select {
-					case err := <-over:
+					case err := <-done:
 						if !errors.Is(err, Canceled) && !errors.Is(err, Closed) {
 							t.Error(err)
 						}
@@ -216,7 +219,8 @@ func (i inTurn) Write(p []byte) (int, error) {
 	return i.endless.Write(p)
 }
 
-// Close waits for its turn, as that of a TLS connection that is not known for one.
+// hidden is a TLS connection that is not known for one: it writes while it reads, and Close
+// waits for its turn.
 type hidden struct{ inTurn }
 
 func (h hidden) Read(p []byte) (int, error) { return rekeys{over{h}}.Read(p) }

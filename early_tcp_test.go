@@ -64,6 +64,19 @@ func noneLeft(t *testing.T, before int) {
 	t.Errorf("goroutines are left over\n%s", stacks())
 }
 
+// until waits for what becomes true of a connection.
+func until(c *Conn, is func() bool) {
+	for {
+		c.mu.Lock()
+		done := is()
+		c.mu.Unlock()
+		if done {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // A tcpCase is one cell of the matrix.
 type tcpCase struct {
 	status int

@@ -448,7 +448,6 @@ func (r *stateRun) finish() {
 			k.pipe.Close()
 		}
 	}
-	time.Sleep(graceBeforeClose)
 	synctest.Wait()
 	if n := r.under.Load(); n != 0 {
 		r.Fatalf("%d calls go on after Close", n)

@@ -74,7 +74,7 @@ func TestCloseAfterAnsweredWrite(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			client, server := net.Pipe()
-			c := NewConn(goodbye{lateWrites{client}}, nil)
+			c := NewConn(goodbye{lateWrites{client, time.Millisecond}}, nil)
 			got := answersOnce(t, server, of.says)
 			body := io.LimitReader(zeros{}, max(of.length, 5))
 			post := &Request{Method: "POST", Host: "x", Body: body, ContentLength: of.length}
@@ -241,6 +241,21 @@ func (c courteous) Close() error {
 	return errors.Join(err, c.Conn.Close())
 }
 
+// partsLate answers one request, says close, and takes its time to read a goodbye, and to
+// say one.
+func partsLate(server net.Conn, reads, says time.Duration) {
+	br := bufio.NewReader(server)
+	if req, err := http.ReadRequest(br); err == nil {
+		io.Copy(io.Discard, req.Body)
+	}
+	io.WriteString(server, "HTTP/1.1 200 OK\r\n"+closing)
+	time.Sleep(reads)
+	io.ReadFull(br, make([]byte, 3))
+	time.Sleep(says)
+	io.WriteString(server, "BYE")
+	server.Close()
+}
+
 // It has its time for that, also behind an answered write that is yet to return.
 func TestCloseHasItsTime(t *testing.T) {
 	for name, of := range map[string]struct {
@@ -253,21 +268,13 @@ func TestCloseHasItsTime(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			client, server := net.Pipe()
-			stream := courteous{lateWrites{client}, make(chan error, 1)}
+			stream := courteous{lateWrites{client, time.Millisecond}, make(chan error, 1)}
 			c := NewConn(of.layer(stream), nil)
-			go func() {
-				br := bufio.NewReader(server)
-				req, _ := http.ReadRequest(br)
-				io.Copy(io.Discard, req.Body)
-				io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-				if of.due == 0 { // else it would limit what Close writes, too
-					time.Sleep(3 * graceBeforeClose)
-				}
-				io.ReadFull(br, make([]byte, 3))
-				time.Sleep(3 * graceBeforeClose)
-				io.WriteString(server, "BYE")
-				server.Close()
-			}()
+			reads := 3 * graceBeforeClose
+			if of.due > 0 { // it would limit what Close writes, too
+				reads = 0
+			}
+			go partsLate(server, reads, 3*graceBeforeClose)
 			post := &Request{Method: "POST", Host: "x", Body: io.LimitReader(zeros{}, 5)}
 			if of.due > 0 {
 				post.Deadline = time.Now().Add(of.due)
@@ -287,18 +294,9 @@ func TestCloseHasItsTime(t *testing.T) {
 func TestCloseAfterCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
-		stream := courteous{slowReturn{client}, make(chan error, 1)}
+		stream := courteous{lateWrites{client, graceBeforeClose / 2}, make(chan error, 1)}
 		c := NewConn(stream, nil)
-		go func() {
-			br := bufio.NewReader(server)
-			req, _ := http.ReadRequest(br)
-			io.Copy(io.Discard, req.Body)
-			io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-			time.Sleep(graceBeforeClose / 4)
-			io.ReadFull(br, make([]byte, 3))
-			io.WriteString(server, "BYE")
-			server.Close()
-		}()
+		go partsLate(server, graceBeforeClose/4, 0)
 		ctx, cancel := context.WithCancel(context.Background())
 		x, err := c.Send(ctx, &Request{Method: "PUT", Host: "x", Push: true})
 		if err != nil {
@@ -316,22 +314,10 @@ func TestCloseAfterCancel(t *testing.T) {
 	})
 }
 
-// slowReturn is a stream whose Write returns well after its bytes were read; but Close
-// writes at once.
-type slowReturn struct{ net.Conn }
-
-func (s slowReturn) Write(p []byte) (int, error) {
-	n, err := s.Conn.Write(p)
-	if string(p) != "BYE" {
-		time.Sleep(graceBeforeClose / 2)
-	}
-	return n, err
-}
-
 // lingers is a stream whose Close waits for the peer's goodbye, in vain, and that sets no
 // deadline meanwhile. Its writes return late.
 type lingers struct {
-	net.Conn
+	lateWrites
 	mu *sync.Mutex // held by Close, and while a deadline is set
 }
 
@@ -349,12 +335,6 @@ func (l lingers) SetWriteDeadline(t time.Time) error {
 	return l.Conn.SetWriteDeadline(t)
 }
 
-func (l lingers) Write(p []byte) (int, error) {
-	n, err := l.Conn.Write(p)
-	time.Sleep(lingerTime / 2)
-	return n, err
-}
-
 func (l lingers) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -365,7 +345,7 @@ func (l lingers) Close() error {
 // All but Close go on while the stream's Close is under way.
 func TestOthersGoOnWhileClosing(t *testing.T) {
 	client, server := net.Pipe()
-	c := NewConn(lingers{client, new(sync.Mutex)}, nil)
+	c := NewConn(lingers{lateWrites{client, lingerTime / 2}, new(sync.Mutex)}, nil)
 	answersOnce(t, server, "Connection: close\r\n")
 	his, end := context.WithCancel(context.Background())
 	x, err := c.Send(his, &Request{Method: "PUT", Host: "x", Push: true})
@@ -390,6 +370,15 @@ func TestOthersGoOnWhileClosing(t *testing.T) {
 	others.Wait()
 }
 
+// answersLastChunk answers a request without a body once its last chunk has begun, and
+// reads no more.
+func answersLastChunk(from io.Reader, to io.Writer, response string) {
+	b := make([]byte, 1<<10)
+	from.Read(b) // the head
+	io.ReadFull(from, b[:1])
+	io.WriteString(to, response)
+}
+
 // While Close is under way, a Deadline still ends CloseWrite's own write, and a context
 // after the time that Close waits for that write.
 func TestCloseWriteInTime(t *testing.T) {
@@ -404,12 +393,7 @@ func TestCloseWriteInTime(t *testing.T) {
 				defer server.Close()
 				defer client.Close()
 				c := NewConn(wrap(client), nil)
-				go func() {
-					b := make([]byte, 1<<10)
-					server.Read(b)             // the head
-					io.ReadFull(server, b[:1]) // of the last chunk
-					io.WriteString(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-				}()
+				go answersLastChunk(server, server, "HTTP/1.1 200 OK\r\n"+closing)
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
 				req := &Request{Method: "PUT", Host: "x", Push: true}
@@ -463,12 +447,7 @@ func TestCloseWriteInTimeWatched(t *testing.T) {
 	pipe, far := net.Pipe()
 	defer far.Close()
 	c := NewConn(apart{client, orderly{hasty{pipe}, make(chan struct{}, 1)}}, nil)
-	go func() {
-		b := make([]byte, 1<<10)
-		far.Read(b)             // the head
-		io.ReadFull(far, b[:1]) // of the last chunk
-		io.WriteString(server, answer("/"))
-	}()
+	go answersLastChunk(far, server, answer("/"))
 	x, err := c.Send(context.Background(), &Request{Method: "PUT", Host: "x", Push: true,
 		Deadline: time.Now().Add(3 * graceBeforeClose)})
 	if err != nil {
@@ -494,10 +473,13 @@ func TestCloseWriteInTimeWatched(t *testing.T) {
 }
 
 // lateWrites is a stream whose Write returns a while after its bytes were read.
-type lateWrites struct{ net.Conn }
+type lateWrites struct {
+	net.Conn
+	by time.Duration
+}
 
 func (l lateWrites) Write(p []byte) (int, error) {
 	n, err := l.Conn.Write(p)
-	time.Sleep(time.Millisecond)
+	time.Sleep(l.by)
 	return n, err
 }

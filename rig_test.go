@@ -407,16 +407,3 @@ func soon(target string, d time.Duration) *Request {
 	req.Deadline = time.Now().Add(d)
 	return req
 }
-
-// until waits for what becomes true of a connection.
-func until(c *Conn, is func() bool) {
-	for {
-		c.mu.Lock()
-		done := is()
-		c.mu.Unlock()
-		if done {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-}

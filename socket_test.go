@@ -238,41 +238,45 @@ func (l layerWithout) NetConn() net.Conn { return l.under }
 // What one turn of the socket is about to write counts once as unwritten, and then not; of
 // what it has written in part, the rest.
 func TestUnwrittenInATurn(t *testing.T) {
-	const part = 10
 	for name, req := range map[string]*Request{
 		"head": get("/a"),
 		"body": {Method: "PUT", Host: "x", Body: bytes.NewReader(make([]byte, 20_000))},
 	} {
-		for _, left := range []int{0, part} {
-			c := dialUp(t, "tcp", nil).c
-			c.mu.Lock()
-			tell := func(when string, want int) {
-				c.mu.Unlock()
-				defer c.mu.Lock()
-				if n := c.Stats().Unwritten; n != int64(want) {
-					t.Errorf("%s, %s: %d, want %d", name, when, n, want)
-				}
-			}
-			var q asked
-			if err := req.check(&q); err != nil {
-				t.Fatal(err)
-			}
-			e := c.newExchange(context.Background(), req, &q)
-			e.once = true
-			if err := c.start(e); err != nil || !c.owing {
-				t.Fatal(err, c.owing)
-			}
-			tell("appended", int(c.appended()))
-			head, body := c.takeOwed(e)
-			all := len(head) + len(body)
-			tell("taken", all)
-			if c.paidOwed(e, all-left, nil) != (left == 0) {
-				t.Errorf("%s: %d bytes are left, and paidOwed says otherwise", name, left)
-			}
-			tell("written", left)
-			c.mu.Unlock()
+		for _, left := range []int{0, 10} {
+			t.Run(fmt.Sprint(name, left), func(t *testing.T) { unwrittenInATurn(t, req, left) })
 		}
 	}
+}
+
+// unwrittenInATurn has all but so many bytes written.
+func unwrittenInATurn(t *testing.T, req *Request, left int) {
+	c := dialUp(t, "tcp", nil).c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tell := func(when string, want int) {
+		c.mu.Unlock()
+		defer c.mu.Lock()
+		if n := c.Stats().Unwritten; n != int64(want) {
+			t.Errorf("%s: %d, want %d", when, n, want)
+		}
+	}
+	var q asked
+	if err := req.check(&q); err != nil {
+		t.Fatal(err)
+	}
+	e := c.newExchange(context.Background(), req, &q)
+	e.once = true
+	if err := c.start(e); err != nil || !c.owing {
+		t.Fatal(err, c.owing)
+	}
+	tell("appended", int(c.appended()))
+	head, body := c.takeOwed(e)
+	all := len(head) + len(body)
+	tell("taken", all)
+	if c.paidOwed(e, all-left, nil) != (left == 0) {
+		t.Errorf("%d bytes are left, and paidOwed says otherwise", left)
+	}
+	tell("written", left)
 }
 
 // frail is a layer whose first failed read, be it for a deadline, is its last: as that of

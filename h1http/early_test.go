@@ -164,9 +164,7 @@ func onPipe(serve func(server net.Conn, req *http.Request)) *Conn {
 			serve(server, req)
 		}
 	}()
-	cfg := Config()
-	cfg.Depth = 2
-	return NewConn(client, cfg)
+	return ofDepth2(client)
 }
 
 // The rest of a request is not waited for once another is in flight behind it.

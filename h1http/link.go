@@ -26,6 +26,7 @@ type link struct {
 	h        *h1.Conn
 	nc       net.Conn // the stream, if it is one
 	ahead    *ahead   // reads nc for the engine; nil: the engine reads the stream itself
+	socket   bool     // the stream is one, or shows one
 	tls      atomic.Pointer[tls.ConnectionState]
 	owner    owner
 	settings settings
@@ -82,7 +83,8 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 		l.ahead, rw = readAhead(l.nc, max(cfg.ReadBuffer, 4<<10))
 	}
 	l.h = h1.NewConn(rw, cfg)
-	if l.uncounted = int64(max(cfg.WriteBuffer, 4<<10)); l.nc != nil && l.ahead == nil {
+	l.socket = l.nc != nil && l.ahead == nil
+	if l.uncounted = int64(max(cfg.WriteBuffer, 4<<10)); l.socket {
 		l.uncounted = 16 << 10
 	}
 	l.settings.maxHead = int64(cfg.MaxHeadBytes)
@@ -200,10 +202,10 @@ func (l *link) isOut(allBut int64) bool {
 
 // allBut is how many bytes of a body are not waited for at its end: a socket takes them.
 func (l *link) allBut() int64 {
-	if l.nc == nil || l.ahead != nil {
-		return 0
+	if l.socket {
+		return l.uncounted
 	}
-	return l.uncounted
+	return 0
 }
 
 // uploadGrace is how long the rest of a request may take after the end of the response,

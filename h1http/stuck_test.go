@@ -47,6 +47,29 @@ func answersEarlyTo(hang chan struct{}) func(nc net.Conn, br *bufio.Reader, _ in
 	}
 }
 
+// earlyPipe returns a pipe to such a server.
+func earlyPipe(hang chan struct{}) net.Conn {
+	client, server := net.Pipe()
+	go answersEarlyTo(hang)(server, bufio.NewReaderSize(server, 16), 0)
+	return client
+}
+
+func ofDepth2(nc net.Conn) *Conn {
+	cfg := Config()
+	cfg.Depth = 2
+	return NewConn(nc, cfg)
+}
+
+// hasEnded checks that a request does not wait behind what nobody reads: c has ended.
+func hasEnded(t *testing.T, c *Conn) {
+	t.Helper()
+	within(t, "a request behind what nobody reads", func() {
+		if _, err := c.RoundTrip(newRequest(t, "GET", "http://x/", nil)); !errors.Is(err, h1.Closed) {
+			t.Errorf("it got %v", err)
+		}
+	})
+}
+
 // longGet returns a request for "/long" whose head is as long.
 func longGet(t *testing.T, url string, head int) *http.Request {
 	req := newRequest(t, "GET", url+"/long", nil)
@@ -72,9 +95,7 @@ func TestUnreadUploadOnPipe(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
 	dial := func(context.Context, string, string) (net.Conn, error) {
-		client, server := net.Pipe()
-		go answersEarlyTo(hang)(server, bufio.NewReaderSize(server, 16), 0)
-		return client, nil
+		return earlyPipe(hang), nil
 	}
 	withBoth(t, func(a *http.Transport, b *Transport) { a.DialContext, b.DialContext = dial, dial },
 		func(t *testing.T, rt anyTransport) {
@@ -154,9 +175,7 @@ func TestReservedBehindUnreadHead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config()
-	cfg.Depth = 2
-	c := NewConn(nc, cfg)
+	c := ofDepth2(nc)
 	defer c.Close()
 	for range 2 {
 		if err := c.Reserve(); err != nil {
@@ -164,22 +183,14 @@ func TestReservedBehindUnreadHead(t *testing.T) {
 		}
 	}
 	do(t, c, longGet(t, addr, 16<<20)) // has one
-	within(t, "a request behind a head that nobody reads", func() {
-		if _, err := c.RoundTrip(newRequest(t, "GET", addr, nil)); !errors.Is(err, h1.Closed) { // has the other
-			t.Errorf("it got %v", err)
-		}
-	})
+	hasEnded(t, c)                     // has the other
 }
 
 // If the request that waited behind such a one is canceled, the Conn ends with it.
 func TestCanceledBehindUnreadUpload(t *testing.T) {
 	hang := make(chan struct{})
-	client, server := net.Pipe()
-	go answersEarlyTo(hang)(server, bufio.NewReaderSize(server, 16), 0)
 	defer close(hang)
-	cfg := Config()
-	cfg.Depth = 2
-	c := NewConn(client, cfg)
+	c := ofDepth2(earlyPipe(hang))
 	defer c.Close()
 	do(t, c, newRequest(t, "GET", "http://x/", nil))
 	ctx, cancel := context.WithCancel(context.Background())
@@ -198,11 +209,7 @@ func TestCanceledBehindUnreadUpload(t *testing.T) {
 	}
 	cancel()
 	behind.Wait()
-	within(t, "a request behind what nobody reads", func() {
-		if _, err := c.RoundTrip(newRequest(t, "GET", "http://x/", nil)); !errors.Is(err, h1.Closed) {
-			t.Errorf("it got %v", err)
-		}
-	})
+	hasEnded(t, c)
 }
 
 // In a pool no request joins such a connection, and if one has come in time and is
@@ -223,9 +230,7 @@ func TestJoinedUnreadHead(t *testing.T) {
 		tr := &Transport{Depth: 2}
 		if of.pipe {
 			tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
-				client, server := net.Pipe()
-				go answersEarlyTo(hang)(server, bufio.NewReaderSize(server, 16), 0)
-				return client, nil
+				return earlyPipe(hang), nil
 			}
 		}
 		do(t, tr, newRequest(t, "GET", addr, nil))
@@ -288,11 +293,7 @@ func slowHead(server net.Conn) {
 // answered and gets out in time.
 func TestCanceledBehindSlowHead(t *testing.T) {
 	for name, open := range map[string]func(nc net.Conn) http.RoundTripper{
-		"Conn": func(nc net.Conn) http.RoundTripper {
-			cfg := Config()
-			cfg.Depth = 2
-			return NewConn(nc, cfg)
-		},
+		"Conn": func(nc net.Conn) http.RoundTripper { return ofDepth2(nc) },
 		"Transport": func(nc net.Conn) http.RoundTripper {
 			var dialed bool
 			return &Transport{Depth: 2, DialContext: func(context.Context, string, string) (net.Conn, error) {
@@ -443,6 +444,33 @@ func TestJoinsUncounted(t *testing.T) {
 	}
 }
 
+// A request that was out itself does not hand a connection on that another has got stuck on
+// before the pool could look.
+func TestStuckIsNotReusable(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	tr := &Transport{Depth: 2, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return earlyPipe(hang), nil
+	}}
+	defer tr.CloseIdleConnections()
+	do(t, tr, newRequest(t, "GET", "http://x/", nil))
+	tr.pool.mu.Lock()
+	defer tr.pool.mu.Unlock()
+	l := tr.pool.newest
+	req := &h1.Request{Host: "x", Target: "/long"}
+	req.Header.Add("Long", strings.Repeat("x", 10_000))
+	var resp h1.Response
+	if err := l.h.Do(context.Background(), req, &resp); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := resp.AppendBody(nil, -1); err != nil {
+		t.Fatal(err)
+	}
+	if tr.reusable(l) {
+		t.Errorf("it is handed on: %+v", l.h.Stats())
+	}
+}
+
 // slowClose is a body whose Close takes its time.
 type slowClose struct {
 	io.Reader
@@ -479,9 +507,7 @@ func stuckWhileBodyCloses(t *testing.T, stuck *http.Request) {
 		io.CopyN(io.Discard, br, 5) // the body that was not asked for is ended empty
 		answersEarlyTo(hang)(server, br, 0)
 	}()
-	cfg := Config()
-	cfg.Depth = 2
-	c := NewConn(client, cfg)
+	c := ofDepth2(client)
 	defer c.Close()
 	do(t, c, newRequest(t, "GET", "http://x/", nil))
 	body := &slowClose{strings.NewReader("body"), make(chan struct{}), make(chan struct{})}
@@ -495,11 +521,7 @@ func stuckWhileBodyCloses(t *testing.T, stuck *http.Request) {
 	do(t, c, stuck)
 	close(body.over)
 	post.Wait()
-	within(t, "a request behind what nobody reads", func() {
-		if _, err := c.RoundTrip(newRequest(t, "GET", "http://x/", nil)); !errors.Is(err, h1.Closed) {
-			t.Errorf("it got %v", err)
-		}
-	})
+	hasEnded(t, c)
 }
 
 // emptyBody is empty, and cannot be closed; but it takes its time to say so.
@@ -513,11 +535,7 @@ func (b emptyBody) Close() error             { return errors.New("not closed") }
 func TestUnsentBehindUnreadHead(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
-	client, server := net.Pipe()
-	go answersEarlyTo(hang)(server, bufio.NewReaderSize(server, 16), 0)
-	cfg := Config()
-	cfg.Depth = 2
-	c := NewConn(client, cfg)
+	c := ofDepth2(earlyPipe(hang))
 	defer c.Close()
 	do(t, c, newRequest(t, "GET", "http://x/", nil))
 	over := make(chan struct{})
@@ -533,11 +551,7 @@ func TestUnsentBehindUnreadHead(t *testing.T) {
 	do(t, c, longGet(t, "http://x", 20_000))
 	close(over)
 	unsent.Wait()
-	within(t, "a request behind what nobody reads", func() {
-		if _, err := c.RoundTrip(newRequest(t, "GET", "http://x/", nil)); !errors.Is(err, h1.Closed) {
-			t.Errorf("it got %v", err)
-		}
-	})
+	hasEnded(t, c)
 }
 
 func TestUnsentBehindUnreadHeadInPool(t *testing.T) {
@@ -580,9 +594,7 @@ func TestUnsentBehindUnreadHeadInPool(t *testing.T) {
 func TestTwoGiveUp(t *testing.T) {
 	for i := range 20_000 {
 		client, server := net.Pipe()
-		cfg := Config()
-		cfg.Depth = 2
-		c := NewConn(client, cfg)
+		c := ofDepth2(client)
 		for range 2 {
 			if err := c.take(context.Background()); err != nil {
 				t.Fatal(err)
