@@ -51,14 +51,14 @@ type spending struct {
 	ns  [][]float64 // by contestant, then by cause
 }
 
-// missed returns the contestants that missed targets name, after the floor, whose costs all
-// of them have.
+// missed returns the contestants that missed targets name, after the floors, whose costs
+// all of them have.
 func (r result) missed() (who []string) {
 	for _, t := range r.targets {
 		if _, _, met := r.meets(t); met || t.what == memoryHeld || t.what == goroutines {
 			continue // a CPU profile says nothing of what is held
 		}
-		for _, name := range []string{"floor", t.name(), t.of} {
+		for _, name := range []string{"floor", floorShared.name, t.name(), t.of} {
 			if r.has(name) && !slices.Contains(who, name) {
 				who = append(who, name)
 			}

@@ -103,13 +103,18 @@ func (r result) meets(t target) (asked, measured string, met bool) {
 	return fmt.Sprintf("%s at most %.2f of %s", name, t.most, t.of), fmt.Sprintf("%.3f", v), v <= t.most
 }
 
-// floorMisses returns a remark if not even the floor meets a target that a peer sets.
+// floorMisses returns a remark if not even a floor meets a target that a peer sets.
 func (r result) floorMisses(t target) string {
-	if !r.has("floor") || r.differs || t.of == "" || t.of == "floor" {
+	if r.differs || t.of == "" || t.of == "floor" {
 		return ""
 	}
-	if v := r.against("floor", t.of, t.what); v > t.most {
-		return fmt.Sprintf("; the floor itself: %.2f", v)
+	for _, name := range []string{"floor", floorShared.name} {
+		if !r.has(name) {
+			continue
+		}
+		if v := r.against(name, t.of, t.what); v > t.most {
+			return fmt.Sprintf("; the %s itself: %.2f", name, v)
+		}
 	}
 	return ""
 }
@@ -195,8 +200,8 @@ a step is called flat or linear if its exponent of the size is within %v of 0 or
 
 const aboutSpending = `These rows miss a target. The figures are CPU time per operation,
 from a CPU profile of each contestant alone; that is not wall time if other threads work
-meanwhile, or all of them wait. Where "the floor itself" misses a target, a client would
-have to be faster than a bare write and read to meet it.
+meanwhile, or all of them wait. Where a floor itself misses a target, a client would have to
+be faster than bare writes and reads to meet it.
 
 Before a request goes to an idle connection, h1 looks whether bytes or an end have come,
 which would be taken for the response. On a socket that is no additional system call: it
@@ -204,7 +209,8 @@ replaces a read that would find nothing. Under TLS (row 2) it is a system call, 
 with a deadline that has passed, to see what TLS has read ahead. fasthttp does not look.
 
 On a shared connection (rows 3 and 4) each request has a goroutine, which waits and is
-woken; the floor is one goroutine that writes a batch and reads it. When the runtime wakes a
+woken; the floor is one goroutine that writes a batch and reads it. The shared floor has as
+many goroutines as h1, but no HTTP: one writes and reads for all. When the runtime wakes a
 goroutine it also wakes an idle processor, which then finds little to do. With GOMAXPROCS=1
 it does not, and the difference in CPU time is what that costs.
 

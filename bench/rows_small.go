@@ -56,7 +56,7 @@ func onOne(number string, n int, most float64) row {
 		work:  fmt.Sprintf("%d goroutines on one connection, depth %d; the floor %d at a time", n, n, n),
 		shows: perRequest, batch: n,
 		contestants: append([]contestant{floorBatch(hello, n)},
-			together(hello, n, h1Do, h1Client("h1, GOMAXPROCS=1", usage{procs: 1}), pipelineClient)...),
+			together(hello, n, floorShared, h1Do, h1Client("h1, GOMAXPROCS=1", usage{procs: 1}), pipelineClient)...),
 		targets: []target{{what: wall, most: most, of: "PipelineClient"}},
 	}
 }
