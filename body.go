@@ -100,7 +100,7 @@ func (b *body) exit(e *exchange, done bool, err *Error) error {
 		b.err = io.EOF
 		c.finish(e)
 		if c.cfg.Timing {
-			b.resp.Timing.Done = time.Now()
+			setNow(&b.resp.Timing.Done)
 		}
 	default:
 		c.stepOut(e)

@@ -121,6 +121,12 @@ func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) *Error 
 // The SP before an absent reason-phrase is left out by many servers, and not missed here.
 func (d *headDecoder) statusLine(b []byte, r *Response) *Error {
 	r.Header.Reset()
+	const usual = "HTTP/1.1 200 OK\r\n" // as most responses begin
+	if len(b) >= len(usual) && string(b[:len(usual)]) == usual {
+		r.Minor, r.Status, r.reason = 1, 200, append(r.reason[:0], "OK"...)
+		d.endStatusLine(r, len(usual))
+		return nil
+	}
 	const code, reason = len("HTTP/1.1 "), len("HTTP/1.1 200 ")
 	if len(b) < reason || string(b[:7]) != "HTTP/1." || !isDigit(b[7]) || b[8] != ' ' ||
 		b[code] == '0' || !isDigit(b[code]) || !isDigit(b[code+1]) || !isDigit(b[code+2]) {
@@ -147,9 +153,14 @@ func (d *headDecoder) statusLine(b []byte, r *Response) *Error {
 	r.Minor = int(b[7] - '0')
 	r.Status = int(b[code]-'0')*100 + int(b[code+1]-'0')*10 + int(b[code+2]-'0')
 	r.reason = append(r.reason[:0], b[min(reason, i):i]...)
-	r.lineLen = i + 2
-	d.start, d.line, d.look = i+2, i+2, i+2
+	d.endStatusLine(r, i+2)
 	return nil
+}
+
+// endStatusLine notes the length of a status line that is complete.
+func (d *headDecoder) endStatusLine(r *Response, n int) {
+	r.lineLen = n
+	d.start, d.line, d.look = n, n, n
 }
 
 // statusStart looks at a status line of which the version and the code are wrong or not

@@ -87,7 +87,8 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q *asked) *exchang
 	if e == nil {
 		e = makeExchange()
 	}
-	e.c, e.req, e.q, e.ctx = c, req, *q, ctx
+	e.c, e.req, e.ctx = c, req, ctx
+	e.q = *q
 	e.cond.L, e.wake.L = &c.mu, &c.mu
 	e.refs, e.start, e.end, e.by, e.up.why = 1, -1, -1, req.Deadline, whyDeadline
 	c.stamp(&e.times.Queued)
@@ -124,9 +125,8 @@ func (e *exchange) release() {
 	}
 	c := e.c
 	e.id.Add(1)
-	e.c, e.req, e.ctx, e.stop = nil, nil, nil, nil
+	e.c, e.req, e.ctx, e.stop, e.wait.ctx = nil, nil, nil, nil, nil
 	e.cond.L, e.wake.L = nil, nil // they hold c
-	e.wait.ctx = nil
 	e.marks = marks{}
 	e.sent, e.wakeAt, e.pushAt = time.Time{}, time.Time{}, time.Time{}
 	e.recv.forget()

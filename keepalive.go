@@ -138,7 +138,6 @@ func (l *life) must(ev event) {
 	if w == wIllegal || r == rIllegal || !l.allows(ev) {
 		panic(l.refuses(ev))
 	}
-	l.w, l.r = w, r
 	switch ev {
 	case evHeadEnd, evHead:
 		l.n++
@@ -153,7 +152,7 @@ func (l *life) must(ev event) {
 	case evFail:
 		l.reuse, l.n = false, 0
 	}
-	l.settle()
+	l.settle(w, r)
 }
 
 // refuses makes step's error.
@@ -172,27 +171,28 @@ func (l *life) allows(ev event) bool {
 	return true
 }
 
-// settle applies the joint rules, in order.
-func (l *life) settle() {
+// settle moves the halves to w and r, and applies the joint rules, in order.
+func (l *life) settle(w wState, r rState) {
 	// J1: the response ended while its own request body was still being written: finish
 	// that if little is left and it saves the connection, else stop it.
-	if l.w == wBody && l.n == 0 && !(l.few && l.reuse) {
-		l.w, l.reuse = wShut, false
+	if w == wBody && l.n == 0 && !(l.few && l.reuse) {
+		w, l.reuse = wShut, false
 	}
 	// J2: no reuse, and the write half idle: shut it.
-	if l.w == wIdle && !l.reuse {
-		l.w = wShut
+	if w == wIdle && !l.reuse {
+		w = wShut
 	}
 	// J3: a response is due, or none.
-	if l.r == rIdle && l.n > 0 {
-		l.r = rHead
-	} else if l.r == rHead && l.n == 0 {
-		l.r = rIdle
+	if r == rIdle && l.n > 0 {
+		r = rHead
+	} else if r == rHead && l.n == 0 {
+		r = rIdle
 	}
 	// J4: write half shut and read half idle: closed.
-	if l.w == wShut && l.r == rIdle {
-		l.r = rShut
+	if w == wShut && r == rIdle {
+		r = rShut
 	}
+	l.w, l.r = w, r
 }
 
 // String prints a state as scripts and goldens have it: "wIdle rHead reuse n=1".

@@ -91,8 +91,7 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 // deliver gives the response to the caller, and ends it if it has no body. mu is held.
 func (c *Conn) deliver(e *exchange, resp *Response) error {
 	if c.cfg.Timing {
-		e.times.Head = time.Now()
-		resp.Timing = e.times
+		e.tellTimes(resp)
 	}
 	resp.body = body{c: c, e: e, id: e.id.Load(), resp: resp}
 	e.inUse = false
@@ -113,6 +112,12 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 		c.stepOut(e)
 	}
 	return nil
+}
+
+// tellTimes notes when the head was there, and shows that and what was before.
+func (e *exchange) tellTimes(resp *Response) {
+	setNow(&e.times.Head)
+	resp.Timing = e.times
 }
 
 // readFailed ends a response whose reading failed, and returns the error for e's caller. If
@@ -433,6 +438,17 @@ func (c *Conn) finishSwitch(e *exchange) {
 	e.release()
 }
 
+// outlived settles what becomes of a body that is being written, now that e's response has
+// ended. mu is held.
+func (c *Conn) outlived(e *exchange) {
+	if c.life.w == wShut {
+		c.because(errUpload)
+		c.stopUpload()
+	} else if c.upload == e && !e.by.IsZero() {
+		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
+	}
+}
+
 // lookBehind looks at what came behind a response that has ended, or for a request that has
 // left. It may be the next response, if a writer has taken the request for it. mu is held.
 func (c *Conn) lookBehind() {
@@ -463,15 +479,12 @@ func (c *Conn) finish(e *exchange) {
 	was := c.life.w
 	c.life.few = was == wBody && c.upload == e && c.fewLeft(e)
 	c.must(evLast)
-	if was == wBody && c.life.w == wShut {
-		c.because(errUpload)
-		c.stopUpload()
-	} else if c.upload == e && !e.by.IsZero() {
-		c.wakeBy(e.by) // nobody is left to see to the deadline of what is still written
+	if was == wBody {
+		c.outlived(e)
 	}
 	c.queue.pop()
 	if next := c.queue.head; next != nil && !next.sent.IsZero() {
-		next.sent = time.Now()
+		setNow(&next.sent)
 	}
 	if c.writesFor(e) {
 		c.writesOn(e)

@@ -21,9 +21,7 @@ type source struct{ c *Conn }
 func (s *source) Read(p []byte) (int, error) {
 	c := s.c
 	if e := c.reader; e != nil && len(e.recv.spill) > 0 {
-		n := copy(p, e.recv.spill)
-		e.recv.spill = e.recv.spill[n:]
-		return n, nil
+		return e.recv.takeSpill(p), nil
 	}
 	if err := c.rerr; err != nil {
 		return 0, err
@@ -48,16 +46,32 @@ func (s *source) Read(p []byte) (int, error) {
 		n, err = 0, errReadCount
 	}
 	c.endRead(n)
+	if n > 0 && err == nil {
+		return n, nil
+	}
+	return n, c.readEnded(n, err)
+}
+
+// takeSpill moves bytes of spill into p.
+func (r *reception) takeSpill(p []byte) int {
+	n := copy(p, r.spill)
+	r.spill = r.spill[n:]
+	return n
+}
+
+// readEnded returns the error of a read that has brought n bytes, or keeps it for the next.
+// mu is held.
+func (c *Conn) readEnded(n int, err error) error {
 	if err != nil && c.lasts(err, n) {
 		c.rerr = err
 	}
 	if n > 0 {
-		err = nil
+		return nil
 	}
-	if n == 0 && err == nil && c.reader != nil && passed(c.reader.recv.until) {
-		err = os.ErrDeadlineExceeded // it does not look at its deadline
+	if err == nil && c.reader != nil && passed(c.reader.recv.until) {
+		return os.ErrDeadlineExceeded // it does not look at its deadline
 	}
-	return n, err
+	return err
 }
 
 // lasts reports whether the error of a read that has brought n bytes is kept for the next
@@ -108,10 +122,10 @@ func (c *Conn) beginRead() error {
 	if !e.recv.closeBy.IsZero() && !c.dueAlone(e) {
 		return errTheirs
 	}
-	if x := c.queue.head; c.clocked && x != nil {
-		x.recv.lateBy = time.Time{} // each read that is late has its look
-	}
 	if c.limitsReads(e) && !c.isLimited(e) {
+		if x := c.queue.head; c.clocked && x != nil {
+			x.recv.lateBy = time.Time{} // each read that is late has its look
+		}
 		c.limitRead(e)
 	}
 	// No copy of the time: it has just been stored in parts, and to load it whole would stall.

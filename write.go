@@ -109,9 +109,14 @@ func (c *Conn) start(e *exchange) error {
 // stamp notes the time, if anybody asked for it.
 func (c *Conn) stamp(t *time.Time) {
 	if c.cfg.Timing {
-		*t = time.Now()
+		setNow(t)
 	}
 }
+
+// setNow is not inlined: those that call it seldom do.
+//
+//go:noinline
+func setNow(t *time.Time) { *t = time.Now() }
 
 // begin puts an admitted request into the queue and writes it, or has it written. mu is
 // held. An error means that it is not in the queue (any more).
@@ -127,8 +132,8 @@ func (c *Conn) begin(e *exchange) *Error {
 	}
 	e.start, e.readAt = c.appended(), c.counts.read
 	c.wbuf.b = appendHead(c.wbuf.b, e.req, &e.q, c.cfg.TitleCase)
-	if e.q.body != bodyNone && c.mayOwe(e) && c.needsPump(e) { // it is not owed: start has not looked
-		if bad := c.gate(e); bad != nil {
+	if e.q.body != bodyNone {
+		if bad := c.gateBody(e); bad != nil {
 			return bad
 		}
 	}
@@ -154,6 +159,15 @@ func (c *Conn) begin(e *exchange) *Error {
 		c.changed()
 	}
 	return e.ifUnsent()
+}
+
+// gateBody is gate for a request that start took for one that is owed, and that is not, for
+// its body needs pump. mu is held, but not during the look.
+func (c *Conn) gateBody(e *exchange) *Error {
+	if c.mayOwe(e) && c.needsPump(e) {
+		return c.gate(e)
+	}
+	return nil
 }
 
 // sendOut writes what was appended, or leaves that to somebody who is about to come: the
@@ -278,15 +292,8 @@ func (c *Conn) flushAll(e *exchange) {
 	c.writing = true
 	before := e.err
 	e.refs++ // a response may end before the write that it answers has returned
-	if c.life.n > 1 && c.cfg.Depth > 1 && e.next == nil {
-		c.mu.Unlock()
-		runtime.Gosched()
-		c.mu.Lock()
-	}
-	waited := c.cfg.Depth > 1 || !own // for others to append, or for this goroutine to run
-	if waited && passed(e.by) && e.err == nil && c.takeBack(e) {
-		e.fail(fromDeadline("write head", whyDeadline))
-		c.changed()
+	if c.cfg.Depth > 1 || !own {
+		c.letAppend(e)
 	}
 	for c.pending() && c.mayWrite() {
 		if e.err != before || own && c.mayNotWrite(e) || c.probe.stale && !c.stillGood() {
@@ -305,6 +312,21 @@ func (c *Conn) flushAll(e *exchange) {
 		c.runLater()
 	}
 	e.release()
+}
+
+// letAppend lets others run once where some are in flight, so that they append what they
+// have. Then, or since this goroutine was started, e's Deadline may have passed. mu is
+// held, but not while they run.
+func (c *Conn) letAppend(e *exchange) {
+	if c.life.n > 1 && c.cfg.Depth > 1 && e.next == nil {
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
+	if passed(e.by) && e.err == nil && c.takeBack(e) {
+		e.fail(fromDeadline("write head", whyDeadline))
+		c.changed()
+	}
 }
 
 // writeBuffered takes and writes what was appended, in the name of e, and reports whether
@@ -466,10 +488,10 @@ func (c *Conn) beginWrite(e *exchange) bool {
 		return false
 	}
 	c.writer, c.inWrite = e, true
-	if s := c.cfg.StallTimeout; s > 0 {
-		e.up.moveBy = time.Now().Add(s)
-	}
 	if c.limitsWrites(e) {
+		if s := c.cfg.StallTimeout; s > 0 {
+			e.up.moveBy = time.Now().Add(s)
+		}
 		c.limitWrite(e)
 	}
 	return true
@@ -533,7 +555,7 @@ func (c *Conn) tellSent() {
 	if c.cfg.HeadTimeout > 0 || c.cfg.Timing {
 		for e := c.queue.head; e != nil; e = e.next {
 			if e.sent.IsZero() && c.isOut(e) {
-				e.sent = time.Now()
+				setNow(&e.sent)
 				c.stamp(&e.times.Sent)
 			}
 		}
