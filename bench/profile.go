@@ -113,13 +113,18 @@ func divide(p *profile.Profile, took float64) []float64 {
 	return counts
 }
 
-// causeOf returns the index of the cause that a stack belongs to.
+// causeOf returns the index of the cause that a stack belongs to: the last if none of the
+// others matches, or the profile does not know the stack.
 func causeOf(s *profile.Sample) int {
-	return slices.IndexFunc(causes, func(c cause) bool {
+	i := slices.IndexFunc(causes, func(c cause) bool {
 		return slices.ContainsFunc(s.Location, func(l *profile.Location) bool {
 			return slices.ContainsFunc(l.Line, func(l profile.Line) bool { return c.of.MatchString(l.Function.Name) })
 		})
 	})
+	if i < 0 {
+		i = len(causes) - 1
+	}
+	return i
 }
 
 // table prints what each contestant spends on what. Rows that are next to nothing for all
