@@ -33,7 +33,7 @@ type Header struct {
 // only while it holds all that is used; any other moves to memory of its own first.
 type owner struct {
 	h    *Header
-	used int // octets of the memory
+	used int // octets of the memory; -1: h has left it to its copies
 }
 
 // A span says where a field lies in Header.buf.
@@ -93,7 +93,8 @@ func (h *Header) Set(name, value string) {
 			keep.Add(string(k), string(v))
 		}
 	}
-	*h = keep // with its memory: that of h may be shared with a copy
+	h.disown()
+	*h = keep // with its memory
 }
 
 // Del removes every field of that name.
@@ -107,7 +108,16 @@ func (h *Header) Del(name string) {
 			keep.Add(string(k), string(v))
 		}
 	}
-	*h = keep // with its memory: that of h may be shared with a copy
+	h.disown()
+	*h = keep // with its memory
+}
+
+// disown gives up h's memory, which copies may share: where h becomes one of these, it is
+// not to change that.
+func (h *Header) disown() {
+	if o := h.own; o != nil && o.h == h {
+		o.used = -1
+	}
 }
 
 // Get returns the value of the first field of that name, "" where there is none.
@@ -150,12 +160,16 @@ func (h *Header) All() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// Reset removes all fields and keeps the memory.
+// Reset removes all fields, and keeps the memory if that is h's own.
 func (h *Header) Reset() {
-	h.buf, h.fields, h.known, h.odd = h.buf[:0], h.fields[:0], 0, false
-	if o := h.own; o != nil && o.h == h {
+	switch o := h.own; {
+	case o == nil:
+	case o.h == h && o.used == len(h.buf):
 		o.used = 0
+	default:
+		h.own, h.buf, h.fields = nil, nil, nil
 	}
+	h.buf, h.fields, h.known, h.odd = h.buf[:0], h.fields[:0], 0, false
 }
 
 // Clone returns a copy that shares nothing with h.

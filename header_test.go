@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -210,6 +211,22 @@ func TestCopiedHeader(t *testing.T) {
 				r.Header.Add("Id", "2")
 				return []*Request{&one, r}
 			}, template + "Id: 1\r\n\r\n" + template + "Id: 2\r\n\r\n"},
+			"an original that is put back and emptied": {func(r *Request) []*Request {
+				base, one := r.Header, *r
+				r.Header.Add("Id", "1")
+				r.Header = base
+				r.Header.Reset()
+				r.Header.Add("Evil", strings.Repeat("x", 100))
+				return []*Request{&one}
+			}, template + "\r\n"},
+			"an original that is put back after Del, and emptied": {func(r *Request) []*Request {
+				base, one := r.Header, *r
+				r.Header.Del("User-Agent")
+				r.Header = base
+				r.Header.Reset()
+				r.Header.Add("Evil", strings.Repeat("x", 100))
+				return []*Request{&one}
+			}, template + "\r\n"},
 			"a copy that is emptied": {func(r *Request) []*Request {
 				one := *r
 				one.Header.Reset()
@@ -221,6 +238,19 @@ func TestCopiedHeader(t *testing.T) {
 				t.Errorf("%s, %d octets: got %q, want %q", name, pad, got, c.want)
 			}
 		}
+	}
+}
+
+// A response that is read into a copy is not read into the original.
+func TestReadIntoACopy(t *testing.T) {
+	cached := fieldsOf("Cached: yes")
+	resp := Response{Header: cached}
+	c := NewConn(&pieces{left: []string{"HTTP/1.1 204 No Content\r\nOther-Field: 1\r\n\r\n"}}, nil)
+	if err := c.Do(context.Background(), &Request{Host: "a"}, &resp); err != nil {
+		t.Fatal(err)
+	}
+	if got := inOrder(&cached); got != "Cached=yes;" {
+		t.Errorf("the original: %q", got)
 	}
 }
 

@@ -195,7 +195,7 @@ type Request struct {
 // A Response is what came back. The caller makes it (its zero value will do) and uses it
 // again from call to call: the memory stays, the views die with the next use. It belongs to
 // one goroutine at a time, and must not be copied while Body is unread: Trailer is filled
-// in the original.
+// in the original. Copies share its memory: only one of them may be used again.
 type Response struct {
 	// Minor is the server's version: HTTP/1.Minor.
 	Minor int
