@@ -59,10 +59,10 @@ func frame(r *Response, q *asked) (framing, *Error) {
 		}
 		return framing{kind: framingSwitch}, nil
 	case r.Status < 200, r.Status == 204:
-		return framing{kind: framingNone}, nil
+		return framing{kind: framingNone, ambiguous: codedIn10(r)}, nil
 	case q.head, r.Status == 304:
 		r.ContentLength = lengthOfGet(r)
-		return framing{kind: framingNone}, nil
+		return framing{kind: framingNone, ambiguous: codedIn10(r)}, nil
 
 	// 3. "If a message is received with both a Transfer-Encoding and a Content-Length
 	// header field, the Transfer-Encoding overrides the Content-Length."
@@ -97,6 +97,11 @@ func frame(r *Response, q *asked) (framing, *Error) {
 	r.ContentLength = -1
 	return framing{kind: framingClose}, nil
 }
+
+// codedIn10 reports whether a response of HTTP/1.0 has a Transfer-Encoding: "[...] MUST
+// treat the message as if the framing is faulty [...] and close the connection after
+// processing the message" (RFC 9112, section 6.1).
+func codedIn10(r *Response) bool { return r.Minor == 0 && r.Header.has(knownTransferEncoding) }
 
 // lengthOfGet returns the length that a response without a body says a GET's would have
 // had; -1: it says none.
