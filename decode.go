@@ -254,7 +254,7 @@ func (d *headDecoder) noField(b []byte, line int, h *Header) *Error {
 	switch c := b[line]; {
 	case c == '\r':
 		return d.refuse(BadField, b, line, line+1, "CR without LF")
-	case len(h.fields) >= d.maxFields && !isBlank(c):
+	case len(h.fields) >= d.maxFields && !isBlank(c) && c != '\n':
 		return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders")
 	case c == ':':
 		return d.refuse(BadField, b, line, line, whyNoName(c, 0))

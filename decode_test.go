@@ -230,6 +230,8 @@ func TestHeadLimitsAreExact(t *testing.T) {
 		{name: "folded", wire: ok + "A: 1\r\n 2\r\nB: 22\r\nC: 3\r\n x\r\n\r\n"},
 		{name: "folded at the end", wire: ok + "A: 1\r\nB: 22\r\nC: 3\r\n x\r\n\r\n"},
 		{name: "bare LF", wire: "HTTP/1.1 200 OK\nA: 1\nB: 22\nC: 3\n\n", lenient: BareLF},
+		{name: "bare LF at the end", wire: ok + "A: 1\r\nB: 22\r\nC: 3\r\n\n", lenient: BareLF},
+		{name: "lines left out", wire: ok + "a b: c\r\nA: 1\r\nB: 22\r\nC: 3\r\nd e: f\r\n\r\n", lenient: SkipInvalidField},
 	} {
 		size := len(c.wire)
 		if got := checkHead(t, c.wire, c.lenient, size, 3); !strings.HasPrefix(got, fmt.Sprint(size, ": ")) {

@@ -25,6 +25,8 @@ func (d *headDecoder) mendable(b []byte, err *Error, h *Header) bool {
 			return true // obs-fold
 		}
 		return d.lenient&(BareLF|SpaceBeforeColon|SkipInvalidField) != 0
+	case TooLarge: // that line, or one before it, may be left out
+		return d.lenient&SkipInvalidField != 0
 	}
 	return false
 }
@@ -90,7 +92,7 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 			return d.line + 2, nil
 		case rest[0] == '\n' && d.lenient&BareLF != 0:
 			return d.line + 1, nil
-		case rest[0] != '\r' && len(h.fields) >= d.maxFields:
+		case rest[0] != '\r' && len(h.fields) >= d.maxFields && d.lenient&SkipInvalidField == 0:
 			return 0, d.refuse(TooLarge, b, d.line, d.line, "more fields than MaxHeaders")
 		}
 		end := d.lineEnd(b)
@@ -108,6 +110,9 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 		}
 		if err := d.mendLine(b[d.line:end], h); err != nil {
 			return 0, err
+		}
+		if len(h.fields) > d.maxFields {
+			return 0, d.refuse(TooLarge, b, d.line, d.line, "more fields than MaxHeaders")
 		}
 		d.line, d.look = end, end
 	}
