@@ -307,7 +307,8 @@ func checkConnection(q *asked, value []byte) *Error {
 		switch {
 		case equalFold(e, "close"):
 			q.close = true
-		case equalFold(e, "content-length") || equalFold(e, "host"): // an intermediary would take it out
+		case equalFold(e, "content-length"), equalFold(e, "host"), equalFold(e, "cache-control"):
+			// An intermediary would take it out.
 			return badRequest("Connection lists %.64q, which is for all recipients", e)
 		}
 	}

@@ -294,6 +294,7 @@ func TestRefused(t *testing.T) {
 		{get("Connection: a b"), `Connection lists "a b", not a token`},
 		{get("Connection: close, content-length"), `Connection lists "content-length", which is for all recipients`},
 		{get("Connection: Host"), `Connection lists "Host", which is for all recipients`},
+		{get("Connection: Cache-Control"), `Connection lists "Cache-Control", which is for all recipients`},
 		{get("Connection: close", "Connection: x, \"y\""), "not a token"},
 		{get("Expect: 100-continue"), `Expect "100-continue" without a body`},
 		{Request{Method: "POST", Host: "a", Body: encodeNone, Header: fieldsOf("Expect: 100-continue")}, "without a body"},
