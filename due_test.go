@@ -283,6 +283,59 @@ func TestTimesOfWhatIsPushedWhole(t *testing.T) {
 	}
 }
 
+// The same where one long Write brings all of it, though CloseWrite comes late or never.
+func TestTimesOfALongPush(t *testing.T) {
+	for name, cfg := range map[string]Config{"HeadTimeout": {HeadTimeout: time.Minute}, "StallTimeout": {StallTimeout: time.Minute}} {
+		for _, n := range []int{3000, 5000, 200_000} {
+			for _, closes := range []bool{false, true} {
+				onBoth(t, cfg, func(r *rig) {
+					r.s.setWindow(1 << 20)
+					a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: int64(n)})
+					r.await(a)
+					start := time.Now()
+					if _, err := a.x.Write(make([]byte, n)); err != nil {
+						t.Fatal(err)
+					}
+					if closes {
+						time.Sleep(30 * time.Second)
+						if err := a.x.CloseWrite(); err != nil {
+							t.Fatal(err)
+						}
+					}
+					r.timedOut(a, start, time.Minute, name)
+				})
+			}
+		}
+	}
+}
+
+// Once ExpectTimeout has passed a body is not held back, also where it is pushed, and the
+// pusher comes to see that only after the final head.
+func TestPushAfterExpectTimeout(t *testing.T) {
+	for _, length := range []int64{0, 5} {
+		onBoth(t, Config{ExpectTimeout: time.Second}, func(r *rig) {
+			a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", ContentLength: length,
+				Push: true, Header: fieldsOf("Expect: 100-continue")})
+			r.await(a)
+			time.Sleep(20 * time.Second)
+			r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/")
+			synctest.Wait()
+			if _, err := a.x.Write([]byte("hello")); err != nil {
+				r.Errorf("length %d: Write: %v", length, err)
+			}
+			if err := a.x.CloseWrite(); err != nil {
+				r.Errorf("length %d: CloseWrite: %v", length, err)
+			}
+			if got := string(r.s.receive(1 << 20)); !strings.Contains(got, "hello") {
+				r.Errorf("length %d: the server has %q; %v", length, got, r.c.Err())
+			}
+			r.raw("a")
+			r.got(a, "/a")
+			r.alive()
+		})
+	}
+}
+
 // HeadTimeout holds, and an answer is taken, also where one whose request is out would go
 // on to write others', which the stream does not take.
 func TestHeadTimeoutInAnothersWrite(t *testing.T) {

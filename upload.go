@@ -291,6 +291,9 @@ func (e *exchange) mayGoOn() {
 // of known length nothing can, and the connection is not used again (RFC 9110, 10.1.1).
 // It reports whether there is something to flush. mu is held.
 func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
+	if e.up.hold && passed(e.up.holdBy) {
+		e.mayGoOn() // its time was over before: who pushes it has not come to see that
+	}
 	if !e.up.hold || c.stopped(e) {
 		return false
 	}
@@ -544,6 +547,9 @@ func (c *Conn) writePiece(e *exchange, p []byte) error {
 	if err != nil {
 		c.writeFailed(e, err)
 		return errStop
+	}
+	if e.up.left == 0 { // its last byte: CloseWrite may be long in coming
+		c.sentOut()
 	}
 	return nil
 }
