@@ -265,6 +265,10 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	}
 	c.counts.informational++
 	c.must(evInfo)
+	if codedIn10(resp) && c.err == nil {
+		c.noReuse(errAmbiguous)
+		c.changed()
+	}
 	if resp.Status == 100 {
 		x.mayGoOn()
 	}
