@@ -102,6 +102,11 @@ func (d *headDecoder) tooLong() *Error {
 	return badPeer(TooLarge, int64(d.maxBytes), "longer than MaxHeadBytes, "+strconv.Itoa(d.maxBytes), nil)
 }
 
+// tooMany makes the error for a line that is one field more than MaxHeaders allows.
+func (d *headDecoder) tooMany(b []byte, line int) *Error {
+	return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders")
+}
+
 // refuse makes the error for byte at of the line that begins at line, which mendable asks
 // for. It quotes what the line holds up to that byte and nothing behind it, which may be
 // there or not.
@@ -255,7 +260,7 @@ func (d *headDecoder) noField(b []byte, line int, h *Header) *Error {
 	case c == '\r':
 		return d.refuse(BadField, b, line, line+1, "CR without LF")
 	case len(h.fields) >= d.maxFields && !isBlank(c) && c != '\n':
-		return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders")
+		return d.tooMany(b, line)
 	case c == ':':
 		return d.refuse(BadField, b, line, line, whyNoName(c, 0))
 	}

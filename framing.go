@@ -58,7 +58,7 @@ func frame(r *Response, q *asked) (framing, *Error) {
 			return framing{}, &Error{Kind: NotSwitched, Offset: -1, Err: errUnaskedSwitch}
 		}
 		return framing{kind: framingSwitch}, nil
-	case r.Status < 200, r.Status == 204: // see informational for the former
+	case r.Status < 200, r.Status == 204:
 		return framing{kind: framingNone, ambiguous: codedIn10(r)}, nil
 	case q.head, r.Status == 304:
 		r.ContentLength = lengthOfGet(r)

@@ -94,7 +94,7 @@ func (h *Header) Set(name, value string) {
 		}
 	}
 	h.disown()
-	*h = keep // with its memory
+	*h = keep
 }
 
 // Del removes every field of that name.
@@ -109,7 +109,7 @@ func (h *Header) Del(name string) {
 		}
 	}
 	h.disown()
-	*h = keep // with its memory
+	*h = keep
 }
 
 // disown gives up h's memory, which copies may share: where h becomes one of these, it is

@@ -93,7 +93,7 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 		case rest[0] == '\n' && d.lenient&BareLF != 0:
 			return d.line + 1, nil
 		case rest[0] != '\r' && len(h.fields) >= d.maxFields && d.lenient&SkipInvalidField == 0:
-			return 0, d.refuse(TooLarge, b, d.line, d.line, "more fields than MaxHeaders")
+			return 0, d.tooMany(b, d.line)
 		}
 		end := d.lineEnd(b)
 		if end == 0 {
@@ -112,7 +112,7 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 			return 0, err
 		}
 		if len(h.fields) > d.maxFields {
-			return 0, d.refuse(TooLarge, b, d.line, d.line, "more fields than MaxHeaders")
+			return 0, d.tooMany(b, d.line)
 		}
 		d.line, d.look = end, end
 	}

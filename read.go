@@ -220,7 +220,7 @@ func (c *Conn) readHead(x *exchange, info func(int, *Header) error, resp *Respon
 			x.recv.fr = fr
 			return nil
 		}
-		if err := c.informational(x, info, resp); err != nil {
+		if err := c.informational(x, info, resp, fr); err != nil {
 			return err
 		}
 	}
@@ -258,14 +258,14 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 }
 
 // informational counts a 1xx response and shows it to the caller.
-func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *Response) *Error {
+func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *Response, fr framing) *Error {
 	x.recv.infos++
 	if err := c.soundHead(x); err != nil {
 		return err
 	}
 	c.counts.informational++
 	c.must(evInfo)
-	if codedIn10(resp) && c.err == nil {
+	if fr.ambiguous && c.err == nil {
 		c.noReuse(errAmbiguous)
 		c.changed()
 	}
