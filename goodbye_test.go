@@ -289,6 +289,21 @@ func TestCloseHasItsTime(t *testing.T) {
 	}
 }
 
+// closesBehindPush returns once the stream's Close has begun, behind a response to a pushed
+// request whose last write is yet to return, and what is still under way then.
+func closesBehindPush(t *testing.T, ctx context.Context, c *Conn) *sync.WaitGroup {
+	t.Helper()
+	x, err := c.Send(ctx, &Request{Method: "PUT", Host: "x", Push: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others sync.WaitGroup
+	others.Go(func() { x.CloseWrite() })
+	others.Go(func() { fetchRest(context.Background(), x, nil) })
+	until(c, func() bool { return c.end.closing })
+	return &others
+}
+
 // Its goodbye is not cut off by the context of a request that was answered, whose last
 // write is yet to return.
 func TestCloseAfterCancel(t *testing.T) {
@@ -298,14 +313,7 @@ func TestCloseAfterCancel(t *testing.T) {
 		c := NewConn(stream, nil)
 		go partsLate(server, graceBeforeClose/4, 0)
 		ctx, cancel := context.WithCancel(context.Background())
-		x, err := c.Send(ctx, &Request{Method: "PUT", Host: "x", Push: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var others sync.WaitGroup
-		others.Go(func() { x.CloseWrite() })
-		others.Go(func() { fetchRest(context.Background(), x, nil) })
-		until(c, func() bool { return c.end.closing })
+		others := closesBehindPush(t, ctx, c)
 		cancel()
 		if err := <-stream.said; err != nil {
 			t.Errorf("the goodbye: %v", err)
@@ -348,15 +356,8 @@ func TestOthersGoOnWhileClosing(t *testing.T) {
 	c := NewConn(lingers{lateWrites{client, lingerTime / 2}, new(sync.Mutex)}, nil)
 	answersOnce(t, server, "Connection: close\r\n")
 	his, end := context.WithCancel(context.Background())
-	x, err := c.Send(his, &Request{Method: "PUT", Host: "x", Push: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var others sync.WaitGroup
-	others.Go(func() { x.CloseWrite() })
 	began := time.Now()
-	others.Go(func() { fetchRest(context.Background(), x, nil) })
-	until(c, func() bool { return c.end.closing })
+	others := closesBehindPush(t, his, c)
 	end()
 	time.Sleep(2 * graceBeforeClose)
 	ctx, cancel := context.WithTimeout(context.Background(), graceBeforeClose)
