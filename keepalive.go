@@ -120,55 +120,39 @@ func (l *life) idle() bool { return l.w == wIdle && l.r == rIdle && l.reuse }
 
 // step moves the state by one event, or refuses and leaves it.
 func (l *life) step(ev event) error {
-	if w, r := l.next(ev); w == wIllegal || r == rIllegal || !l.allows(ev) {
-		return l.refuses(ev)
+	w, r := wTable[l.w%wRows][ev%columns], rTable[l.r%rRows][ev%columns]
+	legal := w != wIllegal && r != rIllegal
+	reuse, n, switched := l.reuse, l.n, l.switched
+	switch ev {
+	case evHeadEnd, evHead:
+		legal, n = legal && reuse, n+1
+	case evLast:
+		n--
+	case evDrop: // the request whose response has begun is not the one that leaves
+		legal, n = legal && (n > 1 || n == 1 && l.r == rHead), n-1
+	case evStop, evNoReuse:
+		reuse = false
+	case evFinalClose: // RFC 9112, 9.6: what stands behind is not going to be answered
+		reuse, n = false, 1
+	case evSwitch: // it waits until the pipeline is empty, and its own body is out
+		legal = legal && n == 1 && (l.w == wIdle || l.w == wShut && !reuse)
+		reuse, n, switched = false, 0, true
+	case evFail:
+		reuse, n = false, 0
 	}
-	l.must(ev)
+	if !legal {
+		return fmt.Errorf("h1: %v in state %v", ev, *l)
+	}
+	l.reuse, l.n, l.switched = reuse, n, switched
+	l.settle(w, r)
 	return nil
-}
-
-// next returns where an event takes the halves.
-func (l *life) next(ev event) (wState, rState) {
-	return wTable[l.w%wRows][ev%columns], rTable[l.r%rRows][ev%columns]
 }
 
 // must is step for an event that the code around it has made legal.
 func (l *life) must(ev event) {
-	w, r := l.next(ev)
-	if w == wIllegal || r == rIllegal || !l.allows(ev) {
-		panic(l.refuses(ev))
+	if err := l.step(ev); err != nil {
+		panic(err)
 	}
-	switch ev {
-	case evHeadEnd, evHead:
-		l.n++
-	case evDrop, evLast:
-		l.n--
-	case evStop, evNoReuse:
-		l.reuse = false
-	case evFinalClose: // RFC 9112, 9.6: what stands behind is not going to be answered
-		l.reuse, l.n = false, 1
-	case evSwitch:
-		l.reuse, l.n, l.switched = false, 0, true
-	case evFail:
-		l.reuse, l.n = false, 0
-	}
-	l.settle(w, r)
-}
-
-// refuses makes step's error.
-func (l *life) refuses(ev event) error { return fmt.Errorf("h1: %v in state %v", ev, *l) }
-
-// allows holds what no single half can say of an event.
-func (l *life) allows(ev event) bool {
-	switch ev {
-	case evHeadEnd, evHead:
-		return l.reuse
-	case evDrop: // the request whose response has begun is not the one that leaves
-		return l.n > 1 || (l.n == 1 && l.r == rHead)
-	case evSwitch: // it waits until the pipeline is empty, and its own body is out
-		return l.n == 1 && l.w == wIdle || l.n == 1 && l.w == wShut && !l.reuse
-	}
-	return true
 }
 
 // settle moves the halves to w and r, and applies the joint rules, in order.
