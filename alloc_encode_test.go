@@ -27,3 +27,17 @@ func TestEncodeAllocs(t *testing.T) {
 		}
 	}
 }
+
+// A Header that is emptied and filled again uses its memory again.
+func TestHeaderAllocs(t *testing.T) {
+	var h Header
+	fill := func() {
+		h.Reset()
+		h.Add("Content-Type", "text/plain")
+		h.Add("Accept", "*/*")
+	}
+	fill()
+	if n := testing.AllocsPerRun(100, fill); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}

@@ -161,6 +161,8 @@ func TestHead(t *testing.T) {
 		{wire: ok + "f\xe9:", want: "bad field at 18"},
 		{wire: ok + "f(:", want: "bad field at 18"},
 		{wire: ok + "A: b\n", want: "bad field at 21"},
+		{wire: ok + "A: b\n\nC: d\r\n\r\n", want: "bad field at 21"},
+		{wire: ok + "A: b\x00\nC: d\r\n\r\n", want: "bad field at 21"},
 		{wire: ok + "A: b\rC", want: "bad field at 22"},
 		{wire: ok + "A: b\x7f", want: "bad field at 21"},
 		{wire: ok + "A: 1234567890\x1f", want: "bad field at 30"},
@@ -495,6 +497,8 @@ func TestFrame(t *testing.T) {
 		{head: "200/Upgrade: x/Content-Length: 1", q: asked{upgrade: true}, want: "length 1", length: 1},
 		{head: "200/Content-Length: x/Transfer-Encoding: y", q: asked{connect: true}, want: "switch"},
 		{head: "204", q: asked{connect: true}, want: "switch"},
+		{head: "299", q: asked{connect: true}, want: "switch"},
+		{head: "300", q: asked{connect: true}, want: "close", length: -1},
 		{head: "407/Content-Length: 5", q: asked{connect: true}, want: "length 5", length: 5},
 	} {
 		var d headDecoder

@@ -249,6 +249,7 @@ func TestRefused(t *testing.T) {
 		{Request{Host: "::1"}, "is not host or host:port"},
 		{Request{Host: "[]"}, "is not host or host:port"},
 		{Request{Host: "[::1"}, "is not host or host:port"},
+		{Request{Host: "[::1/"}, "is not host or host:port"},
 		{Request{Host: "[::1]x"}, "is not host or host:port"},
 		{Request{Host: "a:8x"}, "is not host or host:port"},
 		{Request{Host: ":80"}, "is not host or host:port"},

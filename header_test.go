@@ -75,6 +75,21 @@ func TestHeaderKnown(t *testing.T) {
 	}
 }
 
+// A name that differs from one the engine acts on in a single letter is another.
+func TestLookup(t *testing.T) {
+	for _, name := range []string{"te", "host", "expect", "upgrade", "trailer", "connection", "keep-alive",
+		"content-length", "transfer-encoding"} {
+		if lookup(name) == 0 {
+			t.Errorf("%q is not known", name)
+		}
+		for i := range name {
+			if other := name[:i] + "x" + name[i+1:]; other != name && lookup(other) != 0 {
+				t.Errorf("%q is taken for %q", other, name)
+			}
+		}
+	}
+}
+
 // A field that may not be written stays one, whatever is done to others.
 func TestHeaderStaysOdd(t *testing.T) {
 	for name, change := range map[string]func(h *Header){

@@ -115,8 +115,9 @@ func newLife() life { return life{w: wIdle, r: rIdle, reuse: true} }
 // closed reports whether both halves are shut and the stream is HTTP's to close.
 func (l *life) closed() bool { return l.w == wShut && l.r == rShut && !l.switched }
 
-// idle reports whether nothing is outstanding and a request may come.
-func (l *life) idle() bool { return l.w == wIdle && l.r == rIdle && l.reuse }
+// idle reports whether nothing is outstanding and a request may come. (By J2, wIdle says
+// that the connection may be used again.)
+func (l *life) idle() bool { return l.w == wIdle && l.r == rIdle }
 
 // step moves the state by one event, or refuses and leaves it.
 func (l *life) step(ev event) error {
@@ -135,7 +136,7 @@ func (l *life) step(ev event) error {
 	case evFinalClose: // RFC 9112, 9.6: what stands behind is not going to be answered
 		reuse, n = false, 1
 	case evSwitch: // it waits until the pipeline is empty, and its own body is out
-		legal = legal && n == 1 && (l.w == wIdle || l.w == wShut && !reuse)
+		legal = legal && n == 1
 		reuse, n, switched = false, 0, true
 	case evFail:
 		reuse, n = false, 0

@@ -282,6 +282,7 @@ func TestPersists(t *testing.T) {
 		{0, "Connection: keep-alive;timeout=5", false},
 		{0, "Connection: keep alive", false},
 		{1, "X-Connection: close", true},
+		{1, "X: close|Connection: upgrade|X: close", true},
 		{0, "Proxy-Connection: keep-alive", false}, // RFC 9112, appendix C.2.2: not to be acted on
 		{1, "Proxy-Connection: close", true},
 		{0, "Keep-Alive: timeout=5", false},

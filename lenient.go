@@ -99,7 +99,7 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 		if end == 0 {
 			return 0, nil
 		}
-		if !isEmptyLine(rest[:end-d.line]) { // the next line may go on with this one
+		if rest[0] != '\n' { // the next line may go on with this one
 			if end == len(b) {
 				return 0, nil
 			}
@@ -118,9 +118,6 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 	}
 	return 0, nil
 }
-
-// isEmptyLine reports whether a line holds only its end.
-func isEmptyLine(line []byte) bool { return len(line) == 1 || len(line) == 2 && line[0] == '\r' }
 
 // mendLine adds the field of a line, all that is folded to it included.
 func (d *headDecoder) mendLine(raw []byte, h *Header) *Error {

@@ -266,11 +266,7 @@ func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 		if cap(dst)-len(dst) < least {
 			dst = append(dst, make([]byte, least)...)[:len(dst)]
 		}
-		room := dst[len(dst):cap(dst)]
-		if left := max - int64(len(dst)-start); max >= 0 && int64(len(room)) > left {
-			room = room[:left+1] // the one more shows that it is longer
-		}
-		n, err := r.Body.Read(room)
+		n, err := r.Body.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		if max >= 0 && int64(len(dst)-start) > max {
 			dst = dst[:start+int(max)]

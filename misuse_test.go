@@ -424,6 +424,39 @@ func TestWriteToCounts(t *testing.T) {
 	})
 }
 
+// AppendBody takes a body of just so many bytes, and says of a longer one what the limit was.
+func TestBodyLimits(t *testing.T) {
+	for _, c := range []struct {
+		target string // the body, too
+		max    int64
+		want   string
+		long   bool
+	}{
+		{"/abc", -1, "/abc", false},
+		{"/abc", 5, "/abc", false},
+		{"/abc", 4, "/abc", false},
+		{"/abc", 3, "/ab", true},
+		{"/abc", 1, "/", true},
+		{"/abc", 0, "", true},
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.serve(c.target)
+			var resp Response
+			if err := r.c.Do(context.Background(), get(c.target), &resp); err != nil {
+				t.Fatal(err)
+			}
+			body, err := resp.AppendBody([]byte("at "), c.max)
+			if string(body) != "at "+c.want || errors.Is(err, TooLarge) != c.long || (err != nil) != c.long {
+				t.Errorf("%q, at most %d: %q, %v", c.target, c.max, body, err)
+			}
+			if bad, ok := err.(*Error); ok && bad.Offset != c.max {
+				t.Errorf("%q, at most %d: %v at %d", c.target, c.max, err, bad.Offset)
+			}
+			r.alive()
+		})
+	}
+}
+
 // The largest limit there is limits nothing.
 func TestBodyLimitOfMaxInt(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
