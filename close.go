@@ -28,7 +28,7 @@ type ending struct {
 var (
 	errCloseSaid  = closedFor("the server said close")
 	errLast       = closedFor("Request.Close was set")
-	errNotKept    = closedFor("the server's version does not keep connections by itself")
+	errNotKept    = closedFor("the response was of HTTP/1.0, without keep-alive")
 	errUntilClose = closedFor("a body ended with the connection")
 	errAmbiguous  = closedFor("a response's framing was ambiguous")
 	errUpload     = closedFor("a request body was given up after its response")

@@ -104,7 +104,7 @@ func (d *headDecoder) tooLong() *Error {
 
 // tooMany makes the error for a line that is one field more than MaxHeaders allows.
 func (d *headDecoder) tooMany(b []byte, line int) *Error {
-	return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders")
+	return d.refuse(TooLarge, b, line, line, "more fields than MaxHeaders, "+strconv.Itoa(d.maxFields))
 }
 
 // refuse makes the error for byte at of the line that begins at line, which mendable asks
@@ -146,7 +146,7 @@ func (d *headDecoder) statusLine(b []byte, r *Response) *Error {
 		return nil
 	}
 	if b[i] != '\r' {
-		return d.refuse(BadStatus, b, 0, i, "byte that no status line may hold here")
+		return d.refuse(BadStatus, b, 0, i, whyNoReason(b[i], i-len("HTTP/1.1 200")))
 	}
 	if i+1 == len(b) {
 		d.look = i
@@ -160,6 +160,17 @@ func (d *headDecoder) statusLine(b []byte, r *Response) *Error {
 	r.reason = append(r.reason[:0], b[min(reason, i):i]...)
 	d.endStatusLine(r, i+2)
 	return nil
+}
+
+// whyNoReason says why byte c may not stand n bytes behind a status code.
+func whyNoReason(c byte, n int) string {
+	switch {
+	case c == '\n':
+		return "LF without CR"
+	case n == 0:
+		return "no space after the status code"
+	}
+	return "control byte in a reason phrase"
 }
 
 // endStatusLine notes the length of a status line that is complete.
@@ -274,6 +285,8 @@ func (d *headDecoder) fault(b []byte, line, colon, i int) *Error {
 		return nil
 	case colon == 0:
 		return d.refuse(BadField, b, line, i, whyNoName(b[i], i-line))
+	case b[i] == '\n':
+		return d.refuse(BadField, b, line, i, "LF without CR")
 	case b[i] != '\r':
 		return d.refuse(BadField, b, line, i, "control byte in a field value")
 	}

@@ -424,7 +424,8 @@ func TestWriteToCounts(t *testing.T) {
 	})
 }
 
-// AppendBody takes a body of just so many bytes, and says of a longer one what the limit was.
+// AppendBody takes a body of just so many bytes, and says of a longer one what the limit
+// was.
 func TestBodyLimits(t *testing.T) {
 	for _, c := range []struct {
 		target string // the body, too

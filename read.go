@@ -10,6 +10,7 @@ package h1
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -274,7 +275,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	}
 	if x.recv.infos > c.cfg.MaxInformational {
 		return newError(TooLarge, "read head",
-			errors.New("more informational responses than MaxInformational"))
+			fmt.Errorf("more informational responses than MaxInformational, %d", c.cfg.MaxInformational))
 	}
 	if info == nil {
 		return nil

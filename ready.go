@@ -9,6 +9,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -74,7 +75,7 @@ func (c *Conn) admit(e *exchange) *Error {
 	}
 	behind := e.q.body != bodyNone && c.pending() && !c.writing // those are to be written first
 	if e.tries && !(behind && c.cutsWrites()) {
-		return notReady("send")
+		return c.notReady("send", &e.q)
 	}
 	c.line.push(e)
 	e.inLine = true
@@ -97,15 +98,15 @@ func (c *Conn) waitInLine(e *exchange) *Error {
 			c.park(e, e.by)
 		}
 	}
-	isTurn := c.atHead(e)
+	switch {
+	case e.err != nil:
+	case passed(e.by):
+		e.fail(c.waiting(e, fromDeadline("send", whyDeadline)))
+	case !c.atHead(e):
+		e.fail(c.notReady("send", &e.q))
+	}
 	c.line.remove(e)
 	e.inLine = false
-	switch {
-	case e.err == nil && passed(e.by):
-		e.fail(fromDeadline("send", whyDeadline))
-	case e.err == nil && !isTurn:
-		e.fail(notReady("send"))
-	}
 	if e.err != nil {
 		c.changed() // whose turn it is then
 	}
@@ -150,8 +151,47 @@ func (c *Conn) clearWay(e *exchange) {
 	c.handOn()
 }
 
-func notReady(op string) *Error {
-	return newError(NotReady, op, errors.New("a request would have to wait"))
+// What requests wait for, in words.
+var (
+	errLook     = errors.New("waiting for a look at the idle connection")
+	errUploads  = errors.New("waiting for a request's body to be written")
+	errInFront  = errors.New("waiting for the response in front to be read to its end")
+	errDepth    = errors.New("waiting, with as many requests in flight as Depth allows")
+	errUnspoken = errors.New("waiting for a first response, before requests may be pipelined")
+	errApart    = errors.New("waiting for requests with which it may not be pipelined")
+)
+
+// whyWait says what a request that is not admitted waits for. mu is held.
+func (c *Conn) whyWait(q *asked) error {
+	switch e := c.queue.head; {
+	case c.probe.runs:
+		return errLook
+	case c.life.w == wBody, e == nil:
+		return errUploads
+	case e.final, c.cfg.Depth == 1:
+		return errInFront
+	case c.life.n >= c.cfg.Depth:
+		return errDepth
+	case !c.spoken:
+		return errUnspoken
+	}
+	return errApart
+}
+
+// notReady is the error of a request that is not to wait. mu is held.
+func (c *Conn) notReady(op string, q *asked) *Error { return newError(NotReady, op, c.whyWait(q)) }
+
+// waiting returns err with what e was waiting for when that ended it: its turn to write, or
+// to read. mu is held.
+func (c *Conn) waiting(e *exchange, err *Error) *Error {
+	why := errInFront
+	switch {
+	case e.inLine:
+		why = c.whyWait(&e.q)
+	case e.start < 0 || !e.waited || e.inUse || e.recv.done || c.queue.head == e:
+		return err
+	}
+	return err.with(fmt.Errorf("%w: %w", why, err.Err))
 }
 
 // turn reports whether e may read: nobody does, and nobody in front of it wants to. mu is
@@ -246,5 +286,5 @@ func (r Ready) Err() error {
 	case c.admitsNext():
 		return nil
 	}
-	return notReady("ready")
+	return c.notReady("ready", &plain)
 }

@@ -9,6 +9,7 @@ package h1
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -197,14 +198,25 @@ func (c *Conn) readError(e *exchange, op string, err error) *Error {
 	case c.werr != nil && !e.seen:
 		bad = c.werr
 	case err == io.EOF:
-		bad.Kind = Incomplete
-		if e.seen {
-			bad.Err = io.ErrUnexpectedEOF
-		}
+		bad.Kind, bad.Err = Incomplete, e.endedAt()
 	case errors.Is(err, io.ErrUnexpectedEOF): // TLS that was cut off
 		bad.Kind = Incomplete
 	}
 	return bad
+}
+
+// errNoAnswer is the cause where not a byte of a response came before the stream's end.
+var errNoAnswer = fmt.Errorf("the server closed the connection without an answer: %w", io.EOF)
+
+// endedAt says where in e's response the stream has ended. mu is held.
+func (e *exchange) endedAt() error {
+	switch r := &e.recv; {
+	case !e.seen:
+		return errNoAnswer
+	case e.final && r.fr.kind == framingLength:
+		return fmt.Errorf("%d of %d bytes: %w", r.fr.length-r.remain, r.fr.length, io.ErrUnexpectedEOF)
+	}
+	return io.ErrUnexpectedEOF
 }
 
 // more reads at least one byte more into br, which grows if it is full.

@@ -1,0 +1,148 @@
+package h1
+
+// words_test.go: what errors say to people: what a request waits for, and where a response
+// has ended.
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// says checks an error's text behind "h1: ".
+func says(t testing.TB, err error, words string) {
+	t.Helper()
+	if err == nil || err.Error() != "h1: "+words {
+		t.Errorf("%v; want %q", err, words)
+	}
+}
+
+// Who must wait, or has waited in vain, is told what for.
+func TestWaitSaysWhatFor(t *testing.T) {
+	post := &Request{Method: "POST", Host: "x"}
+	for _, c := range []struct {
+		depth    int
+		occupy   func(r *rig)
+		next     *Request
+		why      string
+		forPlain bool // also what Ready speaks of waits
+	}{
+		{1, func(r *rig) { r.begin(context.Background(), get("/a")) }, get("/b"),
+			"waiting for the response in front to be read to its end", true},
+		{4, func(r *rig) { r.headOf("/a") }, post,
+			"waiting for the response in front to be read to its end", false},
+		{4, func(r *rig) { r.begin(context.Background(), get("/a")) }, get("/b"),
+			"waiting for a first response, before requests may be pipelined", true},
+		{2, func(r *rig) {
+			r.warm()
+			r.begin(context.Background(), get("/a"))
+			r.begin(context.Background(), get("/b"))
+		}, get("/c"), "waiting, with as many requests in flight as Depth allows", true},
+		{4, func(r *rig) { r.warm(); r.begin(context.Background(), get("/a")) }, post,
+			"waiting for requests with which it may not be pipelined", false},
+		{4, func(r *rig) { r.warm(); r.begin(context.Background(), post) }, get("/b"),
+			"waiting for requests with which it may not be pipelined", true},
+		{4, func(r *rig) { r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true}) }, get("/b"),
+			"waiting for a request's body to be written", true},
+	} {
+		inBubble(t, Config{Depth: c.depth}, false, func(r *rig) {
+			c.occupy(r)
+			_, err := r.c.TrySend(context.Background(), c.next)
+			says(t, err, "send: not ready: "+c.why)
+			if c.forPlain {
+				says(t, r.c.Ready().Err(), "ready: not ready: "+c.why)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_, err = r.c.Send(ctx, c.next)
+			says(t, err, "send: timeout: "+c.why+": context deadline exceeded")
+			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, Timeout) {
+				t.Errorf("%v is not what its words say", err)
+			}
+			late := *c.next
+			late.Deadline = time.Now().Add(time.Second)
+			_, err = r.c.Send(context.Background(), &late)
+			says(t, err, "send: timeout: "+c.why+": Request.Deadline: i/o timeout")
+			if err := r.c.Err(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// headOf sends a request, and reads no more of the response than its head.
+func (r *rig) headOf(target string) {
+	r.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+	k := r.begin(context.Background(), get(target))
+	if err := k.x.Wait(context.Background(), &k.resp); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// So is one who waits for a response that others have to read first.
+func TestReadOutOfOrderSaysWhatFor(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), get("/b"))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		r.awaitWith(ctx, b)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		says(t, b.err, "read head: timeout: waiting for the response in front to be read to its end: context deadline exceeded")
+	})
+}
+
+// A response that is cut off says how far it came.
+func TestEndSaysWhere(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+	for wire, words := range map[string]string{
+		"":                     "read head: incomplete message: the server closed the connection without an answer: EOF",
+		"HTTP":                 "read head: incomplete message: unexpected EOF",
+		head + "abc":           "read body: incomplete message: 3 of 10 bytes: unexpected EOF",
+		head:                   "read body: incomplete message: 0 of 10 bytes: unexpected EOF",
+		chunkedHead + "5\r\na": "read body: incomplete message: unexpected EOF",
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.raw(wire)
+			k := r.begin(context.Background(), get("/"))
+			r.s.fail(io.EOF)
+			r.await(k)
+			says(t, k.err, words)
+			want := error(io.ErrUnexpectedEOF)
+			if wire == "" {
+				want = io.EOF
+			}
+			if !errors.Is(k.err, want) || !errors.Is(k.err, Incomplete) {
+				t.Errorf("%v is not what its words say", k.err)
+			}
+		})
+	}
+}
+
+const chunkedHead = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+// A line that ends as it may not is not said to hold a control byte.
+func TestRefusalSaysWhy(t *testing.T) {
+	for wire, words := range map[string]string{
+		"HTTP/1.1 200 OK\n":        "bad status at 15: LF without CR",
+		"HTTP/1.1 2000":            "bad status at 12: no space after the status code",
+		"HTTP/1.1 200 O\x00":       "bad status at 14: control byte in a reason phrase",
+		ok + "A: b\n":              "bad field at 21: LF without CR",
+		ok + "A: b\x00":            "bad field at 21: control byte in a field value",
+		ok + "A: b\rc":             "bad field at 22: CR without LF",
+		ok + "A: b\r\nB: c\r\nC: ": "too large at 29: more fields than MaxHeaders, 2",
+	} {
+		var d headDecoder
+		d.reset(0, testBytes, 2)
+		_, _, err := d.next([]byte(wire), new(Response))
+		if err == nil || !strings.HasPrefix(err.Error(), "h1: : "+words) {
+			t.Errorf("%q: %v; want %q", wire, err, words)
+		}
+	}
+}
