@@ -87,7 +87,7 @@ type Stats struct {
 	DroppedTrailers int64 // trailer fields left out, since they may not stand in a trailer
 	InFlight        int   // requests whose response has not ended
 	Abandoned       int   // those of them that were canceled, and whose response is yet to be read
-	Unwritten       int64 // bytes of requests, answered or not, that are yet to be written
+	Unwritten       int64 // bytes of requests, answered or not, that it holds and are yet to be written
 }
 
 // counts is what Stats tells and nothing else knows.
@@ -135,8 +135,9 @@ func (s State) InFlight() int { return s.life.n }
 //	PeekNow(p []byte) (n int, err error)
 //
 // that brings, without waiting, what a Read would return at once, and leaves it there: 0
-// and nil where a Read would wait. It is asked instead of a socket, between reads, and may
-// not call the Conn.
+// and nil where a Read would wait. It is asked instead of a socket, between reads and
+// before the first write as well: a handshake is to be finished before NewConn. It may not
+// call the Conn.
 //
 // Where a Write to rw returns only once the server has read the bytes (net.Pipe), the
 // server must read a head that fits WriteBuffer to its end before it answers. It need not

@@ -79,14 +79,14 @@
 // while it is still going on: both bodies may stream at once. What a slow reader has given
 // is not held back for more.
 //
-// When a response ends before the request's body does (a 413, say), the upload is
-// finished if no more than MaxDrain bytes are known to be left, and is otherwise stopped,
-// which ends the connection. So does a context that ends before the upload has: wait until
-// the connection is Ready, with Push until CloseWrite has returned, and cancel then. A body
-// that Expect holds back is not sent after the response: one of known length ends the
-// connection; a chunked one is ended empty, and the connection goes on if nothing else ends
-// it. The response is delivered in any case; but once a write has failed, each read of it
-// may take a tenth of a second, and no more.
+// When a response ends before the request's body does (a 413, say), the upload is finished
+// if no more than MaxDrain bytes are known to be left, and is otherwise stopped, which ends
+// the connection. A context that ends before the upload has ends the connection, too: do
+// not cancel it before the connection is Ready or, with Push, before CloseWrite has
+// returned. A body that Expect holds back is not sent after the response: one of known
+// length ends the connection; a chunked one is ended empty, and the connection goes on if
+// nothing else ends it. The response is delivered in any case; but once a write has failed,
+// each read of it may take a tenth of a second, and no more.
 //
 // A response's body is read straight from the stream into the caller's slice. It is an
 // [io.WriterTo], too. Response.Trailer is filled once it has returned io.EOF.
@@ -145,8 +145,8 @@
 //
 // # What the stream can do
 //
-// Read, Write and Close are enough. They must return; for Close, whoever's call has found
-// that the connection is over may wait. They must not panic, or end their goroutine: the
+// Read, Write and Close are enough. They must return: whoever's call finds that the
+// connection is over waits for Close. They must not panic, or end their goroutine: the
 // program would end. More is used where the stream has it:
 //
 //   - SetReadDeadline and SetWriteDeadline (net.Conn has them) let a deadline or a cancel
@@ -156,13 +156,14 @@
 //     other requests on the connection, too; crypto/tls can go on where the error of what
 //     is below it has a Temporary method that returns true. A write must count all that has
 //     gone, or may yet go: Sent and Unprocessed rely on it. To set a deadline must not wait
-//     for the call that it ends, nor for a Close that waits for that. Calls that Close does
-//     not end are ended by a deadline once it has returned, or a tenth of a second after it
-//     began. Without these methods, or where they return an error and no socket is there,
-//     the stream is closed instead, from another goroutine, and its Read and Write must
-//     return then. (Those of an SSH channel do so once the peer has answered: where that
-//     may be dead, close the ssh.Client.) A stream whose methods return nil and do nothing
-//     is better without them: a context still ends its reads, but no other time limit does.
+//     for the call that it ends, nor for a Close that waits for that. A Read or Write that
+//     is still under way when Close has returned, or a tenth of a second after it began, is
+//     ended by a deadline. Without these methods, or where they return an error and no
+//     socket is there, the stream is closed instead, from another goroutine, and its Read
+//     and Write must return then. (Those of an SSH channel do so once the peer has
+//     answered: where that may be dead, close the ssh.Client.) A stream whose methods
+//     return nil and do nothing is better without them: a context still ends its reads, but
+//     no other time limit does.
 //   - SyscallConn (TCP and unix sockets), or NetConn that returns one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.

@@ -18,7 +18,8 @@ import (
 //	errors.Is(err, h1.Incomplete)
 //
 // reports whether err is an [*Error] of that kind, or has one for a cause: a request that
-// was refused because another's response was cut off is Closed, and that is why.
+// was refused because another's response was cut off is Closed, and has that, Incomplete,
+// for its cause.
 type Kind uint8
 
 // The kinds. Which side is at fault stands in brackets.
@@ -111,7 +112,8 @@ type Error struct {
 	Op string
 	// Offset says where in the peer's message, counted from its first byte, there is a byte
 	// that should not be there, or that passes a limit of bytes or fields; else it is -1,
-	// also for BadFraming in a head that was mended (an obs-fold, or what Lenient overlooks).
+	// also for BadFraming in a head that was mended (an obs-fold, or what Lenient
+	// overlooks).
 	Offset int64
 	// Sent is how much of the request had gone out.
 	Sent Sent

@@ -325,9 +325,11 @@ func (e *exchange) waitOver() {
 	c.unlock()
 }
 
-// Cancel ends the exchange: calls on it and on its response's body fail with Canceled. If
-// it was not written yet, or its response can be read, and dropped, by an exchange behind
-// it, nothing else happens; else the connection ends. It may be called by any goroutine.
+// Cancel ends the exchange: calls on it and on its response's body fail with Canceled. A
+// request of which nothing was written yet leaves no trace. One that was written whole,
+// while others are in flight, is abandoned: its response is read for nobody, and the
+// connection lives. Anything else ends the connection, also where the request is the only
+// one. Cancel may be called by any goroutine.
 func (x Exchange) Cancel() {
 	e, ok := x.lock()
 	if !ok {

@@ -46,10 +46,10 @@ type Config struct {
 	MaxInformational int
 	// MaxDrain limits the bytes moved for nothing to save a connection: the content of a
 	// response that nobody reads, or the rest of a request's body that the server has
-	// answered already. 0 means 64 KiB, less than 0 none. It does not count chunked framing
-	// and trailer sections, which have limits of their own, nor the last write of a body of
-	// known length (at most 64 KiB and what WriteBuffer holds), which is let end in any
-	// case.
+	// answered already. 0 means 64 KiB, less than 0 none. Not counted are chunked framing
+	// and trailer sections, which have limits of their own, and the last write of a
+	// request's body of known length, which always ends: at most 64 KiB and what
+	// WriteBuffer holds.
 	MaxDrain int64
 	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s. Past
 	// it the body is sent.
@@ -60,9 +60,10 @@ type Config struct {
 	// that is.
 	HeadTimeout time.Duration
 	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
-	// Past it: Timeout; where a write moved some of its bytes first, that may take twice as
-	// long. Reads are limited only once the request is out, for until then the server may
-	// wait for the rest of it.
+	// Past it: Timeout. A write that moved some of its bytes and then none counts as
+	// progress once: a TCP socket that takes no more may allow two of these, and the limit
+	// be three or four times as long. Reads are limited only once the request is out, for
+	// until then the server may wait for the rest of it.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
@@ -133,8 +134,10 @@ func shared(cfg Config) *Config {
 
 // A Request is what to ask. The caller must not change it, or what it refers to, before
 // its exchange has ended: the body is read, and Trailer written, while the response may
-// already be on its way. After that it may be sent again; without Body and Push it may be
-// in several exchanges at once, also of several connections.
+// already be on its way. After that it may be sent again, with Body set anew or sought
+// back: some of it may have been read even if nothing was sent, and a bytes.Reader that
+// was read to its end is an empty body like any other. Without Body and Push a Request may
+// be in several exchanges at once, also of several connections.
 type Request struct {
 	// Method is a token, case-sensitive; "" means GET.
 	Method string
@@ -155,12 +158,13 @@ type Request struct {
 	// transfer coding that TE offers is not decoded: a response that has it inside chunked
 	// fails with BadFraming, one that has it alone is delivered as it came.
 	Header Header
-	// Body is read to its end, or for ContentLength bytes; nil: none. It is not closed. One
-	// byte more than ContentLength may be asked for: a body that gives it fails with
-	// BodyFailed. Where the response ends first, Body may be read on until the connection
-	// is Ready; where the exchange fails, a read of Body, or a write from its memory, may
-	// still be under way. It is read on a goroutine of the engine's, unless it is in memory:
-	// a panic there cannot be recovered, and ends the program.
+	// Body is read to its end, or for ContentLength bytes; nil: none (http.NoBody is one of
+	// unknown length, which turns out to be empty). It is not closed. One byte more than
+	// ContentLength may be asked for: a body that gives it fails with BodyFailed. Where the
+	// response ends first, Body may be read on until the connection is Ready; where the
+	// exchange fails, a read of Body, or a write from its memory, may still be under way.
+	// It is read on a goroutine of the engine's, unless it is in memory: a panic there
+	// cannot be recovered, and ends the program.
 	Body io.Reader
 	// ContentLength is the body's length in bytes. 0 means Body's Len() where it has one,
 	// else unknown, as it does with Push; less than 0 means unknown. A body of unknown
@@ -219,14 +223,14 @@ type Response struct {
 	// otherwise ends it; where other requests are in flight behind this one, their callers
 	// read on, in their own time. A Close while another goroutine reads ends the exchange,
 	// and so, where it is alone, the connection. Reads fail with Incomplete, BadChunk,
-	// BadField, TooLarge, Timeout, Canceled or IO; with Closed after a Close before the end,
-	// or after the connection's; with NotReady while another goroutine reads. After 101, or
-	// CONNECT's 2xx, it is empty: see Conn.Detach.
+	// BadField, TooLarge, Timeout, Canceled or IO; with Closed after a Close before the
+	// end, or after the connection's; with NotReady while another goroutine reads. After
+	// 101, or CONNECT's 2xx, it is empty: see Conn.Detach.
 	//
 	// It is the same object at each use of the Response: a Body kept from before reads the
 	// next response. One that goes on until the stream's end is as whole as the stream's
-	// io.EOF says; crypto/tls says so where the server has closed in good order, or where it
-	// was cut off between two records.
+	// io.EOF says; crypto/tls says so where the server has closed in good order, or where
+	// it was cut off between two records.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.
 	Timing Timing

@@ -40,11 +40,11 @@ func (x Exchange) Write(p []byte) (int, error) {
 // than ContentLength was written.
 //
 // If no more than MaxDrain bytes of a ContentLength are left when the response ends, the
-// connection waits for them, and takes no other request before CloseWrite, the context's
-// end, Cancel or the Deadline. The last three end the connection, unless a Write that has
-// returned wrote the last byte: CloseWrite then has nothing to do. If they come while
-// CloseWrite is in its own write, another request, if one is there, writes the rest; else
-// the connection ends.
+// connection waits for them, and takes no other request before CloseWrite. If the context
+// or the Deadline ends before that, or Cancel is called, so does the connection, unless a
+// Write that has returned wrote the last byte: CloseWrite then has nothing to do. If that
+// happens while CloseWrite is writing, the next request writes the rest if one waits for
+// its turn, and the connection ends if none does.
 func (x Exchange) CloseWrite() error {
 	return x.push(pushStep{run: (*Conn).finishBody, last: true})
 }

@@ -280,6 +280,9 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	if info == nil {
 		return nil
 	}
+	if x.err != nil { // it was canceled while this head came
+		return x.err
+	}
 	x.inUse = false // if it is canceled meanwhile, it leaves at once
 	c.stepOut(x)
 	err := c.outside(&c.reader, x, func() error { return info(resp.Status, &resp.Header) })

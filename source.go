@@ -150,6 +150,10 @@ func (c *Conn) endRead(n int) {
 	}
 	if e := c.queue.head; e != nil {
 		e.seen = e.seen || n > 0
+		if n > 0 && e.err != nil { // it was ended while this read had them in hand
+			own := *e.err
+			own.seen, e.err = true, &own
+		}
 		if late := e.recv.lateBy; !late.IsZero() {
 			e.recv.late += time.Since(late.Add(-nearDeadline))
 		}

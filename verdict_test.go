@@ -87,6 +87,33 @@ func TestResponseOfACanceled(t *testing.T) {
 	})
 }
 
+// What is canceled while a read has bytes of its response in hand was answered, if not to
+// the end, and is shown nothing of that any more.
+func TestCanceledWithItsResponseInHand(t *testing.T) {
+	for _, wire := range []string{
+		"HTTP/1.1 103 Hint\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n",
+		"HTTP/1.1 2",
+	} {
+		inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+			r.warm()
+			req := get("/a")
+			req.Informational = func(int, *Header) error { t.Error("a canceled request is told a 1xx"); return nil }
+			a := r.begin(context.Background(), req)
+			b := r.begin(context.Background(), get("/b"))
+			r.await(b)
+			cancel := a.x.Cancel
+			r.s.onRead.Store(&cancel)
+			r.raw(wire)
+			r.await(a)
+			r.failed(a, Canceled, SentAll)
+			if a.err.(*Error).Retryable("GET") {
+				t.Errorf("%q: %v is Retryable, though the server has begun to answer", wire, a.err)
+			}
+		})
+	}
+}
+
 // Write tells of an idempotent request what Wait tells: that it may be sent again.
 func TestWriteTellsIdempotent(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {

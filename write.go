@@ -41,12 +41,12 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{})
 }
 
-// TrySend is Send, but where that would wait for other exchanges it fails with NotReady;
-// with a body also while the write of one that was answered has not returned yet, which
-// Ready does not tell. To send a body it may write what they have left in the buffer, if
-// the stream is sure to take that. It reads no response: a request that may not stand
-// behind one that nobody wants any more is NotReady until Send, Do or another's Wait has
-// read that.
+// TrySend is Send, but where that would wait for other exchanges it fails with NotReady.
+// Where Ready says nothing of it, the reason is one of two: the request has a body, and the
+// write of one that was answered has not returned; or it may not stand behind a request
+// that was canceled, whose response is first to be read, which Send, Do or another's Wait
+// does, and TrySend does not. To send a body it may write what others have left in the
+// buffer, if the stream is sure to take that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{tries: true})
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -135,7 +136,11 @@ func (c *Conn) take(ctx context.Context) error {
 // refusal is the error of a request that came too late: Err's in words only, for errors.Is
 // is not to find another request's fate.
 func (c *Conn) refusal() error {
-	return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: errors.New(c.Err().Error())}
+	why := c.Err().Error()
+	for _, said := range []string{"h1: ", "connection: ", h1.Closed.Error() + ": "} {
+		why = strings.TrimPrefix(why, said)
+	}
+	return &h1.Error{Kind: h1.Closed, Op: "send", Offset: -1, Err: errors.New(why)}
 }
 
 // unreserve takes over a slot that Reserve took, if there is one.

@@ -329,7 +329,7 @@ func TestConnClose(t *testing.T) {
 	c.Close()
 	go send() // and one that comes later
 	for range 2 {
-		if err := <-next; !errors.Is(err, h1.Closed) {
+		if err := <-next; !errors.Is(err, h1.Closed) || err.Error() != "h1: send: connection closed: closed by the caller" {
 			t.Errorf("%v", err)
 		}
 	}

@@ -203,7 +203,8 @@ func (c *call) informational(status int, h *h1.Header) error {
 		c.infoLeft -= int64(len(name) + len(value) + 4)
 	}
 	if c.infoLeft -= int64(len("HTTP/1.1 100 \r\n\r\n")); c.infoLeft < 0 {
-		return errors.New("h1http: server response headers exceeded MaxResponseHeaderBytes")
+		return &h1.Error{Kind: h1.TooLarge, Op: "read head", Offset: -1,
+			Err: errors.New("server response headers exceeded MaxResponseHeaderBytes")}
 	}
 	return nil
 }

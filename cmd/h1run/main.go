@@ -57,7 +57,7 @@ func run(p *page, args []string) error {
 func twoExchanges(p *page, target, whose string) error {
 	u, err := url.Parse(target)
 	if err != nil {
-		return err
+		return fmt.Errorf("%q is not of the form http://host:port/path: %w", target, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
