@@ -7,6 +7,7 @@ package h1_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -126,6 +127,58 @@ func ExampleConn_Ready() {
 	// Output:
 	// this is /one
 	// this is /two
+}
+
+// A pool of idle connections to one server. A connection goes back if it would admit a
+// request, and is taken out if it is not known to be dead.
+func ExampleConn_Probe() {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.URL.Path)
+	}))
+	defer srv.Close()
+	var idle []*h1.Conn
+	take := func() *h1.Conn {
+		for n := len(idle); n > 0; n = len(idle) {
+			c := idle[n-1] // the one that was used last: it is likely to live
+			idle = idle[:n-1]
+			if c.Probe() == nil {
+				return c
+			}
+			c.Close()
+		}
+		fmt.Println("dialed")
+		return h1.NewConn(dial(srv), nil)
+	}
+	put := func(c *h1.Conn) {
+		if c.Ready().Err() != nil { // it has ended, or a response is not read
+			c.Close()
+			return
+		}
+		idle = append(idle, c)
+	}
+	fetch := func(target string) {
+		c := take()
+		defer put(c)
+		var resp h1.Response
+		if err := c.Do(context.Background(), &h1.Request{Target: target, Host: "x"}, &resp); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(text(&resp))
+	}
+	fetch("/a")
+	fetch("/b")
+	srv.CloseClientConnections()
+	idle[0].Watch(context.Background()) // until that is seen here: a pool need not wait for it
+	fetch("/c")
+	for _, c := range idle {
+		c.Close()
+	}
+	// Output:
+	// dialed
+	// /a
+	// /b
+	// dialed
+	// /c
 }
 
 // Pipelining: three requests go out before the first of their responses is read. The
@@ -347,10 +400,17 @@ func ExampleHeader() {
 	h.Set("X-Trace", "2")
 	fmt.Println(h.Len(), h.Get("ACCEPT"), h.Has("Cookie"))
 	for name, value := range h.All() {
+		if strings.EqualFold(string(name), "accept") { // Get and Peek know the first only
+			fmt.Printf("accepts %s\n", value)
+		}
+	}
+	for name, value := range h.All() {
 		fmt.Printf("%s: %s\n", name, value)
 	}
 	// Output:
 	// 3 text/html false
+	// accepts text/html
+	// accepts text/plain
 	// Accept: text/html
 	// X-Trace: 2
 	// Accept: text/plain
@@ -394,7 +454,8 @@ func ExampleConn_Detach_upgrade() {
 }
 
 // A tunnel: after a 2xx to CONNECT the stream leads to the other host. Here it carries
-// HTTP again; TLS would be put around it in the same place.
+// HTTP again; for TLS, put tls.Client(parts.Stream().(net.Conn), config) in its place, and
+// call Handshake before NewConn.
 func ExampleConn_Detach_connect() {
 	proxy := peer(func(head string, rw io.ReadWriteCloser) {
 		if strings.HasPrefix(head, "CONNECT") {
@@ -501,24 +562,35 @@ func ExampleError_Retryable() {
 			rw.Close()
 		})
 	}
-	do := func(req *h1.Request, resp *h1.Response) error {
+	do := func(ctx context.Context, req *h1.Request, body []byte, resp *h1.Response) error {
 		for try := 1; ; try++ {
+			if body != nil {
+				req.Body = bytes.NewReader(body) // anew: a try that failed may have read it
+			}
 			c := h1.NewConn(dial(), nil)
-			err := c.Do(context.Background(), req, resp)
+			err := c.Do(ctx, req, resp)
 			if err == nil {
 				_, err = resp.AppendBody(nil, 1<<20)
 			}
 			c.Close()
 			var e *h1.Error
-			if err == nil || try == 3 || !errors.As(err, &e) || !e.Retryable(req.Method) {
+			switch {
+			case err == nil, try == 3, !errors.As(err, &e), !e.Retryable(req.Method):
+				return err
+			case ctx.Err() != nil, e.Kind == h1.BadRequest: // it would fail again
 				return err
 			}
 			fmt.Printf("%s again: %v, sent %v\n", req.Method, e.Kind, e.Sent)
 		}
 	}
-	for _, method := range []string{"GET", "POST"} {
-		var resp h1.Response
-		if err := do(&h1.Request{Method: method, Host: "example.com"}, &resp); err != nil {
+	var resp h1.Response
+	for _, method := range []string{"GET", "PUT", "POST"} {
+		var body []byte
+		if method != "GET" {
+			body = []byte("a body")
+		}
+		req := h1.Request{Method: method, Host: "example.com"}
+		if err := do(context.Background(), &req, body, &resp); err != nil {
 			fmt.Println(method, "failed:", errors.Is(err, h1.Incomplete))
 			continue
 		}
@@ -527,6 +599,8 @@ func ExampleError_Retryable() {
 	// Output:
 	// GET again: incomplete message, sent all
 	// GET 204
+	// PUT again: incomplete message, sent all
+	// PUT 204
 	// POST failed: true
 }
 
