@@ -160,11 +160,12 @@ type Request struct {
 	Header Header
 	// Body is read to its end, or for ContentLength bytes; nil: none (http.NoBody is one of
 	// unknown length, which turns out to be empty). It is not closed. One byte more than
-	// ContentLength may be asked for: a body that gives it fails with BodyFailed. Where the
-	// response ends first, Body may be read on until the connection is Ready; where the
-	// exchange fails, a read of Body, or a write from its memory, may still be under way.
-	// It is read on a goroutine of the engine's, unless it is in memory: a panic there
-	// cannot be recovered, and ends the program.
+	// ContentLength may be asked for: a body that gives it fails with BodyFailed. A body
+	// that fails ends the connection, except one with a Len() that fits the write buffer.
+	// Where the response ends first, Body may be read on until the connection is Ready;
+	// where the exchange fails, a read of Body, or a write from its memory, may still be
+	// under way. It is read on a goroutine of the engine's, unless it is in memory: a panic
+	// there cannot be recovered, and ends the program.
 	Body io.Reader
 	// ContentLength is the body's length in bytes. 0 means Body's Len() where it has one,
 	// else unknown, as it does with Push; less than 0 means unknown. A body of unknown
