@@ -159,6 +159,7 @@ var (
 	errDepth    = errors.New("waiting, with as many requests in flight as Depth allows")
 	errUnspoken = errors.New("waiting for a first response, before requests may be pipelined")
 	errApart    = errors.New("waiting for requests with which it may not be pipelined")
+	errUnended  = errors.New("waiting, before CloseWrite has ended the request's body")
 )
 
 // whyWait says what a request that is not admitted waits for. mu is held.
@@ -182,12 +183,14 @@ func (c *Conn) whyWait(q *asked) error {
 func (c *Conn) notReady(op string, q *asked) *Error { return newError(NotReady, op, c.whyWait(q)) }
 
 // waiting returns err with what e was waiting for when that ended it: its turn to write, or
-// to read. mu is held.
+// to read, or its own caller's CloseWrite. mu is held.
 func (c *Conn) waiting(e *exchange, err *Error) *Error {
 	why := errInFront
 	switch {
 	case e.inLine:
 		why = c.whyWait(&e.q)
+	case e.waited && c.upload == e && e.q.push && !e.up.busy:
+		why = errUnended
 	case e.start < 0 || !e.waited || e.inUse || e.recv.done || c.queue.head == e:
 		return err
 	}

@@ -83,6 +83,22 @@ func (r *rig) headOf(target string) {
 	}
 }
 
+// So is one who waits for a response, and has not ended the request's body.
+func TestForgottenCloseWriteIsSaid(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		a := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+		if _, err := a.x.Write([]byte("some")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		r.awaitWith(ctx, a)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		says(t, a.err, "write body: timeout: waiting, before CloseWrite has ended the request's body: context deadline exceeded")
+	})
+}
+
 // So is one who waits for a response that others have to read first.
 func TestReadOutOfOrderSaysWhatFor(t *testing.T) {
 	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
