@@ -154,7 +154,7 @@ func (c *Conn) clearWay(e *exchange) {
 // What requests wait for, in words.
 var (
 	errLook     = errors.New("waiting for a look at the idle connection")
-	errUploads  = errors.New("waiting for a request's body to be written")
+	errWrites   = errors.New("waiting for a request in front to be written")
 	errInFront  = errors.New("waiting for the response in front to be read to its end")
 	errDepth    = errors.New("waiting, with as many requests in flight as Depth allows")
 	errUnspoken = errors.New("waiting for a first response, before requests may be pipelined")
@@ -168,7 +168,7 @@ func (c *Conn) whyWait(q *asked) error {
 	case c.probe.runs:
 		return errLook
 	case c.life.w == wBody, e == nil:
-		return errUploads
+		return errWrites
 	case e.final, c.cfg.Depth == 1:
 		return errInFront
 	case c.life.n >= c.cfg.Depth:

@@ -47,7 +47,7 @@ func TestWaitSaysWhatFor(t *testing.T) {
 		{4, func(r *rig) { r.warm(); r.begin(context.Background(), post) }, get("/b"),
 			"waiting for requests with which it may not be pipelined", true},
 		{4, func(r *rig) { r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true}) }, get("/b"),
-			"waiting for a request's body to be written", true},
+			"waiting for a request in front to be written", true},
 	} {
 		inBubble(t, Config{Depth: c.depth}, false, func(r *rig) {
 			c.occupy(r)
