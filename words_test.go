@@ -83,35 +83,31 @@ func (r *rig) headOf(target string) {
 	}
 }
 
-// So is one who waits for a response, and has not ended the request's body.
-func TestForgottenCloseWriteIsSaid(t *testing.T) {
-	inBubble(t, Config{}, false, func(r *rig) {
-		a := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
-		if _, err := a.x.Write([]byte("some")); err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		r.awaitWith(ctx, a)
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		says(t, a.err, "write body: timeout: waiting, before CloseWrite has ended the request's body: context deadline exceeded")
-	})
-}
-
-// So is one who waits for a response that others have to read first.
-func TestReadOutOfOrderSaysWhatFor(t *testing.T) {
-	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
-		r.warm()
-		r.begin(context.Background(), get("/a"))
-		b := r.begin(context.Background(), get("/b"))
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		r.awaitWith(ctx, b)
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		says(t, b.err, "read head: timeout: waiting for the response in front to be read to its end: context deadline exceeded")
-	})
+// So is one who waits for a response that cannot come yet.
+func TestWaitForResponseSaysWhatFor(t *testing.T) {
+	push := &Request{Method: "PUT", Host: "x", Push: true}
+	for _, c := range []struct {
+		begin func(r *rig) *call
+		words string
+	}{
+		{func(r *rig) *call { return r.begin(context.Background(), push) },
+			"write body: timeout: waiting, before CloseWrite has ended the request's body"},
+		{func(r *rig) *call {
+			r.begin(context.Background(), get("/a"))
+			return r.begin(context.Background(), get("/b"))
+		}, "read head: timeout: waiting for the response in front to be read to its end"},
+	} {
+		inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+			r.warm()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			k := c.begin(r)
+			r.awaitWith(ctx, k)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			says(t, k.err, c.words+": context deadline exceeded")
+		})
+	}
 }
 
 // A response that is cut off says how far it came.
