@@ -271,7 +271,7 @@ func (b *body) splice(w io.Writer) (int64, error) {
 // not while it moves.
 func (c *Conn) spliceBody(e *exchange, dst *net.TCPConn) (n int64, done bool, bad *Error, werr error) {
 	r := &e.recv
-	apt := r.fr.kind == framingClose || r.fr.kind == framingLength && r.remain >= spliceLeast
+	apt := r.fr.kind == framingClose || r.remain >= spliceLeast
 	if !apt || c.br.Buffered() > 0 || c.rerr != nil {
 		return 0, false, nil, nil
 	}
@@ -360,7 +360,7 @@ func (c *Conn) readData(e *exchange, p []byte) (n int, end bool, bad *Error) {
 			continue
 		}
 		if bad = c.readError(e, "read body", err); bad != nil {
-			end = err == io.EOF && bad.Kind == Incomplete && bad.Err == io.ErrUnexpectedEOF && !c.wasReset()
+			end = err == io.EOF && bad.Kind == Incomplete && !c.wasReset()
 			return 0, end, bad
 		}
 	}
@@ -453,20 +453,14 @@ func (d *chunkDecoder) data(p, b []byte) (n, used int, err *Error) {
 // readTrailer reads the trailer section; if hurry is set, only what is at hand.
 func (c *Conn) readTrailer(e *exchange, resp *Response, hurry bool) (done bool, err *Error) {
 	r := &e.recv
-	if !r.trailer {
-		r.trailer = true
-		r.base = r.chunks.off
-		r.head.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
-		resp.section.Reset()
-	}
+	// From its start: a part may have been parsed before, and for another Response.
+	r.head.reset(c.cfg.Lenient, c.cfg.MaxHeadBytes, c.cfg.MaxHeaders)
 	for {
 		b, _ := c.br.Peek(c.br.Buffered())
 		n, done, err := r.head.nextTrailer(b, &resp.section)
 		if err != nil {
 			err.Op = "read trailer"
-			if err.Offset >= 0 {
-				err.Offset += r.base
-			}
+			err.Offset += r.chunks.off
 			return false, err
 		}
 		if done {

@@ -225,7 +225,7 @@ func (c *Conn) leave(e *exchange) {
 		}
 	case c.takeBack(e): // its time was up before the read that was to write it
 		c.changed()
-	case e.start >= c.taken || c.dueAlone(e) || e.recv.left() > c.cfg.MaxDrain:
+	case e.start >= c.taken || c.dueAlone(e) || e.recv.remain > c.cfg.MaxDrain:
 		c.fail(e, e.err)
 	case c.reader == e || c.reader == nil:
 		c.handOn()

@@ -18,7 +18,7 @@ func (c *Conn) limitsReads(e *exchange) bool {
 // isLimited reports whether limitRead would change nothing, for e's Deadline alone limits
 // its read, is on the stream, and is sure to end it. mu is held.
 func (c *Conn) isLimited(e *exchange) bool {
-	return c.readBy == e.by && e.recv.until == e.by && !e.by.IsZero() && e.start >= 0 &&
+	return c.readBy == e.by && e.recv.until == e.by && e.start >= 0 &&
 		c.werr == nil && !c.clocked && e.recv.closeBy.IsZero() && c.endsReads()
 }
 
@@ -151,8 +151,7 @@ func (c *Conn) timeIsOver(e *exchange) bool {
 	if e.err != nil && !e.outlives() {
 		return true
 	}
-	answered := e.recv.done && c.upload != e
-	return answered && !e.lastWrite() && c.queue.head != nil
+	return e.recv.done && !e.lastWrite() && c.queue.head != nil
 }
 
 // limitWrite sets the deadline of a write in e's name, under way. mu is held.

@@ -22,7 +22,7 @@ type reception struct {
 	fr      framing
 	head    headDecoder   // of a head, then of a trailer section
 	chunks  chunkDecoder  // valid only with framingChunked
-	remain  int64         // data bytes to come: valid only with framingLength
+	remain  int64         // data bytes to come; 0 but with framingLength
 	base    int64         // bytes of the message before what head decodes
 	at      int64         // position of the last head in the stream of bytes read
 	vain    int           // timeouts in a row that came too early
@@ -33,7 +33,6 @@ type reception struct {
 	late    time.Duration // how long it was looked for, in all
 	spill   []byte        // bytes of the stream that go into br before others: see fill
 	why     rule          // what has set until
-	trailer bool          // head is at work on the trailer section
 	done    bool          // the response has ended
 }
 
@@ -41,15 +40,7 @@ type reception struct {
 func (r *reception) forget() {
 	r.until, r.comeBy, r.closeBy, r.lateBy = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	r.fr, r.remain, r.base, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
-	r.why, r.trailer, r.done, r.vain, r.late = whyNone, false, false, 0, 0
-}
-
-// left returns how many bytes of the response are known to come.
-func (r *reception) left() int64 {
-	if r.fr.kind == framingLength {
-		return r.remain
-	}
-	return 0
+	r.why, r.done, r.vain, r.late = whyNone, false, 0, 0
 }
 
 // empty reports whether the response has no content to come, by what its head has said.
@@ -165,7 +156,7 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 // ofOther is the error of an exchange that failed while it read another's response. What
 // ended its own time is its own.
 func (e *exchange) ofOther(err *Error) *Error {
-	if err.Kind == Timeout || err.Kind == Canceled || err == e.err {
+	if err.Kind == Timeout || err == e.err {
 		return err
 	}
 	return neighbour(err)
@@ -174,16 +165,15 @@ func (e *exchange) ofOther(err *Error) *Error {
 // drain reads the rest of x's body for nobody, at most MaxDrain bytes of it. mu is held,
 // but not while the stream is read.
 func (c *Conn) drain(x *exchange, resp *Response) *Error {
-	if x.recv.empty() || x.recv.done {
+	if x.recv.empty() {
 		return nil
 	}
-	if x.recv.left() > c.cfg.MaxDrain-x.recv.moved {
+	if x.recv.remain > c.cfg.MaxDrain-x.recv.moved {
 		return tooMuch
 	}
 	if c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 { // not even a look is for nothing
 		return tooMuch
 	}
-	x.recv.trailer = false // what x has parsed of one is in its own Response: it is parsed again
 	sink := getBlock(c.cfg.ReadBuffer)
 	defer sink.put(c.cfg.ReadBuffer)
 	for {
@@ -266,7 +256,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 	}
 	c.counts.informational++
 	c.must(evInfo)
-	if fr.ambiguous && c.err == nil {
+	if fr.ambiguous {
 		c.noReuse(errAmbiguous)
 		c.changed()
 	}
@@ -483,7 +473,6 @@ func (c *Conn) lookBehind() {
 // finish ends e's response and hands the read half on. mu is held.
 func (c *Conn) finish(e *exchange) {
 	e.recv.done = true
-	c.stamp(&e.times.Done)
 	was := c.life.w
 	c.life.few = was == wBody && c.upload == e && c.fewLeft(e)
 	c.must(evLast)

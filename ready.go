@@ -107,9 +107,6 @@ func (c *Conn) waitInLine(e *exchange) *Error {
 	}
 	c.line.remove(e)
 	e.inLine = false
-	if e.err != nil {
-		c.changed() // whose turn it is then
-	}
 	return e.err
 }
 

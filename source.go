@@ -223,20 +223,16 @@ func (e *exchange) endedAt() error {
 	return io.ErrUnexpectedEOF
 }
 
-// more reads at least one byte more into br, which grows if it is full.
+// more reads at least one byte more into br, which grows if it is full; none where the read
+// is to be tried again.
 func (c *Conn) more(e *exchange, op string) *Error {
 	if c.br.Buffered() == c.br.Size() {
 		c.resize(2 * c.br.Size())
 	}
-	for {
-		_, err := c.br.Peek(c.br.Buffered() + 1)
-		if err == nil {
-			return nil
-		}
-		if bad := c.readError(e, op, err); bad != nil {
-			return bad
-		}
+	if _, err := c.br.Peek(c.br.Buffered() + 1); err != nil {
+		return c.readError(e, op, err)
 	}
+	return nil
 }
 
 // shrink makes br as small again as what it holds allows.

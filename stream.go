@@ -168,12 +168,10 @@ func (c *Conn) Detach() (Parts, error) {
 	if c.br != nil {
 		b, _ := c.br.Peek(c.br.Buffered())
 		p.Buffered = append([]byte(nil), b...)
-		c.br.Discard(len(b))
 	}
 	c.clearDeadlines()
 	c.life.switched = false
 	c.fail(nil, errDetached)
-	c.over()
 	return p, nil
 }
 
@@ -251,17 +249,13 @@ func (f *front) Read(p []byte) (int, error) {
 // WriteTo lets io.Copy from a tunnel go on as it would from the stream itself.
 func (f *front) WriteTo(w io.Writer) (int64, error) {
 	first := f.swap(nil)
-	var total int64
-	if len(first) > 0 {
-		n, err := io.Copy(w, bytes.NewReader(first))
-		if err != nil {
-			f.swap(first[n:])
-			return n, err
-		}
-		total = n
+	n, err := io.Copy(w, bytes.NewReader(first))
+	if err != nil {
+		f.swap(first[n:])
+		return n, err
 	}
-	n, err := io.Copy(w, f.ReadWriteCloser)
-	return total + n, err
+	m, err := io.Copy(w, f.ReadWriteCloser)
+	return n + m, err
 }
 
 func (f *front) swap(b []byte) []byte {
