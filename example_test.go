@@ -580,7 +580,7 @@ func ExampleError_Retryable() {
 			case ctx.Err() != nil, e.Kind == h1.BadRequest: // it would fail again
 				return err
 			}
-			fmt.Printf("%s again: %v, sent %v\n", req.Method, e.Kind, e.Sent)
+			fmt.Printf("%s again: %v\n", req.Method, e.Kind)
 		}
 	}
 	var resp h1.Response
@@ -597,9 +597,9 @@ func ExampleError_Retryable() {
 		fmt.Println(method, resp.Status)
 	}
 	// Output:
-	// GET again: incomplete message, sent all
+	// GET again: incomplete message
 	// GET 204
-	// PUT again: incomplete message, sent all
+	// PUT again: incomplete message
 	// PUT 204
 	// POST failed: true
 }

@@ -327,9 +327,10 @@ func (e *exchange) waitOver() {
 
 // Cancel ends the exchange: calls on it and on its response's body fail with Canceled. A
 // request of which nothing was written yet leaves no trace. One that was written whole,
-// while others are in flight, is abandoned: its response is read for nobody, and the
-// connection lives. Anything else ends the connection, also where the request is the only
-// one. Cancel may be called by any goroutine.
+// while others are in flight that somebody wants, is abandoned: its response is read for
+// nobody, if that is no more than MaxDrain, and the connection lives. Anything else ends
+// the connection, also where the request is the only one. Cancel may be called by any
+// goroutine.
 func (x Exchange) Cancel() {
 	e, ok := x.lock()
 	if !ok {

@@ -48,7 +48,7 @@ type Config struct {
 	// response that nobody reads, or the rest of a request's body that the server has
 	// answered already. 0 means 64 KiB, less than 0 none. Not counted are chunked framing
 	// and trailer sections, which have limits of their own, and the last write of a
-	// request's body of known length, which always ends: at most 64 KiB and what
+	// request's body of known length, which is let end in any case: at most 64 KiB and what
 	// WriteBuffer holds.
 	MaxDrain int64
 	// ExpectTimeout is how long to hold a body back for 100 (Continue); 0 means 1 s. Past
@@ -61,9 +61,9 @@ type Config struct {
 	HeadTimeout time.Duration
 	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
 	// Past it: Timeout. A write that moved some of its bytes and then none counts as
-	// progress once: a TCP socket that takes no more may allow two of these, and the limit
-	// be three or four times as long. Reads are limited only once the request is out, for
-	// until then the server may wait for the rest of it.
+	// progress once: a TCP socket that takes no more may allow two or three of these, and
+	// the limit be three or four times as long. Reads are limited only once the request is
+	// out, for until then the server may wait for the rest of it.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
@@ -161,11 +161,12 @@ type Request struct {
 	// Body is read to its end, or for ContentLength bytes; nil: none (http.NoBody is one of
 	// unknown length, which turns out to be empty). It is not closed. One byte more than
 	// ContentLength may be asked for: a body that gives it fails with BodyFailed. A body
-	// that fails ends the connection, except one with a Len() that fits the write buffer.
-	// Where the response ends first, Body may be read on until the connection is Ready;
-	// where the exchange fails, a read of Body, or a write from its memory, may still be
-	// under way. It is read on a goroutine of the engine's, unless it is in memory: a panic
-	// there cannot be recovered, and ends the program.
+	// that fails ends the connection, except one with a Len(), and without Expect, that
+	// fits the write buffer beside its head. Where the response ends first, Body may be
+	// read on until the connection is Ready; where the exchange fails, a read of Body, or a
+	// write from its memory, may still be under way. It is read on a goroutine of the
+	// engine's, unless it is in memory: a panic there cannot be recovered, and ends the
+	// program.
 	Body io.Reader
 	// ContentLength is the body's length in bytes. 0 means Body's Len() where it has one,
 	// else unknown, as it does with Push; less than 0 means unknown. A body of unknown
@@ -271,7 +272,11 @@ func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 		if cap(dst)-len(dst) < least {
 			dst = append(dst, make([]byte, least)...)[:len(dst)]
 		}
-		n, err := r.Body.Read(dst[len(dst):cap(dst)])
+		room := dst[len(dst):cap(dst)]
+		if left := max - int64(len(dst)-start); max >= 0 && int64(len(room)) > left {
+			room = room[:left+1] // the one more shows that it is longer
+		}
+		n, err := r.Body.Read(room)
 		dst = dst[:len(dst)+n]
 		if max >= 0 && int64(len(dst)-start) > max {
 			dst = dst[:start+int(max)]

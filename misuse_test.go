@@ -458,6 +458,23 @@ func TestBodyLimits(t *testing.T) {
 	}
 }
 
+// What AppendBody's limit leaves of a body is not read for nothing where MaxDrain forbids
+// that, and is no part of the caller's memory.
+func TestBodyLimitLeavesTheRest(t *testing.T) {
+	inBubble(t, Config{MaxDrain: -1}, false, func(r *rig) {
+		r.serve("/" + strings.Repeat("x", 400))
+		var resp Response
+		if err := r.c.Do(context.Background(), get("/"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		dst := make([]byte, 1000)
+		if got, err := resp.AppendBody(dst[:0], 3); string(got) != "/xx" || !errors.Is(err, TooLarge) || dst[4] != 0 {
+			t.Errorf("%q, %v; behind it %q", got, err, dst[3:5])
+		}
+		r.dead()
+	})
+}
+
 // The largest limit there is limits nothing.
 func TestBodyLimitOfMaxInt(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {

@@ -151,10 +151,11 @@ func (c *Conn) clearWay(e *exchange) {
 // What requests wait for, in words.
 var (
 	errLook     = errors.New("waiting for a look at the idle connection")
+	errLeaving  = errors.New("waiting for a canceled request's read to return")
 	errWrites   = errors.New("waiting for a request in front to be written")
 	errInFront  = errors.New("waiting for the response in front to be read to its end")
 	errDepth    = errors.New("waiting, with as many requests in flight as Depth allows")
-	errUnspoken = errors.New("waiting for a first response, before requests may be pipelined")
+	errUnspoken = errors.New("waiting for a response of HTTP/1.1, before requests may be pipelined")
 	errApart    = errors.New("waiting for requests with which it may not be pipelined")
 	errUnended  = errors.New("waiting, before CloseWrite has ended the request's body")
 )
@@ -164,7 +165,9 @@ func (c *Conn) whyWait(q *asked) error {
 	switch e := c.queue.head; {
 	case c.probe.runs:
 		return errLook
-	case c.life.w == wBody, e == nil:
+	case e == nil && c.reader != nil: // see leave
+		return errLeaving
+	case e == nil, c.life.w == wBody, q.body != bodyNone && (c.writing || c.pending()):
 		return errWrites
 	case e.final, c.cfg.Depth == 1:
 		return errInFront
@@ -186,7 +189,7 @@ func (c *Conn) waiting(e *exchange, err *Error) *Error {
 	switch {
 	case e.inLine:
 		why = c.whyWait(&e.q)
-	case e.waited && c.upload == e && e.q.push && !e.up.busy:
+	case e.waited && !e.final && c.upload == e && e.q.push && e.up.left != 0 && !e.up.busy:
 		why = errUnended
 	case e.start < 0 || !e.waited || e.inUse || e.recv.done || c.queue.head == e:
 		return err

@@ -150,7 +150,7 @@ func (c *Conn) endRead(n int) {
 	}
 	if e := c.queue.head; e != nil {
 		e.seen = e.seen || n > 0
-		if n > 0 && e.err != nil { // it was ended while this read had them in hand
+		if n > 0 && e.err != nil && c.reader == e && !e.err.seen { // it was ended meanwhile
 			own := *e.err
 			own.seen, e.err = true, &own
 		}

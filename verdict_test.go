@@ -114,6 +114,25 @@ func TestCanceledWithItsResponseInHand(t *testing.T) {
 	}
 }
 
+// An error that was returned is returned again: what another reads of the response, for
+// nobody, does not change it.
+func TestErrorStaysTheSame(t *testing.T) {
+	inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+		r.warm()
+		a, b := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/b"))
+		a.x.Cancel()
+		first := a.x.Wait(context.Background(), &a.resp)
+		r.await(b)
+		r.serve("/a")
+		synctest.Wait()
+		if again := a.x.Wait(context.Background(), &a.resp); again != first || !first.(*Error).Retryable("GET") {
+			t.Errorf("%v, and then %v", first, again)
+		}
+		r.serve("/b")
+		r.got(b, "/b")
+	})
+}
+
 // Write tells of an idempotent request what Wait tells: that it may be sent again.
 func TestWriteTellsIdempotent(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {

@@ -36,7 +36,7 @@ func TestWaitSaysWhatFor(t *testing.T) {
 		{4, func(r *rig) { r.headOf("/a") }, post,
 			"waiting for the response in front to be read to its end", false},
 		{4, func(r *rig) { r.begin(context.Background(), get("/a")) }, get("/b"),
-			"waiting for a first response, before requests may be pipelined", true},
+			"waiting for a response of HTTP/1.1, before requests may be pipelined", true},
 		{2, func(r *rig) {
 			r.warm()
 			r.begin(context.Background(), get("/a"))
@@ -48,6 +48,13 @@ func TestWaitSaysWhatFor(t *testing.T) {
 			"waiting for requests with which it may not be pipelined", true},
 		{4, func(r *rig) { r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true}) }, get("/b"),
 			"waiting for a request in front to be written", true},
+		{4, func(r *rig) {
+			r.warm()
+			r.headOf("/r")
+			r.s.setWindow(len(r.s.out) + 5)
+			r.begin(context.Background(), get("/a"))
+		},
+			&Request{Method: "PUT", Host: "x", Body: strings.NewReader("abc")}, "waiting for a request in front to be written", false},
 	} {
 		inBubble(t, Config{Depth: c.depth}, false, func(r *rig) {
 			c.occupy(r)
@@ -91,11 +98,21 @@ func TestWaitForResponseSaysWhatFor(t *testing.T) {
 		words string
 	}{
 		{func(r *rig) *call { return r.begin(context.Background(), push) },
-			"write body: timeout: waiting, before CloseWrite has ended the request's body"},
+			"write body: timeout: waiting, before CloseWrite has ended the request's body: context deadline exceeded"},
 		{func(r *rig) *call {
 			r.begin(context.Background(), get("/a"))
 			return r.begin(context.Background(), get("/b"))
-		}, "read head: timeout: waiting for the response in front to be read to its end"},
+		}, "read head: timeout: waiting for the response in front to be read to its end: context deadline exceeded"},
+		{func(r *rig) *call { // all is out, and CloseWrite has nothing to add
+			k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true, ContentLength: 3})
+			k.x.Write([]byte("abc"))
+			return k
+		}, "write body: timeout: context deadline exceeded"},
+		{func(r *rig) *call { // the server owes the rest of the response
+			late := &Request{Method: "PUT", Host: "x", Push: true, Deadline: time.Now().Add(time.Second)}
+			r.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+			return r.begin(context.Background(), late)
+		}, "read body: timeout: Request.Deadline: i/o timeout"},
 	} {
 		inBubble(t, Config{Depth: 2}, false, func(r *rig) {
 			r.warm()
@@ -105,9 +122,32 @@ func TestWaitForResponseSaysWhatFor(t *testing.T) {
 			r.awaitWith(ctx, k)
 			time.Sleep(2 * time.Second)
 			synctest.Wait()
-			says(t, k.err, c.words+": context deadline exceeded")
+			says(t, k.err, c.words)
 		})
 	}
+}
+
+// Nor is one told of writes who waits for the read of one that was canceled.
+func TestWaitForReadSaysWhatFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &slow{tap: &tap{wireStream: newWireStream(false)}, reads: time.Millisecond}
+		r := &rig{t, s.tap, NewConn(s, &Config{Depth: 2})}
+		defer r.c.Close()
+		r.warm()
+		s.setWindow(40)
+		put := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Body: strings.NewReader(strings.Repeat("x", 50))})
+		r.serve("/put")
+		r.await(put)
+		r.got(put, "/put")
+		k := r.begin(context.Background(), get("/"))
+		r.await(k)
+		k.x.Cancel()
+		s.setWindow(wireWindow)
+		synctest.Wait()
+		says(t, r.c.Ready().Err(), "ready: not ready: waiting for a canceled request's read to return")
+		time.Sleep(time.Millisecond)
+		r.alive()
+	})
 }
 
 // A response that is cut off says how far it came.

@@ -42,11 +42,12 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 }
 
 // TrySend is Send, but where that would wait for other exchanges it fails with NotReady.
-// Where Ready says nothing of it, the reason is one of two: the request has a body, and the
-// write of one that was answered has not returned; or it may not stand behind a request
-// that was canceled, whose response is first to be read, which Send, Do or another's Wait
-// does, and TrySend does not. To send a body it may write what others have left in the
-// buffer, if the stream is sure to take that.
+// Ready says the same of a request without a body that is idempotent. Others may have to
+// wait longer: one with a body until what is in front was written, also where that was
+// answered before; one that is not idempotent until nothing else is in flight, and if all
+// that is was canceled, until Send, Do or another's Wait has read that, which TrySend does
+// not. To send a body it may write what others have left in the buffer, if the stream is
+// sure to take that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{tries: true})
 }
