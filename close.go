@@ -142,11 +142,9 @@ func (c *Conn) unlock() {
 	if end {
 		c.goes()
 	}
-	if c.end.gone || c.life.switched {
-		c.over()
-		if c.watch != nil {
-			c.watch.kick(c)
-		}
+	c.over()
+	if c.watch != nil {
+		c.watch.kick(c)
 	}
 	c.mu.Unlock()
 	if end {
@@ -315,7 +313,7 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 		c.mu.Unlock()
 		return nil
 	}
-	if c.err == nil && !c.end.gone {
+	if c.err == nil {
 		c.noReuse(errShutdown)
 	}
 	c.changed()

@@ -170,7 +170,7 @@ func (r *Request) checkHost(q *asked) *Error {
 		if !isHost(r.Host) {
 			return badRequest("Host %.64q is not host or host:port", r.Host)
 		}
-	case r.Header.has(knownHost), q.connect:
+	case r.Header.has(knownHost):
 	case r.Target == "" || r.Target[0] == '/' || r.Target == "*":
 		return badRequest("no Host: neither in Host, nor in Header, nor in the target")
 	}

@@ -332,3 +332,13 @@ func TestHints(t *testing.T) {
 
 // hintLimit is what numbers past every use count as.
 const hintLimit = 1 << 30 / 10
+
+// What is no hint takes nothing from those in front of it, however much it looks like one.
+func TestHintsBeforeOthers(t *testing.T) {
+	for _, more := range []string{"x, y=3", "timeout=", "max=", "timeout:7", "max:7", "seconds=3", "mix=4", "=1", "timeout", "max"} {
+		h := fieldsOf("Keep-Alive: timeout=5, max=9, "+more, "Keep-Alive: z")
+		if timeout, max := hints(&h); timeout != 5 || max != 9 {
+			t.Errorf("%q: timeout %d, max %d", more, timeout, max)
+		}
+	}
+}

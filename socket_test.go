@@ -273,7 +273,7 @@ func unwrittenInATurn(t *testing.T, req *Request, left int) {
 	head, body := c.takeOwed(e)
 	all := len(head) + len(body)
 	tell("taken", all)
-	if c.paidOwed(e, all-left, nil) != (left == 0) {
+	if c.paidOwed(e, all-left) != (left == 0) {
 		t.Errorf("%d bytes are left, and paidOwed says otherwise", left)
 	}
 	tell("written", left)

@@ -54,10 +54,10 @@ func (c *Conn) takeOwed(e *exchange) (head, body []byte) {
 }
 
 // paidOwed counts what was written of them, and reports whether all was. mu is held.
-func (c *Conn) paidOwed(e *exchange, n int, err error) bool {
+func (c *Conn) paidOwed(e *exchange, n int) bool {
 	c.written += int64(n)
 	c.inWrite = false
-	if n < len(c.wbuf.b)+len(e.up.whole) || err != nil {
+	if n < len(c.wbuf.b)+len(e.up.whole) {
 		return false
 	}
 	c.wbuf.b = c.wbuf.b[:0]

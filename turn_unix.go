@@ -80,9 +80,9 @@ func (r *readBuffer) runTurn(fd uintptr) bool {
 		if head == nil {
 			return true
 		}
-		n, err := retried(func() (int, error) { return writev(fd, head, body) })
+		n, _ := retried(func() (int, error) { return writev(fd, head, body) }) // an error comes again
 		c.mu.Lock()
-		t.wrote = c.paidOwed(t.e, max(n, 0), err)
+		t.wrote = c.paidOwed(t.e, max(n, 0))
 		c.mu.Unlock()
 		if !t.wrote || !c.haste.looks() {
 			return !t.wrote

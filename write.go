@@ -93,8 +93,8 @@ func (c *Conn) start(e *exchange) error {
 			err = fromDeadline("send", whyDeadline)
 		}
 	}
-	if err == nil && e.err != nil { // canceled before it began
-		err = e.err
+	if err == nil {
+		err = e.err // canceled before it began
 	}
 	if err == nil {
 		err = c.begin(e)
@@ -455,7 +455,7 @@ func (c *Conn) putBack(rest []byte) {
 }
 
 // mayWrite reports whether the stream may still be written to. mu is held.
-func (c *Conn) mayWrite() bool { return c.werr == nil && !c.end.gone && c.life.r != rShut }
+func (c *Conn) mayWrite() bool { return c.werr == nil && c.life.r != rShut }
 
 // write writes p in the name of e. mu is held, but not during the writes. A stall is
 // counted from the last progress.
@@ -485,7 +485,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 	for c.shakes() && c.watched() {
 		c.watch.cond.Wait()
 	}
-	if c.end.gone || c.life.r == rShut {
+	if c.life.r == rShut {
 		return false
 	}
 	c.writer, c.inWrite = e, true
@@ -582,7 +582,7 @@ const graceAfterWriteError = 100 * time.Millisecond
 // may have been answered, and a response that was received is not lost to a write's error:
 // the read half goes on. mu is held.
 func (c *Conn) writeFailed(e *exchange, err error) {
-	if c.end.gone || c.life.r == rShut {
+	if c.life.r == rShut {
 		return
 	}
 	stuck := c.unwritten()

@@ -1,0 +1,152 @@
+//go:build unix
+
+package h1
+
+// turn_test.go: requests that go out in one turn of the socket, or by the kernel's
+// own way, keep what others keep.
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// HeadTimeout begins when the head is out: in one turn of the socket, or in a turn and a
+// write, in one piece of the write buffer.
+func TestHeadTimeoutAfterATurn(t *testing.T) {
+	long := get("/")
+	long.Header.Add("X-Long", strings.Repeat("x", 60<<10))
+	for name, req := range map[string]*Request{"short": get("/"), "long": long} {
+		t.Run(name, func(t *testing.T) {
+			client, server := narrowPair(t)
+			c := NewConn(client, &Config{HeadTimeout: 10 * time.Millisecond, WriteBuffer: 64 << 10})
+			defer c.Close()
+			go took(bufio.NewReader(server))
+			hangs(name, func() {
+				wantError(t, c.Do(context.Background(), req, &Response{}), Timeout, SentAll)
+			})
+		})
+	}
+}
+
+// A body that lies in memory, and would fit the socket, is held back by Expect like others.
+func TestExpectHoldsBackMemory(t *testing.T) {
+	client, server := tcpPair(t)
+	c := NewConn(client, nil)
+	defer c.Close()
+	req := post(8 << 10)
+	req.Header.Add("Expect", "100-continue")
+	came := make(chan string, 1)
+	go func() {
+		in := make([]byte, 16<<10)
+		n, _ := server.Read(in)
+		io.WriteString(server, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n")
+		rest, _ := io.ReadAll(server)
+		came <- string(append(in[:n], rest...))
+	}()
+	hangs("Do", func() {
+		var resp Response
+		if err := c.Do(context.Background(), req, &resp); err != nil || resp.Status != 417 {
+			t.Errorf("got %d, %v", resp.Status, err)
+		}
+		c.Close()
+		if got := <-came; !strings.HasSuffix(got, "\r\n\r\n") {
+			t.Errorf("the server received %d bytes", len(got))
+		}
+	})
+}
+
+// A chunked body that lies in memory, and is empty, is ended all the same.
+func TestEmptyChunkedMemory(t *testing.T) {
+	client, server := tcpPair(t)
+	c := NewConn(client, nil)
+	defer c.Close()
+	req := &Request{Method: "PUT", Host: "x", Body: bytes.NewReader(nil)}
+	req.Trailer.Add("T", "v")
+	came := make(chan string, 1)
+	go func() {
+		req, err := http.ReadRequest(bufio.NewReader(server))
+		if err == nil {
+			_, err = io.ReadAll(req.Body)
+		}
+		if err != nil {
+			came <- err.Error()
+			return
+		}
+		io.WriteString(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		came <- req.Trailer.Get("T")
+	}()
+	hangs("Do", func() {
+		if err := c.Do(context.Background(), req, &Response{}); err != nil {
+			t.Error(err)
+		}
+		if got := <-came; got != "v" {
+			t.Errorf("the server got %q for a trailer", got)
+		}
+	})
+}
+
+// A file behind a limit gives no more than that, even where its length was said to be more:
+// the body is short then.
+func TestFileBehindALimit(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	data := bytes.Repeat([]byte("x"), 100<<10)
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	client, server := tcpPair(t)
+	c := NewConn(client, nil)
+	defer c.Close()
+	came := make(chan int, 1)
+	go func() {
+		all, _ := io.ReadAll(server)
+		_, body, _ := bytes.Cut(all, []byte("\r\n\r\n"))
+		came <- len(body)
+	}()
+	hangs("Do", func() {
+		const limit, said = 30 << 10, 80 << 10
+		err := c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: io.LimitReader(f, limit), ContentLength: said}, &Response{})
+		if wantError(t, err, BodyFailed, SentPart); !errors.Is(err, errShort) {
+			t.Errorf("the cause is not that the body is short: %v", err)
+		}
+		if n := <-came; n > limit {
+			t.Errorf("%d bytes arrived", n)
+		}
+	})
+}
+
+// A request whose Deadline passes just before its turn of the socket leaves no trace: the
+// connection goes on, and holds no buffer.
+func TestDeadlineBeforeTheTurn(t *testing.T) {
+	for i := range 200 {
+		client, server := tcpPair(t)
+		c := NewConn(client, nil)
+		req := get("/")
+		req.Deadline = time.Now().Add(time.Duration(i/10) * time.Microsecond)
+		var bad *Error
+		if err := c.Do(context.Background(), req, &Response{}); !errors.As(err, &bad) || bad.Kind != Timeout {
+			t.Fatal(err)
+		}
+		c.mu.Lock()
+		if bad.Sent == SentNothing && (c.err != nil || c.br != nil || c.life.n != 0) {
+			t.Fatalf("%v, and the connection: %v, Err %v, with a buffer: %v", bad, c.life, c.err, c.br != nil)
+		}
+		c.mu.Unlock()
+		c.Close()
+		client.Close()
+		server.Close()
+	}
+}
