@@ -150,3 +150,27 @@ func TestDeadlineBeforeTheTurn(t *testing.T) {
 		server.Close()
 	}
 }
+
+// A body in memory that would go out in one turn of the socket is not read where the look
+// finds the connection dead: the request may be sent again as it is.
+func TestIdleEndLeavesTheBody(t *testing.T) {
+	if !canWritev {
+		t.Skip("needs writev: Linux")
+	}
+	for _, size := range []int{5, 10000} {
+		for name, body := range map[string]interface {
+			io.Reader
+			Len() int
+		}{"Reader": bytes.NewReader(make([]byte, size)), "Buffer": bytes.NewBuffer(make([]byte, size))} {
+			d := dialUp(t, "tcp", nil)
+			d.exchange("/a", answer("/a"), "/a")
+			d.server.Close()
+			d.settle(d.readable)
+			err := d.c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: body}, &Response{})
+			wantError(t, err, Closed, SentNothing)
+			if body.Len() != size {
+				t.Errorf("%s: %d of %d bytes are left", name, body.Len(), size)
+			}
+		}
+	}
+}

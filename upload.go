@@ -61,13 +61,14 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	}
 	c.must(evHead)
 	c.upload = e
-	if c.fitsNow(e) {
+	owed := c.fitsSocket(e)
+	if !owed && c.fitsNow(e) {
 		return c.writeWhole(e)
 	}
 	if e.q.close {
 		c.saidClose()
 	}
-	if c.fitsSocket(e) {
+	if owed { // and not read yet: it is left alone where the connection turns out to be dead
 		c.owe()
 		return nil
 	}
