@@ -311,29 +311,34 @@ func TestTrySendDoesNotWait(t *testing.T) {
 	}
 }
 
-// Wait's context means nothing once the whole response is there, even if the exchange's
-// memory has become another's.
+// Wait's context means nothing once the whole response is there, with a body or without,
+// even if the exchange's memory has become another's.
 func TestWaitContextAfterResponse(t *testing.T) {
-	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.warm()
-		ctx, cancel := context.WithCancel(context.Background())
-		a := r.begin(context.Background(), get("/a"))
-		other := r.begin(context.Background(), get("/other")) // while it lasts, the connection keeps the memory
-		r.serve("/a")
-		r.awaitWith(ctx, a)
-		r.got(a, "/a")
-		b := r.begin(context.Background(), get("/b"))
-		if a.x.e != b.x.e {
-			t.Error("the memory was not used again: not the state that is to be tested")
-		}
-		cancel()
-		synctest.Wait()
-		r.serve("/other", "/b")
-		r.await(other)
-		r.got(other, "/other")
-		r.await(b)
-		r.got(b, "/b")
-	})
+	for wire, body := range map[string]string{answer("/a"): "/a", "HTTP/1.1 204 No Content\r\n\r\n": ""} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			ctx, cancel := context.WithCancel(context.Background())
+			a := r.begin(context.Background(), get("/a"))
+			other := r.begin(context.Background(), get("/other")) // while it lasts, the connection keeps the memory
+			r.raw(wire)
+			r.awaitWith(ctx, a)
+			r.got(a, body)
+			if a.x.e.wait.stop != nil {
+				t.Error("the context still has a callback to it")
+			}
+			b := r.begin(context.Background(), get("/b"))
+			if a.x.e != b.x.e {
+				t.Error("the memory was not used again: not the state that is to be tested")
+			}
+			cancel()
+			synctest.Wait()
+			r.serve("/other", "/b")
+			r.await(other)
+			r.got(other, "/other")
+			r.await(b)
+			r.got(b, "/b")
+		})
+	}
 }
 
 // Wait's context means nothing to the body.

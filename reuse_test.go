@@ -128,35 +128,6 @@ func TestCloseOfCanceledBody(t *testing.T) {
 	})
 }
 
-// The context that Wait was given is let go of as well where the response has no body, and
-// its memory is another exchange's when that context ends.
-func TestWaitContextAfterEmptyResponse(t *testing.T) {
-	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.warm()
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		a := r.begin(context.Background(), get("/a"))
-		other := r.begin(context.Background(), get("/other")) // while it lasts, the connection keeps the memory
-		r.raw("HTTP/1.1 204 No Content\r\n\r\n")
-		r.awaitWith(ctx, a)
-		r.got(a, "")
-		if a.x.e.wait.stop != nil {
-			r.Error("the context still has a callback to it")
-		}
-		b := r.begin(context.Background(), get("/b"))
-		if a.x.e != b.x.e {
-			r.Error("the memory was not used again: not the state that is to be tested")
-		}
-		cancel()
-		synctest.Wait()
-		r.serve("/other", "/b")
-		r.await(other)
-		r.got(other, "/other")
-		r.await(b)
-		r.got(b, "/b")
-	})
-}
-
 // A body that waits for 100 (Continue) is not waited for any more when its request is taken
 // back, before a writer has a byte of it: its goroutine ends.
 func TestHeldBodyTakenBack(t *testing.T) {
