@@ -72,8 +72,9 @@ func (c *Conn) paidOwed(e *exchange, n int) bool {
 }
 
 // payOwed sees to what is left of the bytes that were owed, where not all went out in one
-// turn, and returns the exchange's error if that failed meanwhile. A head is written here.
-// A body is left to pump: it may be answered before it is out.
+// turn, and returns the exchange's error if that failed meanwhile. A head is written here,
+// and what fits the buffer beside it. A longer body is left to pump: it may be answered
+// before it is out.
 func (c *Conn) payOwed(e *exchange) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,6 +83,11 @@ func (c *Conn) payOwed(e *exchange) error {
 	}
 	c.owesNoMore()
 	switch behind := c.keepUnsent(e); {
+	case c.upload == e && c.fitsNow(e): // as if it had been copied behind its head at once
+		c.wbuf.b = append(c.wbuf.b, e.up.whole[behind:]...)
+		e.up.whole, e.up.left = nil, 0
+		c.endBody(e)
+		c.writeOut(e)
 	case c.upload == e:
 		e.up.whole = e.up.whole[behind:]
 		e.up.left = int64(len(e.up.whole))

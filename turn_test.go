@@ -174,3 +174,46 @@ func TestIdleEndLeavesTheBody(t *testing.T) {
 		}
 	}
 }
+
+// What one turn leaves of a body that fits the write buffer goes out like a head: by its
+// caller, who has its memory back by then, and with nothing left to give up.
+func TestSmallBodyCutInATurn(t *testing.T) {
+	if !canWritev {
+		t.Skip("needs writev: Linux")
+	}
+	text := bytes.Repeat([]byte("a"), 1000)
+	for _, left := range []int{1, 500, 1000, 1020, -1} {
+		d := dialUp(t, "tcp", nil)
+		c, memory := d.c, bytes.Clone(text)
+		req := &Request{Method: "POST", Host: "x", Body: bytes.NewReader(memory)}
+		var q asked
+		if err := req.check(&q); err != nil {
+			t.Fatal(err)
+		}
+		c.mu.Lock()
+		e := c.newExchange(context.Background(), req, &q)
+		e.once = true
+		if err := c.start(e); err != nil || !c.owing {
+			t.Fatal(err, c.owing)
+		}
+		head, body := c.takeOwed(e)
+		all := string(head) + string(body)
+		if left < 0 { // all of it
+			left = len(all)
+		}
+		c.paidOwed(e, len(all)-left)
+		c.mu.Unlock()
+		if err := c.payOwed(e); err != nil {
+			t.Fatal(err)
+		}
+		clear(memory)
+		if c.upload != nil || e.end < 0 || c.written != e.end {
+			t.Errorf("%d bytes left: %v, written %d, up to %d", left, c.life, c.written, e.end)
+		}
+		got := make([]byte, left)
+		if _, err := io.ReadFull(d.in, got); err != nil || string(got) != all[len(all)-left:] {
+			t.Errorf("%d bytes left: %.60q, %v", left, got, err)
+		}
+		c.Close()
+	}
+}
