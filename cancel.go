@@ -34,7 +34,7 @@ import "time"
 //     no writer has taken a byte of the request: it cannot leave, and must not be sent any
 //     more.
 func (c *Conn) cancel(e *exchange, err *Error) {
-	err = c.waiting(e, err)
+	err = c.waitedFor(e, err)
 	switch {
 	case e.refs == 0 || e.err != nil && !e.outlives():
 		return

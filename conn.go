@@ -87,7 +87,7 @@ type Stats struct {
 	DroppedTrailers int64 // trailer fields left out, since they may not stand in a trailer
 	InFlight        int   // requests whose response has not ended
 	Abandoned       int   // those of them that were canceled, and whose response is yet to be read
-	Unwritten       int64 // bytes of requests, answered or not, that it holds and are yet to be written
+	Unwritten       int64 // bytes it holds of requests, answered or not, that are yet to be written
 }
 
 // counts is what Stats tells and nothing else knows.

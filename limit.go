@@ -15,8 +15,8 @@ func (c *Conn) limitsReads(e *exchange) bool {
 	return c.timed || !c.readBy.IsZero() || c.werr != nil || c.clocked || !e.recv.closeBy.IsZero()
 }
 
-// isLimited reports whether limitRead would change nothing, for e's Deadline alone limits
-// its read, is on the stream, and is sure to end it. mu is held.
+// isLimited reports whether limitRead would change nothing: nothing but e's Deadline, if it
+// has one, limits its read, and that is on the stream, and sure to end it. mu is held.
 func (c *Conn) isLimited(e *exchange) bool {
 	return c.readBy == e.by && e.recv.until == e.by && e.start >= 0 &&
 		c.werr == nil && !c.clocked && e.recv.closeBy.IsZero() && c.endsReads()

@@ -101,7 +101,7 @@ func (c *Conn) waitInLine(e *exchange) *Error {
 	switch {
 	case e.err != nil:
 	case passed(e.by):
-		e.fail(c.waiting(e, fromDeadline("send", whyDeadline)))
+		e.fail(c.waitedFor(e, fromDeadline("send", whyDeadline)))
 	case !c.atHead(e):
 		e.fail(c.notReady("send", &e.q))
 	}
@@ -152,6 +152,7 @@ func (c *Conn) clearWay(e *exchange) {
 var (
 	errLook     = errors.New("waiting for a look at the idle connection")
 	errLeaving  = errors.New("waiting for a canceled request's read to return")
+	errInLine   = errors.New("waiting for the requests that are in line before it")
 	errWrites   = errors.New("waiting for a request in front to be written")
 	errInFront  = errors.New("waiting for the response in front to be read to its end")
 	errDepth    = errors.New("waiting, with as many requests in flight as Depth allows")
@@ -165,6 +166,8 @@ func (c *Conn) whyWait(q *asked) error {
 	switch e := c.queue.head; {
 	case c.probe.runs:
 		return errLook
+	case c.admits(q) == admitted:
+		return errInLine
 	case e == nil && c.reader != nil: // see leave
 		return errLeaving
 	case e == nil, c.life.w == wBody, q.body != bodyNone && (c.writing || c.pending()):
@@ -182,12 +185,12 @@ func (c *Conn) whyWait(q *asked) error {
 // notReady is the error of a request that is not to wait. mu is held.
 func (c *Conn) notReady(op string, q *asked) *Error { return newError(NotReady, op, c.whyWait(q)) }
 
-// waiting returns err with what e was waiting for when that ended it: its turn to write, or
-// to read, or its own caller's CloseWrite. mu is held.
-func (c *Conn) waiting(e *exchange, err *Error) *Error {
+// waitedFor returns err with what e was waiting for when that ended it: its turn to write,
+// or to read, or its own caller's CloseWrite. mu is held.
+func (c *Conn) waitedFor(e *exchange, err *Error) *Error {
 	why := errInFront
 	switch {
-	case e.inLine:
+	case e.inLine && !c.atHead(e):
 		why = c.whyWait(&e.q)
 	case e.waited && !e.final && c.upload == e && e.q.push && e.up.left != 0 && !e.up.busy:
 		why = errUnended

@@ -209,7 +209,7 @@ func TestUnasked408(t *testing.T) {
 		"HTTP/1.0 408 Request Timeo": errIdle408,
 		"HTTP/1.1 40":                errUnasked,
 		"HTTP/2.0 408 Request Timeo": errUnasked,
-		"XXXX/1.1 408 Request Timeo": errUnasked,
+		"HTTX/1.1 408 Request Timeo": errUnasked,
 	} {
 		if err := unasked([]byte(bytes)); err != want {
 			t.Errorf("%q: %v", bytes, err)

@@ -192,6 +192,18 @@ func (r *rig) got(k *call, body string) {
 	}
 }
 
+// bothGot answers /a and /b, and checks that these two calls get that, and the connection
+// lives.
+func (r *rig) bothGot(a, b *call) {
+	r.Helper()
+	r.serve("/a", "/b")
+	r.await(a)
+	r.await(b)
+	r.got(a, "/a")
+	r.got(b, "/b")
+	r.alive()
+}
+
 // failed checks that a call has failed like this.
 func (r *rig) failed(k *call, kind Kind, sent Sent) {
 	r.Helper()

@@ -85,12 +85,7 @@ func TestBodyBehindStuckWrite(t *testing.T) {
 		if got := r.took(); got != "GET /a;helloPUT /b;" && got != "GET /a;PUT /b;" {
 			t.Errorf("the server received %q", got)
 		}
-		r.serve("/a", "/b")
-		r.await(a)
-		r.await(b)
-		r.got(a, "/a")
-		r.got(b, "/b")
-		r.alive()
+		r.bothGot(a, b)
 	})
 }
 

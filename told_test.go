@@ -53,12 +53,7 @@ func TestOutOfTurnIsNotUnprocessed(t *testing.T) {
 		}
 		r.s.setWindow(wireWindow)
 		synctest.Wait()
-		r.serve("/a", "/b")
-		r.await(a)
-		r.await(b)
-		r.got(a, "/a")
-		r.got(b, "/b")
-		r.alive()
+		r.bothGot(a, b)
 	})
 }
 

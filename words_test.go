@@ -50,6 +50,11 @@ func TestWaitSaysWhatFor(t *testing.T) {
 			"waiting for a request in front to be written", true},
 		{4, func(r *rig) {
 			r.warm()
+			r.begin(context.Background(), get("/a"))
+			r.begin(context.Background(), post) // in line
+		}, get("/b"), "waiting for the requests that are in line before it", true},
+		{4, func(r *rig) {
+			r.warm()
 			r.headOf("/r")
 			r.s.setWindow(len(r.s.out) + 5)
 			r.begin(context.Background(), get("/a"))
