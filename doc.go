@@ -174,8 +174,8 @@
 //     connection shows only when the response fails to come, and what the server sent to
 //     an idle one is taken for the response. Such a stream is better not used again.
 //
-// On systems without sockets to peek at (Windows, Plan 9, AIX, js, wasip1) only a stream
-// with PeekNow (see [NewConn]) is probed.
+// On systems without sockets to peek at (Plan 9, AIX, js, wasip1) only a stream with
+// PeekNow (see [NewConn]) is probed.
 //
 // TLS may have to write while it reads, where the server asks it to change its keys. A
 // deadline does not end that where the server takes nothing: what lies under TLS is then

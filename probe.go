@@ -5,8 +5,8 @@ package h1
 // Rule: a request is written to an idle connection only after it was seen, without
 // blocking, that nothing arrived in the meantime: neither bytes, nor the stream's end. A
 // stream with no socket under it cannot be asked, unless it is a peeker.
-// Not here: the system calls (probe_unix.go, probe_other.go, peek_linux.go, peek_unix.go),
-// and Watch, which tells at once (watch.go).
+// Not here: the system calls (probe_socket.go, probe_other.go, peek_*.go), and Watch, which
+// tells at once (watch.go).
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-//go:build !unix || aix
+//go:build (!unix && !windows) || aix
 
 package h1
 
@@ -12,14 +12,8 @@ import (
 
 const canProbe = false
 
-const canWritev = false
-
 func peek(syscall.RawConn) (first [peeked]byte, n int, err error) { return first, 0, nil }
 
 func isReset(error) bool { return false }
 
 func awaitReadable(syscall.RawConn) (broken, err error) { return nil, errors.ErrUnsupported }
-
-type turn struct{}
-
-func (c *Conn) takeTurn(*exchange, []byte) (int, error) { return 0, errors.ErrUnsupported }

@@ -15,7 +15,7 @@ func (c *Conn) mayOwe(e *exchange) bool { return c.owes(e) && !c.writing }
 
 // owes is the part of mayOwe that does not change while a request goes out. mu is held.
 func (c *Conn) owes(e *exchange) bool {
-	return e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
+	return canTurn && e.once && c.kind == direct && c.sock != nil && c.cfg.Depth == 1
 }
 
 // owe leaves what was appended to the read of the response. mu is held.

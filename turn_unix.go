@@ -11,6 +11,8 @@ import (
 	"syscall"
 )
 
+const canTurn = true
+
 // A turn is what takeTurn has under way. It lies in the reader, which is lent to one
 // connection at a time.
 type turn struct {

@@ -5,7 +5,7 @@ package h1
 // Rule: Watch waits until the socket is readable, and reads nothing. It holds the socket's
 // right to read meanwhile (parked): whoever is to read makes it leave (kick), and waits
 // until it has. Why it was woken is then for gate to find out.
-// Not here: the look itself (probe.go), the system call that waits (probe_unix.go).
+// Not here: the look itself (probe.go), the system call that waits (probe_socket.go).
 
 import (
 	"context"

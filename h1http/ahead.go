@@ -7,7 +7,7 @@ package h1http
 // system that offers no such look, is read ahead instead: a goroutine reads it all its
 // life, and the engine looks at what that has read. What comes while nothing is in flight
 // was asked for by nobody, and costs the connection.
-// Not here: the system call (socket_unix.go, socket_other.go).
+// Not here: the system call (socket_unix.go, socket_windows.go, socket_other.go).
 
 import (
 	"errors"

@@ -480,8 +480,10 @@ func TestStreamGivenBack(t *testing.T) {
 		tr.DialContext = dial
 		resp := connectTo(t, context.Background(), &http.Client{Transport: tr}, url, nil)
 		nc := resp.Body.(net.Conn)
-		if n, err := nc.Read(nil); n != 0 || err != nil {
-			t.Errorf("a Read of nothing: %d, %v", n, err)
+		if dial != nil { // else it is package net's: on Windows that waits
+			if n, err := nc.Read(nil); n != 0 || err != nil {
+				t.Errorf("a Read of nothing: %d, %v", n, err)
+			}
 		}
 		nc.Write([]byte("x"))
 		time.Sleep(10 * time.Millisecond)

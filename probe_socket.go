@@ -1,8 +1,9 @@
-//go:build unix && !aix
+//go:build (unix && !aix) || windows
 
 package h1
 
-// probe_unix.go: what a socket is asked without waiting, and the wait until it is readable.
+// probe_socket.go: what a socket is asked without waiting, and the wait until it is
+// readable.
 
 import (
 	"errors"
@@ -46,8 +47,17 @@ func (a *asking) runPeek(fd uintptr) {
 	}
 }
 
+// Windows' errors for a connection that was reset, and for one that it has given up itself,
+// which may be all that a write behind a reset is told.
+const (
+	winReset   = syscall.Errno(10054)
+	winAborted = syscall.Errno(10053)
+)
+
 // isReset reports whether an error says that the peer has reset the connection.
-func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, winReset) || errors.Is(err, winAborted)
+}
 
 func retried(call func() (int, error)) (n int, err error) {
 	for {
