@@ -8,6 +8,8 @@ package h1
 // bits of Lenient. What frames the body is neither joined nor left out.
 // Not here: a body's chunks, which know no leniency, and a trailer's only that of 5.2.
 
+import "bytes"
+
 // overlooks09 reports whether what was refused may be the body of an HTTP/0.9 response: it
 // does not begin as a status line does.
 func (d *headDecoder) overlooks09(err *Error) bool {
@@ -145,14 +147,8 @@ func (d *headDecoder) mendLine(raw []byte, h *Header) *Error {
 
 // closeUp moves the colon of a field line to the end of the name before it.
 func closeUp(line []byte) {
-	name := 0
-	for octets[line[name]]&tchar != 0 {
-		name++
-	}
-	colon := name
-	for isBlank(line[colon]) {
-		colon++
-	}
+	name := tokenEnd(line)
+	colon := name + blanks(line[name:])
 	if line[colon] == ':' && name > 0 {
 		line[name], line[colon] = line[colon], line[name]
 	}
@@ -193,10 +189,7 @@ func (d *headDecoder) skippable(raw []byte) bool {
 // never left out.
 func isFraming(raw []byte) bool {
 	raw = trimOWS(raw)
-	n := 0
-	for octets[raw[n]]&tchar != 0 { // the LF at the end is none
-		n++
-	}
+	n := tokenEnd(raw)
 	if n == 0 {
 		return raw[0] == '\r' || raw[0] == '\n'
 	}
@@ -210,20 +203,9 @@ func (h *Header) addMended(name, raw []byte) {
 	s := span{name: at, nameEnd: at + uint32(len(name))}
 	h.buf = append(append(h.buf, name...), ": "...)
 	s.value = uint32(len(h.buf))
-	for raw[0] != ':' {
-		raw = raw[1:]
-	}
-	raw = raw[1:]
-	for len(raw) > 0 {
-		n := 0
-		for raw[n] != '\n' {
-			n++
-		}
-		piece := raw[:n]
-		if n > 0 && piece[n-1] == '\r' {
-			piece = piece[:n-1]
-		}
-		piece, raw = trimOWS(piece), raw[n+1:]
+	_, raw, _ = bytes.Cut(raw, []byte(":"))
+	for line := range bytes.Lines(raw) {
+		piece := trimOWS(bytes.TrimRight(line, "\r\n"))
 		if len(piece) > 0 && uint32(len(h.buf)) > s.value {
 			h.buf = append(h.buf, ' ')
 		}
