@@ -360,7 +360,7 @@ func checkOdd(h *Header, what string) *Error {
 		if !isToken(name) {
 			return badRequest("%s name %.64q is not a token", what, name)
 		}
-		if i := fieldValueEnd(value); i < len(value) {
+		if i := valueEnd(value, 0); i < len(value) {
 			return badRequest("%s %.64q has %q at %d of its value", what, name, value[i:i+1], i)
 		}
 	}

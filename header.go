@@ -79,11 +79,23 @@ func (h *Header) Add(name, value string) {
 // Set puts value into the first field of that name, in its place, with name in the case
 // given here, and removes the others; where there is none it adds one.
 func (h *Header) Set(name, value string) {
-	i := find(h, name)
-	if i < 0 {
+	if i := find(h, name); i >= 0 {
+		h.replace(i, name, value)
+	} else {
 		h.Add(name, value)
-		return
 	}
+}
+
+// Del removes every field of that name.
+func (h *Header) Del(name string) {
+	if find(h, name) >= 0 {
+		h.replace(-1, name, "")
+	}
+}
+
+// replace leaves out the fields of that name; but field i, if there is one, becomes one of
+// that name and value.
+func (h *Header) replace(i int, name, value string) {
 	var keep Header
 	for j := range h.fields {
 		switch k, v := h.At(j); {
@@ -93,31 +105,10 @@ func (h *Header) Set(name, value string) {
 			keep.Add(string(k), string(v))
 		}
 	}
-	h.disown()
-	*h = keep
-}
-
-// Del removes every field of that name.
-func (h *Header) Del(name string) {
-	if find(h, name) < 0 {
-		return
-	}
-	var keep Header
-	for j := range h.fields {
-		if k, v := h.At(j); !equalFold(k, name) {
-			keep.Add(string(k), string(v))
-		}
-	}
-	h.disown()
-	*h = keep
-}
-
-// disown gives up h's memory, which copies may share: where h becomes one of these, it is
-// not to change that.
-func (h *Header) disown() {
 	if o := h.own; o != nil && o.h == h {
-		o.used = -1
+		o.used = -1 // copies may share this memory: if h becomes one of them, it must not change it
 	}
+	*h = keep
 }
 
 // Get returns the value of the first field of that name, "" where there is none.
@@ -292,18 +283,14 @@ func tokenEnd[S string | []byte](s S) int {
 }
 
 // isFieldValue reports whether s may stand as a field's value.
-func isFieldValue[S string | []byte](s S) bool { return fieldValueEnd(s) == len(s) }
-
-// fieldValueEnd returns the index of the first byte that may not stand in a field's value;
-// len(s) where there is none.
 //
 //	field-vchar = VCHAR / obs-text                           RFC 9110, 5.5
-func fieldValueEnd[S string | []byte](s S) int {
+func isFieldValue[S string | []byte](s S) bool {
 	i := 0
 	for i < len(s) && octets[s[i]]&fieldChar != 0 {
 		i++
 	}
-	return i
+	return i == len(s)
 }
 
 // nextElement cuts the next element off a comma-separated list (RFC 9110, 5.6.1),
