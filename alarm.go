@@ -22,9 +22,9 @@ func earlier(a, b time.Time) time.Time {
 
 // park waits for e.cond until a deadline: e's own, or that of an exchange in front whose
 // caller is in no call, so that e would wait for nobody. mu is held.
-func (c *Conn) park(e *exchange, until time.Time) {
-	e.wakeAt = until
-	c.lookOut(until)
+func (c *Conn) park(e *exchange) {
+	e.wakeAt = e.by
+	c.lookOut()
 	e.cond.Wait()
 	e.wakeAt = time.Time{}
 }
@@ -34,16 +34,15 @@ func (c *Conn) parkOrCancel(e *exchange) {
 	if passed(e.by) {
 		c.cancel(e, fromDeadline(e.op(), whyDeadline))
 	} else {
-		c.park(e, e.by)
+		c.park(e)
 	}
 }
 
 // lookOut sets the alarm for the deadlines of exchanges whose callers may not come back,
-// since somebody is about to wait for them; until is that one's own deadline, if there is
-// one. mu is held.
-func (c *Conn) lookOut(until time.Time) {
+// since somebody is about to wait for them. mu is held.
+func (c *Conn) lookOut() {
 	if c.timed {
-		if t := c.earliest(until); !t.IsZero() {
+		if t := c.earliest(time.Time{}); !t.IsZero() {
 			c.wakeBy(t)
 		}
 	}

@@ -321,7 +321,7 @@ func (c *Conn) Shutdown(ctx context.Context) error {
 	var end chan struct{}
 	if !now {
 		end = c.ended()
-		c.lookOut(time.Time{})
+		c.lookOut()
 	}
 	stop := context.AfterFunc(ctx, c.hurry)
 	c.unlock()

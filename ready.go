@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // plain is the request that Ready speaks of: idempotent and without a body.
@@ -95,7 +94,7 @@ func (c *Conn) waitInLine(e *exchange) *Error {
 		if c.line.head == e && c.allAbandoned() {
 			c.clearWay(e)
 		} else {
-			c.park(e, e.by)
+			c.park(e)
 		}
 	}
 	switch {
@@ -258,7 +257,7 @@ func (r Ready) Done() <-chan struct{} {
 	if c.ready == nil {
 		c.ready = make(chan struct{})
 	}
-	c.lookOut(time.Time{})
+	c.lookOut()
 	return c.ready
 }
 

@@ -71,7 +71,7 @@ func (c *Conn) Watch(ctx context.Context) error {
 		case c.end.gone || c.life.r == rShut:
 			return c.reason()
 		case !c.mayPark(w):
-			c.lookOut(time.Time{})
+			c.lookOut()
 			w.cond.Wait()
 		case c.kind == layered && c.counts.read != looked: // it may hold what came behind a response
 			looked = c.counts.read
