@@ -589,17 +589,13 @@ func (c *Conn) finishBody(e *exchange) error {
 	if e.q.body == bodyLength && e.up.left > 0 {
 		return errShort
 	}
-	var trailer *Header
 	if e.q.body == bodyChunked {
 		if bad := checkTrailer(&e.req.Trailer); bad != nil {
 			return bad
 		}
-		trailer = &e.req.Trailer
-	}
-	c.needBlock()
-	if trailer != nil {
+		c.needBlock()
 		c.wbuf.b = append(c.wbuf.b, "0\r\n"...)
-		c.wbuf.b = appendTrailer(c.wbuf.b, trailer, c.cfg.TitleCase)
+		c.wbuf.b = appendTrailer(c.wbuf.b, &e.req.Trailer, c.cfg.TitleCase)
 	}
 	c.endBody(e)
 	if c.life.n > 0 && (c.line.head != nil || c.ready != nil) {
