@@ -98,10 +98,6 @@ func (c *Conn) fitsNow(e *exchange) bool {
 		e.q.length <= int64(cap(c.wbuf.b)-len(c.wbuf.b))
 }
 
-// needsPump reports whether the body goes out neither in wbuf, with its head, nor in one
-// turn of the socket.
-func (c *Conn) needsPump(e *exchange) bool { return !c.fitsNow(e) && !c.fitsSocket(e) }
-
 // inMemory reports whether a body's bytes can be had without a copy.
 func inMemory(body io.Reader) bool {
 	switch body.(type) {

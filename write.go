@@ -162,10 +162,10 @@ func (c *Conn) begin(e *exchange) *Error {
 	return e.ifUnsent()
 }
 
-// gateBody is gate for a request that start took for one that is owed, and that is not, for
-// its body needs pump. mu is held, but not during the look.
+// gateBody is gate for a request that start took for one that is owed, and that is not: its
+// body goes out neither in wbuf, with its head, nor in one turn of the socket. mu is held.
 func (c *Conn) gateBody(e *exchange) *Error {
-	if c.mayOwe(e) && c.needsPump(e) {
+	if c.mayOwe(e) && !c.fitsNow(e) && !c.fitsSocket(e) {
 		return c.gate(e)
 	}
 	return nil
