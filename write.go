@@ -319,7 +319,7 @@ func (c *Conn) flushAll(e *exchange) {
 // have. Then, or since this goroutine was started, e's Deadline may have passed. mu is
 // held, but not while they run.
 func (c *Conn) letAppend(e *exchange) {
-	if c.life.n > 1 && c.cfg.Depth > 1 && e.next == nil {
+	if c.life.n > 1 && e.next == nil {
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
@@ -390,8 +390,7 @@ func (c *Conn) mayNotWrite(e *exchange) bool {
 	if e.end < 0 || c.appended() <= e.end { // nothing is behind e's
 		return false
 	}
-	isOut := c.written >= e.end
-	return e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && isOut
+	return e.recv.done || !c.fits() || c.cfg.HeadTimeout > 0 && c.isOut(e)
 }
 
 // take counts n bytes that a writer takes, and notes what had been read by then: it answers
