@@ -272,7 +272,7 @@ func (c *Conn) drop(e *exchange) {
 	}
 	c.queue.remove(e)
 	c.counts.requests--
-	c.must(evDrop)
+	c.life.must(evDrop)
 	e.start, e.end = -1, -1
 }
 

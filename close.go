@@ -63,7 +63,7 @@ func (c *Conn) because(why *Error) {
 // noReuse says why no request comes after those in flight. mu is held.
 func (c *Conn) noReuse(why *Error) {
 	c.because(why)
-	c.must(evNoReuse)
+	c.life.must(evNoReuse)
 	if c.life.w == wShut { // J1: without reuse there is nothing to finish an upload for
 		c.stopUpload()
 	}
@@ -106,7 +106,7 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	}
 	c.end.owed = c.end.owed || c.life.n > 0
 	c.end.cutOff = c.end.cutOff || c.end.owed || c.life.w == wBody || c.writing
-	c.must(evFail)
+	c.life.must(evFail)
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
 		x.fail(neighbour(err))
 	}

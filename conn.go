@@ -234,9 +234,6 @@ func (c *Conn) Hints() (timeout time.Duration, max int) {
 	return time.Duration(c.keep[0]) * time.Second, int(c.keep[1])
 }
 
-// must moves the state by an event that the code around it has made legal.
-func (c *Conn) must(ev event) { c.life.must(ev) }
-
 // changed acts on what the state now allows: it is called under mu after every move, and is
 // the only place that wakes those who wait for the state.
 func (c *Conn) changed() {

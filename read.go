@@ -255,7 +255,7 @@ func (c *Conn) informational(x *exchange, info func(int, *Header) error, resp *R
 		return err
 	}
 	c.counts.informational++
-	c.must(evInfo)
+	c.life.must(evInfo)
 	if fr.ambiguous {
 		c.noReuse(errAmbiguous)
 		c.changed()
@@ -307,7 +307,7 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	goesOn := keeps && fr.kind != framingClose && !fr.ambiguous
 	resp.Close = !goesOn || c.life.n == 1 && !c.life.reuse
 	if goesOn {
-		c.must(evFinal)
+		c.life.must(evFinal)
 		c.spoken = c.spoken || resp.Minor >= 1
 	} else {
 		said := resp.Header.hasOption("close")
@@ -362,7 +362,7 @@ func whyLast(said, keeps bool, fr framing) *Error {
 // processed (RFC 9112, section 9.6). mu is held.
 func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	c.because(why)
-	c.must(evFinalClose)
+	c.life.must(evFinalClose)
 	var kept fifo
 	for y := c.queue.pop(); y != nil; y = c.queue.pop() {
 		if y == x {
@@ -475,7 +475,7 @@ func (c *Conn) finish(e *exchange) {
 	e.recv.done = true
 	was := c.life.w
 	c.life.few = was == wBody && c.upload == e && c.fewLeft(e)
-	c.must(evLast)
+	c.life.must(evLast)
 	if was == wBody {
 		c.outlived(e)
 	}

@@ -59,7 +59,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 	if e.q.body == bodyLength {
 		e.up.left = e.q.length
 	}
-	c.must(evHead)
+	c.life.must(evHead)
 	c.upload = e
 	owed := c.fitsSocket(e)
 	if !owed && c.fitsNow(e) {
@@ -202,7 +202,7 @@ func (c *Conn) endBody(e *exchange) {
 	e.up.ended = true
 	c.tookHead()
 	c.upload = nil
-	c.must(evEnd)
+	c.life.must(evEnd)
 }
 
 // untaken reports whether no writer has taken e's head yet, though one is sure to (the head
@@ -299,7 +299,7 @@ func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
 	if e.q.body != bodyChunked || !keeps {
 		c.because(errUpload)
 		c.upload = nil
-		c.must(evStop)
+		c.life.must(evStop)
 		return false
 	}
 	c.needBlock()

@@ -147,7 +147,7 @@ func (c *Conn) begin(e *exchange) *Error {
 		return c.beginBody(e)
 	}
 	e.end = c.appended()
-	c.must(evHeadEnd)
+	c.life.must(evHeadEnd)
 	if e.q.close {
 		c.saidClose()
 	}
@@ -597,10 +597,10 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	}
 	c.werr = werr
 	c.because(werr)
-	c.must(evStop)
+	c.life.must(evStop)
 	for x := c.unsent(); x != nil; x = c.unsent() {
 		c.queue.remove(x)
-		c.must(evDrop)
+		c.life.must(evDrop)
 		x.fail(werr)
 		x.start, x.end = -1, -1
 	}
