@@ -18,7 +18,7 @@ import (
 type ending struct {
 	gone    bool          // rw was closed, or is about to be, or was given back by Detach
 	cutOff  bool          // the connection has ended, or is to end, in the midst of something
-	owed    bool          // it ended while responses were due
+	due     bool          // it ended while responses were due
 	closing bool          // rw's Close has not returned
 	parting bool          // that Close lets TLS say goodbye
 	done    chan struct{} // closed once rw has been closed, or given back; nil: nobody waits for that
@@ -104,8 +104,8 @@ func (c *Conn) fail(e *exchange, err *Error) {
 	if e != nil {
 		e.fail(err) // here, for it may be in line, or its response over before its body
 	}
-	c.end.owed = c.end.owed || c.life.n > 0
-	c.end.cutOff = c.end.cutOff || c.end.owed || c.life.w == wBody || c.writing
+	c.end.due = c.end.due || c.life.n > 0
+	c.end.cutOff = c.end.cutOff || c.end.due || c.life.w == wBody || c.writing
 	c.life.must(evFail)
 	for x := c.queue.pop(); x != nil; x = c.queue.pop() {
 		x.fail(neighbour(err))
@@ -200,13 +200,13 @@ func (c *Conn) beginClose() (late *time.Timer) {
 		reads, writes = reads || writes, reads || writes
 	}
 	switch {
-	case c.inRead && c.end.owed:
+	case c.inRead && c.end.due:
 		c.setReadBy(longAgo)
 	case !reads && !c.watched() && !c.readBy.IsZero():
 		c.setReadBy(time.Time{})
 	}
 	switch {
-	case c.inWrite && c.end.owed:
+	case c.inWrite && c.end.due:
 		c.setWriteBy(longAgo)
 	case !writes && c.hasWriteBy:
 		c.setWriteBy(time.Time{})
