@@ -5,8 +5,8 @@ package h1
 // Rule: whatever both halves, or several goroutines, see is guarded by Conn.mu; no I/O
 // that can block is done under it. The write half is owned by whoever set writing, the
 // read half by the exchange named in reader.
-// Not here: requests (write.go), responses (read.go), turns (ready.go), time (alarm.go),
-// the connection's end (close.go).
+// Not here: requests (write.go), responses (read.go), turns (ready.go), time (limit.go,
+// alarm.go), the connection's end (close.go).
 
 import (
 	"context"

@@ -6,7 +6,7 @@ package h1
 // read as two, and with its framing said once. What may not be written is refused
 // before its first byte is written. Nothing the caller gave is changed but, on demand,
 // the case of names.
-// Not here: the body's bytes (chunked.go), when they may be written (keepalive.go).
+// Not here: the body's bytes (upload.go), when a request may be written (ready.go).
 
 import (
 	"bytes"

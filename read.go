@@ -1,12 +1,12 @@
 package h1
 
-// read.go: the read half: heads, bodies, and what nobody wants to read.
+// read.go: the read half: heads, what nobody wants to read, and the end of a response.
 //
 // Rule: the exchange named in Conn.reader owns br and all of reception; it lets go when its
 // response has ended (finish) or was left to another. It holds mu, except while the stream
 // is read (source.go) and while a callback runs. Framing bytes are parsed where they lie in
 // br, data bytes are only counted.
-// Not here: the grammar (decode.go, chunked.go).
+// Not here: bodies (body.go), the grammar (decode.go, chunked.go).
 
 import (
 	"errors"

@@ -35,8 +35,9 @@ import (
 // response, it sends more requests than the stream has room for, or more than Depth; those
 // that were canceled count until somebody has read their responses.
 //
-// Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO; a request
-// that failed here is as a rule Unprocessed. Where some of it went out, Wait has the error.
+// Errors: BadRequest, BodyFailed, Closed, Canceled, Timeout, Unsolicited, IO, and where it
+// reads for others Incomplete; a request that failed here is as a rule Unprocessed. Where
+// some of it went out, Wait has the error.
 func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{})
 }
