@@ -450,23 +450,22 @@ func (c *Conn) outlived(e *exchange) {
 // lookBehind looks at what came behind a response that has ended, or for a request that has
 // left. It may be the next response, if a writer has taken the request for it. mu is held.
 func (c *Conn) lookBehind() {
-	next := c.queue.head
-	var b []byte
-	if n := c.br.Buffered(); n > 0 {
-		b, _ = c.br.Peek(min(n, peeked))
+	n := c.br.Buffered()
+	if n == 0 && c.rerr == nil {
+		return
 	}
-	switch {
-	case next != nil && len(b) > 0 && next.start >= c.taken:
-		c.fail(next, unasked(b))
-	case next != nil && c.rerr != nil && next.start >= c.taken:
-		c.fail(next, errIdleEnd)
+	why := errIdleEnd
+	if n > 0 {
+		b, _ := c.br.Peek(min(n, peeked))
+		why = unasked(b)
+	}
+	switch next := c.queue.head; {
+	case next != nil && next.start >= c.taken:
+		c.fail(next, why)
 	case next != nil:
-		next.seen = next.seen || len(b) > 0
-	case c.err != nil:
-	case len(b) > 0:
-		c.noReuse(unasked(b))
-	case c.rerr != nil:
-		c.noReuse(errIdleEnd)
+		next.seen = next.seen || n > 0
+	case c.err == nil:
+		c.noReuse(why)
 	}
 }
 
