@@ -226,13 +226,13 @@ func (c *Conn) awaitLook() {
 
 // look reads for probeThrough. mu is not held.
 func (c *Conn) look(p []byte, readable bool) (n int, err error) {
-	if n, err = c.rw.Read(p); err != nil && saysTimeout(err) {
+	if n, err = c.rw.Read(p); saysTimeout(err) {
 		err = nil
 	}
 	for round := 0; readable && n == 0 && err == nil && round < mostRounds; round++ {
 		by := time.Now().Add(nearDeadline)
 		c.dl.SetReadDeadline(by)
-		if n, err = c.rw.Read(p); err != nil && saysTimeout(err) {
+		if n, err = c.rw.Read(p); saysTimeout(err) {
 			_, got, _ := peek(c.sock)
 			if readable = got > 0; !readable || passed(by) {
 				err = nil

@@ -124,11 +124,11 @@ func (c *Conn) parkWatch(w *watch) {
 	c.mu.Lock()
 	w.parked = false
 	w.cond.Broadcast()
-	if !w.kicked && err != nil && isTimeout(err) { // a deadline that was there before
+	if !w.kicked && isTimeout(err) { // a deadline that was there before
 		c.setReadBy(time.Time{})
 	}
 	switch {
-	case c.end.gone || w.kicked && broken == nil || err != nil && isTimeout(err):
+	case c.end.gone || w.kicked && broken == nil || isTimeout(err):
 	case err != nil:
 		c.fail(nil, unfit(nil, 0, err))
 	case broken != nil: // a socket says so once
