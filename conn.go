@@ -44,7 +44,7 @@ type Conn struct {
 	wbuf    *block      // bytes appended and not yet taken by a writer; nil: none
 	taken   int64       // position in the stream of wbuf's first byte
 	written int64       // bytes that rw has taken
-	upload  *exchange   // whose body is being written: valid only in wBody
+	upload  *exchange   // whose body is being written, which is in wBody alone; nil: none is
 	writer  *exchange   // in whose name a write runs
 	watch   *watch      // where Watch waits, or a call for a look to end; nil: none has yet
 	werr    *Error      // how the write half failed
@@ -234,8 +234,8 @@ func (c *Conn) Hints() (timeout time.Duration, max int) {
 	return time.Duration(c.keep[0]) * time.Second, int(c.keep[1])
 }
 
-// changed acts on what the state now allows: it is called under mu after every move, and is
-// the only place that wakes those who wait for the state.
+// changed acts on what the state now allows: it is called under mu after each move that
+// somebody may wait for, and is the only place that wakes those who wait for the state.
 func (c *Conn) changed() {
 	if c.life.n > 0 && c.nextReader() == nil {
 		c.forNobody()

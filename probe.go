@@ -41,8 +41,9 @@ func (c *Conn) Probe() error {
 	return c.reason()
 }
 
-// gate is what stands between an idle connection and the next request. mu is held. An
-// error has ended the connection.
+// gate is what stands between an idle connection and the next request, e; nil: Probe or
+// Watch asks. An error has ended the connection. mu is held, but not while it reads through
+// TLS.
 func (c *Conn) gate(e *exchange) *Error {
 	if !c.life.idle() || c.end.gone || !c.canLook() || c.probe.runs || c.reader != nil {
 		return nil
