@@ -553,7 +553,7 @@ func (c *Conn) writePiece(e *exchange, p []byte) error {
 
 // writeVec writes e.up.vec, of want bytes in all. mu is held, but not while it writes.
 func (c *Conn) writeVec(e *exchange, want int) error {
-	if c.kind != direct {
+	if c.kind != direct || underRace {
 		for _, p := range e.up.vec {
 			if err := c.write(e, p); err != nil {
 				return err

@@ -400,3 +400,38 @@ func TestEarlyResponseOnNarrowSocket(t *testing.T) {
 		c.Close()
 	}
 }
+
+// TestUploadHappensBefore: what the caller did before a request has happened for a server in
+// its own process that has read some of the body, in the race detector's eyes as well.
+func TestUploadHappensBefore(t *testing.T) {
+	const part = 20 << 10 // more than the write buffer holds
+	for _, length := range []int64{-1, 2 * part} {
+		client, server := tcpPair(t)
+		body, pieces := io.Pipe()
+		note, seen, got := "", make(chan string, 1), make(chan string, 1)
+		go func() {
+			req, err := http.ReadRequest(bufio.NewReader(server))
+			if err != nil {
+				seen <- err.Error()
+				return
+			}
+			seen <- note
+			io.Copy(io.Discard, req.Body)
+			io.WriteString(server, "HTTP/1.1 204 No Content\r\n\r\n")
+		}()
+		go func() {
+			pieces.Write(make([]byte, part))
+			got <- <-seen // nothing else is written before note was read
+			pieces.Write(make([]byte, part))
+			pieces.Close()
+		}()
+		note = "before the request"
+		req := &Request{Method: "POST", Host: "x", Body: body, ContentLength: length}
+		if err := NewConn(client, nil).Do(context.Background(), req, &Response{}); err != nil {
+			t.Fatal(err)
+		}
+		if s := <-got; s != note {
+			t.Errorf("the server read %q", s)
+		}
+	}
+}
