@@ -8,11 +8,14 @@ package h1http
 // it.
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"sync"
+
+	"example.com/h1"
 )
 
 // response is what the caller gets, in one allocation.
@@ -120,6 +123,7 @@ func (b *body) leave(c *call, err error) error {
 		b.mu.Unlock()
 		return nil
 	}
+	err = c.plain(err)
 	b.call, b.err = nil, err
 	b.mu.Unlock()
 	if err == io.EOF {
@@ -128,6 +132,19 @@ func (b *body) leave(c *call, err error) error {
 	b.link.over(c)
 	if err == io.EOF {
 		c.free()
+	}
+	return err
+}
+
+// plain returns context.Canceled itself for an error that says no more than that: besides
+// io.EOF it is the one that callers compare with ==. httputil.ReverseProxy does, and logs
+// any other.
+func (c *call) plain(err error) error {
+	if c.ctx.Err() == nil || context.Cause(c.ctx) != context.Canceled {
+		return err
+	}
+	if e := (*h1.Error)(nil); errors.As(err, &e) && e.Kind == h1.Canceled {
+		return context.Canceled
 	}
 	return err
 }

@@ -5,9 +5,12 @@ package h1http
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -174,5 +177,42 @@ func upgrade(t *testing.T, client *http.Client, url string) {
 		if got, err := br.ReadString('\n'); err != nil || got != fmt.Sprintf("echo frame %d\n", i) {
 			t.Fatalf("%q %v", got, err)
 		}
+	}
+}
+
+// TestReverseProxyClientLeaves: a client that goes away in the midst of a download is
+// nothing that a ReverseProxy logs.
+func TestReverseProxyClientLeaves(t *testing.T) {
+	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "some of it")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	defer back.Close()
+	to, _ := url.Parse(back.URL)
+	var logged bytes.Buffer
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.FlushInterval, proxy.ErrorLog = -1, log.New(&logged, "", 0)
+	tr := &Transport{}
+	defer tr.CloseIdleConnections()
+	proxy.Transport = tr
+	over := make(chan struct{})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(over) // also where ServeHTTP panics, as it does for a body cut off
+		proxy.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	ctx, leave := context.WithCancel(context.Background())
+	resp, err := http.DefaultClient.Do(newRequest(t, "GET", front.URL, nil).WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(resp.Body, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	<-over
+	if logged.Len() > 0 {
+		t.Errorf("it logs %q", logged.String())
 	}
 }
