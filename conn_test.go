@@ -24,8 +24,14 @@ import (
 // a write.
 func (r *rig) slowPost(target string) (*call, *io.PipeWriter) {
 	r.Helper()
+	return r.slowPostWith(context.Background(), target)
+}
+
+// slowPostWith is slowPost under ctx.
+func (r *rig) slowPostWith(ctx context.Context, target string) (*call, *io.PipeWriter) {
+	r.Helper()
 	body, w := io.Pipe()
-	k := r.begin(context.Background(), &Request{Method: "POST", Target: target, Host: "x", Body: body})
+	k := r.begin(ctx, &Request{Method: "POST", Target: target, Host: "x", Body: body})
 	r.await(k)
 	r.s.setWindow(len(r.s.out) + 1)
 	w.Write([]byte("hello"))

@@ -380,10 +380,11 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	c.queue = kept
 	c.discardBehind(x)
 	switch w := c.writer; {
-	case !c.inWrite || w == x:
+	case !c.inWrite:
+	case w == x && (x.end < 0 || c.taken <= x.end): // nothing is in it but what is x's
 	case c.unwritten() == nil && c.deadlines() != nil: // and what is being written is cut off
 		c.cutWrite()
-	case w.err != nil && c.cutsWrites(): // it moves bytes of x's, which another can
+	case (w == x || w.err != nil) && c.cutsWrites(): // what it moves of x's, another can
 		c.cutWrite()
 	case w.err != nil: // it moves bytes of x's
 		c.writesOn(w)
