@@ -76,11 +76,13 @@ func TestCanceledBodyIsNotWritten(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()
 		ctx := context.Background()
+		r.c.flushing = true // by a goroutine that is slow to run
 		x, err := r.c.Send(ctx, &Request{Method: "PUT", Target: "/a", Host: "x", Body: strings.NewReader("body")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		x.Cancel()
+		r.c.flushing = false
 		var resp Response
 		bad, ok := x.Wait(ctx, &resp).(*Error)
 		synctest.Wait()

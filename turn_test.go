@@ -14,7 +14,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -216,4 +218,47 @@ func TestSmallBodyCutInATurn(t *testing.T) {
 		}
 		c.Close()
 	}
+}
+
+// A request that ends while its bytes are on their way in one turn may have gone out: it is
+// not said that the server has certainly not acted on it.
+func TestCanceledInATurnsWrite(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("nobody comes while a system call is short")
+	}
+	for range 100 {
+		client, server := tcpPair(t)
+		c := NewConn(client, nil)
+		go func() {
+			took(bufio.NewReader(server))
+			io.WriteString(server, answer("late"))
+		}()
+		var reached, done atomic.Bool
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for !reached.Load() && !done.Load() {
+				c.mu.Lock()
+				if e := c.queue.head; e != nil && c.owing && c.taken > c.written {
+					reached.Store(true)
+					c.cancel(e, newError(Canceled, e.op(), errors.New("at the worst moment")))
+				}
+				c.unlock()
+			}
+		}()
+		hangs("Do", func() {
+			err := c.Do(context.Background(), post(mostAtOnce), &Response{})
+			if reached.Load() {
+				wantError(t, err, Canceled, SentPart)
+			}
+		})
+		done.Store(true)
+		<-ended
+		c.Close()
+		server.Close()
+		if reached.Load() {
+			return
+		}
+	}
+	t.Skip("nobody came at the worst moment")
 }

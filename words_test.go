@@ -132,6 +132,62 @@ func TestWaitForResponseSaysWhatFor(t *testing.T) {
 	}
 }
 
+// But of no wait one is told whose own call was under way, who was in none, or who has the
+// head.
+func TestNoWaitIsToldOfNone(t *testing.T) {
+	push := func() *Request { return &Request{Method: "PUT", Host: "x", Push: true} }
+	for _, c := range []struct {
+		begin func(r *rig, ctx context.Context) *call
+		words string
+	}{
+		{func(r *rig, ctx context.Context) *call {
+			k, body := r.slowPostWith(ctx, "/") // its body is the engine's to send
+			r.Cleanup(func() { body.Close() })
+			return k
+		}, "write body"},
+		{func(r *rig, ctx context.Context) *call {
+			k := r.begin(ctx, push())
+			r.await(k)
+			r.s.setWindow(0)
+			go k.x.Write([]byte("hello"))
+			return k
+		}, "write body"},
+		{func(r *rig, ctx context.Context) *call { return r.begin(ctx, push()) }, "write body"},
+		{func(r *rig, ctx context.Context) *call {
+			k := r.begin(ctx, push())
+			k.x.CloseWrite()
+			r.await(k)
+			return k
+		}, "read head"},
+		{func(r *rig, ctx context.Context) *call {
+			k := r.begin(ctx, push())
+			r.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")
+			r.await(k)
+			return k
+		}, "read body"},
+		{func(r *rig, ctx context.Context) *call {
+			r.begin(context.Background(), get("/a"))
+			return r.begin(ctx, get("/b"))
+		}, "read head"},
+		{func(r *rig, ctx context.Context) *call { // it reads /a for nobody
+			a, b := r.begin(context.Background(), get("/a")), r.begin(ctx, get("/b"))
+			a.x.Cancel()
+			r.await(b)
+			return b
+		}, "read head"},
+	} {
+		inBubble(t, Config{Depth: 2}, false, func(r *rig) {
+			r.warm()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			k := c.begin(r, ctx)
+			time.Sleep(2 * time.Second)
+			r.await(k)
+			says(t, k.err, c.words+": timeout: context deadline exceeded")
+		})
+	}
+}
+
 // Nor is one told of writes who waits for the read of one that was canceled.
 func TestWaitForReadSaysWhatFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
