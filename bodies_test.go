@@ -139,7 +139,7 @@ func TestWriteSaysWhyNot(t *testing.T) {
 	for _, c := range []struct{ expect, answer, want string }{
 		{"100-continue", "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", "the body is not wanted any more"},
 		{"100-continue", "HTTP/1.1 417 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-			"the body is not wanted any more: " + errUpload.Error()},
+			"the body is not wanted any more: " + errCloseSaid.Error()},
 	} {
 		inBubble(t, Config{}, false, func(r *rig) {
 			req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true}

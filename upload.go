@@ -297,7 +297,9 @@ func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
 	e.up.hold, e.up.skip = false, true
 	e.wake.Broadcast()
 	if e.q.body != bodyChunked || !keeps {
-		c.because(errUpload)
+		if keeps { // else the response says why
+			c.because(errUpload)
+		}
 		c.upload = nil
 		c.life.must(evStop)
 		return false
