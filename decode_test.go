@@ -208,6 +208,11 @@ func TestHead(t *testing.T) {
 		{lenient: SkipInvalidField, wire: ok + " \r\n\r\n", want: "bad field at 17"},
 		{lenient: SkipInvalidField, wire: ok + "b c\nA: 1\r\n\r\n", want: "bad field at 18"}, // where it ends is not sure
 		{lenient: SkipInvalidField, wire: ok + "A: 1\n\r\n", want: "bad field at 21"},
+		{lenient: SkipInvalidField, wire: ok + "A: a\rTransfer-Encoding: chunked\r\n\r\n", want: "bad field at 22"},
+		{lenient: SkipInvalidField, wire: ok + "A: a\r\r\r\n\r\n", want: "bad field at 22"}, // to some it ends the head
+		{lenient: SkipInvalidField, wire: ok + "\vTransfer-Encoding: chunked\r\n\r\n", want: "bad field at 17"},
+		{lenient: SkipInvalidField, wire: ok + "\xa0Content-Length: 5\r\n\r\n", want: "bad field at 17"},
+		{lenient: SkipInvalidField, wire: ok + "junk\r\n Transfer-Encoding: chunked\r\n\r\n", want: "bad field at 21"},
 		{lenient: SkipInvalidField | BareLF, wire: ok + "b c\nA: 1\r\n\r\n", want: `29: HTTP/1.1 200 "OK" [A|1]`},
 		{lenient: SkipInvalidField, wire: "HTTP/1.1 200 O\x00K\r\n\r\n", want: "bad status at 14"},
 		{lenient: anyLenient, wire: "HTTP/1.1 200 OK\nA : 1\n 2\nb c\n\n", want: `30: HTTP/1.1 200 "OK" [A|1 2]`},
@@ -360,7 +365,7 @@ var caseOutcomes = map[int]string{
 	36: "chunked: hello, then bad chunk at 57", 37: "chunked: hello, dropped 2",
 	38: "chunked: hello, then bad field at 64", 39: "chunked: hello, then bad field at 64", 40: "chunked: hello [A|…]",
 	42: "bad version at 5", 43: "bad version at 0", 44: "bad status at 9", 46: "bad status at 11",
-	48: "none: ", 49: "none: ", 50: "not switched at -1", 51: "none: ", 52: "none: ", 53: "none: ",
+	48: "none, ambiguous: ", 49: "none: ", 50: "not switched at -1", 51: "none: ", 52: "none: ", 53: "none: ",
 	54: "bad version at 0", 59: "close: hello", 64: "length: hello, then more", 65: "chunked: hello, then more",
 	66: "bad version at 0",
 }
@@ -482,10 +487,11 @@ func TestFrame(t *testing.T) {
 		{head: "200/Transfer-Encoding: xchunked", want: "close ambiguous", length: -1},
 
 		{head: "103/Content-Length: x", want: "none"},
-		{head: "204/Content-Length: 5", want: "none"},
+		{head: "204/Content-Length: 0", want: "none"},
+		{head: "204/Content-Length: 5", want: "none ambiguous"},
 		{head: "103/Transfer-Encoding: chunked", want: "none"},
-		{head: "204/Transfer-Encoding: chunked", want: "none"},
-		{head: "204/Content-Length: x/Transfer-Encoding: y", want: "none"},
+		{head: "204/Transfer-Encoding: chunked", want: "none ambiguous"},
+		{head: "204/Content-Length: x/Transfer-Encoding: y", want: "none ambiguous"},
 		{head: "304/Content-Length: 5/Transfer-Encoding: chunked", want: "none", length: -1},
 		{head: "304/Content-Length: 5", want: "none", length: 5},
 		{head: "304", want: "none", length: -1},

@@ -58,6 +58,8 @@ func frame(r *Response, q *asked) (framing, *Error) {
 			return framing{}, &Error{Kind: NotSwitched, Offset: -1, Err: errUnaskedSwitch}
 		}
 		return framing{kind: framingSwitch}, nil
+	case r.Status == 204 && !q.head:
+		return framing{kind: framingNone, ambiguous: announces(r)}, nil
 	case r.Status < 200, r.Status == 204:
 		return framing{kind: framingNone, ambiguous: codedIn10(r)}, nil
 	case q.head, r.Status == 304:
@@ -102,6 +104,17 @@ func frame(r *Response, q *asked) (framing, *Error) {
 // treat the message as if the framing is faulty [...] and close the connection after
 // processing the message" (RFC 9112, section 6.1).
 func codedIn10(r *Response) bool { return r.Minor == 0 && r.Header.has(knownTransferEncoding) }
+
+// announces reports whether a 204 says that content follows it, which "A server MUST NOT"
+// (RFC 9110, section 8.6; RFC 9112, section 6.1). One that does may send it, too, and what
+// then comes looks like the next response.
+func announces(r *Response) bool {
+	if h := &r.Header; !h.has(knownContentLength) || h.has(knownTransferEncoding) {
+		return h.has(knownTransferEncoding)
+	}
+	n, err := contentLength(r)
+	return n != 0 || err != nil
+}
 
 // lengthOfGet returns the length that a response without a body says a GET's would have
 // had; -1: it says none.

@@ -178,10 +178,33 @@ func (d *headDecoder) unfold(line []byte) (first int) {
 }
 
 // skippable reports whether a line that is no field may be left out: where it ends must be
-// sure, and it must not be one that frames.
+// sure, and nobody may take it, or a part of it, for one that frames.
 func (d *headDecoder) skippable(raw []byte) bool {
-	ends := d.lenient&BareLF != 0 || len(raw) > 1 && raw[len(raw)-2] == '\r'
-	return d.lenient&SkipInvalidField != 0 && ends && !isFraming(raw)
+	return d.lenient&SkipInvalidField != 0 && d.endsOnce(raw) && !isFraming(raw) && !namesFraming(raw)
+}
+
+// endsOnce reports whether a line ends where it is taken to end, and nowhere else: a CR
+// alone ends one to some recipients.
+func (d *headDecoder) endsOnce(raw []byte) bool {
+	for i, b := range raw {
+		if b == '\r' && raw[i+1] != '\n' {
+			return false
+		}
+	}
+	return d.lenient&BareLF != 0 || len(raw) > 1 && raw[len(raw)-2] == '\r'
+}
+
+// namesFraming reports whether the name of a field that frames the body stands anywhere in
+// a line: to a recipient that overlooks what stands before it, that is the field's line.
+func namesFraming(raw []byte) bool {
+	for len(raw) > 0 {
+		n := tokenEnd(raw)
+		if lookup(raw[:n])&(knownContentLength|knownTransferEncoding) != 0 {
+			return true
+		}
+		raw = raw[min(n+1, len(raw)):]
+	}
+	return false
 }
 
 // isFraming reports whether a line, blanks before it aside, begins with the name of a

@@ -323,7 +323,7 @@ func TestHeads(t *testing.T) {
 		{"HEAD", "", "HTTP/1.1 200 OK\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"HEAD", "", "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"HEAD", "", "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\nContent-Length: 7\r\n\r\n"},
-		{"GET", "", "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"HEAD", "", "HTTP/1.1 204 No Content\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"CONNECT", "", "HTTP/1.1 200 OK\r\nConnection: close\r\nPragma: no-cache\r\n\r\n"},
 		{"CONNECT", "", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		{"CONNECT", "", "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno"},
