@@ -29,8 +29,14 @@ func TestHeadAnsweredBeforeItsEnd(t *testing.T) {
 		if err != nil {
 			return
 		}
+		long := strings.Contains(line, "/long")
+		for !long && line != "\r\n" {
+			if line, err = br.ReadString('\n'); err != nil {
+				return
+			}
+		}
 		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-		if strings.Contains(line, "/long") {
+		if long {
 			<-hang
 		}
 	})
