@@ -125,10 +125,11 @@ func (s State) InFlight() int { return s.life.n }
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them.
 // Where it has not, or where these return an error and no socket is under rw, they close
-// rw. Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix system, an
-// idle connection is probed before it is written to. What a layer like TLS has read ahead
-// before the first request is not looked at, and is taken for its response. A type that
-// only embeds a net.Conn hides the socket; a SyscallConn method, or NetConn, shows it.
+// rw. Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix or Windows
+// system, an idle connection is probed before it is written to. What a layer like TLS has
+// read ahead before the first request is not looked at, and is taken for its response. A
+// type that only embeds a net.Conn hides the socket; a SyscallConn method, or NetConn,
+// shows it.
 //
 // A stream without a socket is probed where it has a method
 //

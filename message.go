@@ -68,6 +68,11 @@ type Config struct {
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
 	ReadBuffer, WriteBuffer int
+	// Fresh says that the stream was opened for its first request: what the server sends
+	// before that, that it is too busy for instance, is taken for the response, and is not
+	// Unsolicited. It holds until Probe or Watch is called, and neither under TLS nor for
+	// what PeekNow shows.
+	Fresh bool
 	// TitleCase writes the names of fields in Title-Case.
 	TitleCase bool
 	// Lenient is which faults of a response's head to overlook; 0 means none.

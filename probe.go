@@ -18,6 +18,7 @@ import (
 
 // A probe is what is known of the looks at an idle stream.
 type probe struct {
+	asked  bool      // Probe or Watch was called: Config.Fresh holds no longer
 	stale  bool      // a write, or the caller's code, has run since gate has looked
 	runs   bool      // a look through TLS is under way: the stream is being read for it
 	dwells bool      // it was under way already when lookBy had passed
@@ -45,6 +46,7 @@ func (c *Conn) Probe() error {
 // Watch asks. An error has ended the connection. mu is held, but not while it reads through
 // TLS.
 func (c *Conn) gate(e *exchange) *Error {
+	c.probe.asked = c.probe.asked || e == nil
 	if !c.life.idle() || c.end.gone || !c.canLook() || c.probe.runs || c.reader != nil {
 		return nil
 	}
@@ -60,6 +62,9 @@ func (c *Conn) gate(e *exchange) *Error {
 func (c *Conn) lookAt(e *exchange) *Error {
 	c.probe.stale = false
 	first, n, err := c.peek()
+	if n > 0 && c.greets() {
+		return nil
+	}
 	if c.kind == layered && !c.peeks && err == nil && (n > 0 || c.written > 0) {
 		first, n, err = c.probeThrough(n > 0)
 		if c.life.r == rShut { // it ended meanwhile
@@ -69,6 +74,12 @@ func (c *Conn) lookAt(e *exchange) *Error {
 	why := unfit(first[:], n, err)
 	c.endUnfit(e, why)
 	return why
+}
+
+// greets reports whether what has come is taken for the first response: see Config.Fresh.
+// mu is held.
+func (c *Conn) greets() bool {
+	return c.cfg.Fresh && !c.probe.asked && c.written == 0 && c.sock != nil && c.kind != layered
 }
 
 // endUnfit ends the connection if a look, made for e, has found why it is of no more use;

@@ -73,9 +73,11 @@ func (c *Conn) socketError(err error) error {
 func (r *readBuffer) runTurn(fd uintptr) bool {
 	c, t := r.from.c, &r.turn
 	if !t.wrote {
-		if t.runPeek(fd); t.n > 0 || t.err != nil {
+		if t.runPeek(fd); t.err != nil || t.n > 0 && !c.isGreeting() {
 			return true
 		}
+		greeted := t.n > 0
+		t.n = 0
 		c.mu.Lock()
 		head, body := c.takeOwed(t.e)
 		c.mu.Unlock()
@@ -86,7 +88,7 @@ func (r *readBuffer) runTurn(fd uintptr) bool {
 		c.mu.Lock()
 		t.wrote = c.paidOwed(t.e, max(n, 0))
 		c.mu.Unlock()
-		if !t.wrote || !c.haste.looks() {
+		if !t.wrote || !greeted && !c.haste.looks() { // what came before the turn would not end the wait
 			return !t.wrote
 		}
 		c.haste.learn(t.read(fd))
@@ -94,6 +96,13 @@ func (r *readBuffer) runTurn(fd uintptr) bool {
 		t.read(fd)
 	}
 	return t.err != syscall.EAGAIN && t.err != syscall.EWOULDBLOCK
+}
+
+// isGreeting is greets for a turn, which does not hold mu.
+func (c *Conn) isGreeting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.greets()
 }
 
 // read reads once, without waiting, and reports whether there was something.

@@ -435,3 +435,20 @@ func TestUploadHappensBefore(t *testing.T) {
 		}
 	}
 }
+
+// TestFreshBehindALongBody: the response that came first is read though the socket takes
+// only some of the request at once.
+func TestFreshBehindALongBody(t *testing.T) {
+	client, server := narrowPair(t)
+	c := NewConn(client, &Config{Fresh: true})
+	defer c.Close()
+	d := &dialed{T: t, c: c, client: client, server: server}
+	d.say(answer("busy"))
+	var resp Response
+	if err := c.Do(context.Background(), post(60<<10), &resp); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := resp.AppendBody(nil, -1); string(b) != "busy" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}

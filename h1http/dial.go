@@ -92,6 +92,7 @@ func (t *Transport) engineConfig() *h1.Config {
 	cfg.HeadTimeout = t.ResponseHeaderTimeout
 	cfg.ExpectTimeout = max(t.ExpectContinueTimeout, 1)
 	cfg.ReadBuffer, cfg.WriteBuffer = t.ReadBufferSize, t.WriteBufferSize
+	cfg.Fresh = true
 	return &cfg
 }
 

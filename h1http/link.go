@@ -106,8 +106,17 @@ func (l *link) tlsState() *tls.ConnectionState {
 // rest notes that l was idle, so that its next request is not what it was dialed for: the
 // server may have given the connection up by then, and what has come is not the answer.
 func (l *link) rest() {
-	l.ahead.settled()
+	l.settled()
 	l.used.Store(true)
+}
+
+// settled ends the time in which what comes may be an answer that was ready before its
+// request.
+func (l *link) settled() {
+	l.ahead.settled()
+	if l.socket && !l.used.Load() && l.tls.Load() == nil {
+		l.h.Probe()
+	}
 }
 
 // roundTrip sends c's request and waits for the head of its response. After an error the

@@ -243,7 +243,7 @@ func (t *Transport) reusable(l *link) bool {
 	case t.Depth > 1 && !l.isOut(l.allBut()):
 		return false // another's that has come meanwhile
 	}
-	l.ahead.settled() // by now an answer that was ready would be another request's
+	l.settled() // by now an answer that was ready would be another request's
 	return !l.ahead.unasked()
 }
 
@@ -259,7 +259,7 @@ func (t *Transport) hand(h *host, l *link, own *want) bool {
 		n := h.waiting[i]
 		switch {
 		case l.load == 0, n.share && t.joinable(l):
-			l.ahead.settled() // by now an answer that was ready would be another request's
+			l.settled() // by now an answer that was ready would be another request's
 			t.grant(h, l, n)
 			taken = true
 		case l.alone || l.load >= t.Depth || !n.dialed:

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -172,16 +173,42 @@ func TestUnaskedFirst(t *testing.T) {
 }
 
 // TestAnswerReady: a stream that was dialed for a request may have the answer before it
-// has the request.
+// has the request, whatever that is.
 func TestAnswerReady(t *testing.T) {
-	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
-		io.WriteString(nc, good)
+	for name, dial := range map[string]func(context.Context, string, string) (net.Conn, error){"a socket": nil, "veiled": dialVeiled} {
+		addr, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			io.WriteString(nc, good)
+			readRequest(br)
+		})
+		tr.DialContext = dial
+		for _, method := range []string{"GET", "POST"} {
+			req := newRequest(t, method, addr, strings.NewReader("a body"))
+			if method == "GET" {
+				req = newRequest(t, method, addr, nil)
+			}
+			req.Close = true
+			if b := do(t, tr, whenChosen(req, func() { time.Sleep(20 * time.Millisecond) })); b != "good" {
+				t.Errorf("%s, %s: got %q", name, method, b)
+			}
+		}
+	}
+}
+
+// TestProxyRefusesAtOnce: a proxy may refuse before it has read CONNECT.
+func TestProxyRefusesAtOnce(t *testing.T) {
+	proxy, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		io.WriteString(nc, "HTTP/1.1 503 Too Busy\r\nContent-Length: 0\r\n\r\n")
 		readRequest(br)
 	})
-	tr.DialContext = dialVeiled
-	req := whenChosen(newRequest(t, "GET", url, nil), func() { time.Sleep(20 * time.Millisecond) })
-	if b := do(t, tr, req); b != "good" {
-		t.Errorf("got %q", b)
+	to, _ := url.Parse(proxy)
+	tr.Proxy = http.ProxyURL(to)
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := net.Dial(network, addr)
+		time.Sleep(20 * time.Millisecond) // it has come
+		return nc, err
+	}
+	if _, err := tr.RoundTrip(newRequest(t, "GET", "https://x.example/", nil)); err == nil || err.Error() != "Too Busy" {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -1,0 +1,117 @@
+//go:build unix
+
+package h1
+
+// fresh_test.go: what a server sends before the first request.
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// firsts are requests that may be a connection's first.
+var firsts = map[string]func(c *Conn, resp *Response) error{
+	"Do": func(c *Conn, resp *Response) error { return c.Do(context.Background(), get("/"), resp) },
+	"a deadline": func(c *Conn, resp *Response) error {
+		return c.Do(context.Background(), &Request{Host: "x", Deadline: time.Now().Add(time.Minute)}, resp)
+	},
+	"a body in memory": func(c *Conn, resp *Response) error {
+		return c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: bytes.NewReader([]byte("body"))}, resp)
+	},
+	"a body that fits": func(c *Conn, resp *Response) error {
+		return c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: strings.NewReader("body")}, resp)
+	},
+	"a body that does not": func(c *Conn, resp *Response) error {
+		return c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: strings.NewReader(strings.Repeat("x", 50000))}, resp)
+	},
+	"a body of any length": func(c *Conn, resp *Response) error {
+		return c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: io.LimitReader(zeros{}, 10)}, resp)
+	},
+	"Send": func(c *Conn, resp *Response) error {
+		x, err := c.Send(context.Background(), get("/"))
+		if err != nil {
+			return err
+		}
+		return x.Wait(context.Background(), resp)
+	},
+	"TrySend": func(c *Conn, resp *Response) error {
+		x, err := c.TrySend(context.Background(), get("/"))
+		if err != nil {
+			return err
+		}
+		return x.Wait(context.Background(), resp)
+	},
+}
+
+// TestFresh: what has come to a stream that was opened for its first request is the
+// response to that, if Config says so, whatever the request. What comes later is not.
+func TestFresh(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		for name, first := range firsts {
+			for _, depth := range []int{1, 4} {
+				t.Run(strings.ReplaceAll(fmt.Sprint(network, "/", name, "/", depth), " ", "_"), func(t *testing.T) {
+					d := dialUp(t, network, &Config{Depth: depth, Fresh: true})
+					d.say(answer("busy"))
+					go io.Copy(io.Discard, d.server)
+					var resp Response
+					if err := first(d.c, &resp); err != nil {
+						t.Fatal(err)
+					}
+					if b, err := resp.AppendBody(nil, -1); string(b) != "busy" || err != nil {
+						t.Fatalf("%q, %v", b, err)
+					}
+					if err := d.c.Ready().Wait(context.Background()); err != nil {
+						t.Fatal(err)
+					}
+					d.say(answer("evil"))
+					wantError(t, first(d.c, &resp), Unsolicited, SentNothing)
+				})
+			}
+		}
+	}
+}
+
+// TestFreshEnds: the end of such a stream is seen before the request is written; and
+// without Config.Fresh, or once Probe or Watch was called, or under TLS, nothing that has
+// come is a response.
+func TestFreshEnds(t *testing.T) {
+	evil := func(d *dialed) { d.say(answer("evil")) }
+	for _, k := range []struct {
+		name    string
+		network string
+		cfg     Config
+		before  func(d *dialed)
+		want    Kind
+	}{
+		{"not fresh", "tcp", Config{}, evil, Unsolicited},
+		{"TLS", "tls", Config{Fresh: true}, evil, Unsolicited},
+		{"FIN", "tcp", Config{Fresh: true}, func(d *dialed) { d.server.Close(); d.settle(d.readable) }, Closed},
+		{"Probe", "tcp", Config{Fresh: true}, func(d *dialed) { d.c.Probe(); evil(d) }, Unsolicited},
+		{"Probe behind it", "tcp", Config{Fresh: true}, func(d *dialed) { evil(d); d.c.Probe() }, Unsolicited},
+		{"Watch", "tcp", Config{Fresh: true}, func(d *dialed) {
+			watched := d.watch(context.Background())
+			d.parked()
+			d.say(answer("evil"))
+			wantError(d.T, d.soon(watched), Unsolicited, SentNothing)
+		}, Unsolicited},
+		{"Watch behind it", "tcp", Config{Fresh: true}, func(d *dialed) {
+			evil(d)
+			wantError(d.T, d.soon(d.watch(context.Background())), Unsolicited, SentNothing)
+		}, Unsolicited},
+	} {
+		for name, first := range firsts {
+			d := dialUp(t, k.network, &k.cfg)
+			k.before(d)
+			err := first(d.c, &Response{})
+			if e, ok := err.(*Error); !ok || !e.Unprocessed() || d.c.Stats().BytesWritten > 0 {
+				t.Errorf("%s, %s: %v", k.name, name, err)
+			}
+			wantError(t, d.c.Err(), k.want, SentNothing)
+		}
+	}
+}
