@@ -388,7 +388,7 @@ func TestExchangeMemoryIsClean(t *testing.T) {
 			}
 			e.next = nil // the list of the free
 			made := &exchange{done: e.done, pump: e.pump, wait: waiting{done: e.wait.done}}
-			made.recv.head, made.recv.chunks, made.recv.spill = e.recv.head, e.recv.chunks, e.recv.spill // reset when used
+			made.recv.head, made.recv.chunks = e.recv.head, e.recv.chunks // reset when used
 			made.id.Store(e.id.Load())
 			made.start, made.end, made.readAt, made.by, made.q = e.start, e.end, e.readAt, e.by, e.q // by newExchange, begin
 			for j, v, w := 0, reflect.ValueOf(e).Elem(), reflect.ValueOf(made).Elem(); j < v.NumField(); j++ {

@@ -49,20 +49,20 @@ func (c *Conn) setWriteBy(t time.Time) {
 	c.dl.SetWriteDeadline(t)
 }
 
-// readLimit returns the deadline of e's read, and by which rule. mu is held.
-func (c *Conn) readLimit(e *exchange) (until time.Time, why rule) {
-	until, why = e.by, whyDeadline
+// readLimit returns the deadline of a read in reader's name, and by which rule. mu is held.
+func (c *Conn) readLimit(reader *exchange) (until time.Time, why rule) {
+	until, why = reader.by, whyDeadline
 	limit := func(t time.Time, by rule) {
 		if until.IsZero() || t.Before(until) {
 			until, why = t, by
 		}
 	}
-	if !e.recv.closeBy.IsZero() {
-		limit(e.recv.closeBy, whyDrain)
+	if !reader.recv.closeBy.IsZero() {
+		limit(reader.recv.closeBy, whyDrain)
 	}
-	reader := e
-	if c.queue.head != nil {
-		e = c.queue.head // it is this one's response that is read, if in another's name
+	e := c.queue.head // whose response is read, if in another's name
+	if e == nil {
+		e = reader
 	}
 	if t := c.cfg.HeadTimeout; t > 0 && !e.final && !e.sent.IsZero() {
 		by := e.sent.Add(t)

@@ -31,7 +31,6 @@ type reception struct {
 	closeBy time.Time     // the end of Close's patience
 	lateBy  time.Time     // how long a head is looked for that was overdue before anybody looked
 	late    time.Duration // how long it was looked for, in all
-	spill   []byte        // bytes of the stream that go into br before others: see fill
 	why     rule          // what has set until
 	done    bool          // the response has ended
 }

@@ -17,12 +17,17 @@ import (
 
 // source is what br reads from: the connection's stream, and what was read of it before. It
 // returns bytes or an error, never both.
-type source struct{ c *Conn }
+type source struct {
+	c      *Conn
+	before []byte // what was read, and goes into br first: see fill
+}
 
 func (s *source) Read(p []byte) (int, error) {
 	c := s.c
-	if e := c.reader; e != nil && len(e.recv.spill) > 0 {
-		return e.recv.takeSpill(p), nil
+	if len(s.before) > 0 {
+		n := copy(p, s.before)
+		s.before = s.before[n:]
+		return n, nil
 	}
 	if err := c.rerr; err != nil {
 		return 0, err
@@ -51,13 +56,6 @@ func (s *source) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return n, c.readEnded(n, err)
-}
-
-// takeSpill moves bytes of spill into p.
-func (r *reception) takeSpill(p []byte) int {
-	n := copy(p, r.spill)
-	r.spill = r.spill[n:]
-	return n
 }
 
 // readEnded returns the error of a read that has brought n bytes, or keeps it for the next.
@@ -253,7 +251,7 @@ func (c *Conn) resize(size int) {
 
 // fill puts bytes that were read from the stream into br, which is empty and holds them.
 func (c *Conn) fill(b []byte) {
-	c.reader.recv.spill = b
+	c.br.from.before = b
 	c.br.Peek(len(b))
-	c.reader.recv.spill = nil
+	c.br.from.before = nil
 }
