@@ -145,7 +145,9 @@ func TestLawCompiles(t *testing.T) {
 		{"linux", "386", true},
 		{"darwin", "arm64", false},
 		{"windows", "amd64", true},
+		{"windows", "386", false},
 		{"freebsd", "amd64", false},
+		{"plan9", "amd64", false},
 		{"aix", "ppc64", false}, // a Unix that cannot look into a socket without waiting
 		{"js", "wasm", false},
 		{"wasip1", "wasm", false},

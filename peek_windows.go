@@ -1,9 +1,10 @@
 package h1
 
-// peek_windows.go: a look at a socket on Windows, which knows no single read that does not
-// wait: select says whether there is something to read. A socket that is read is told not
-// to wait all the same, and then to do so again, since another may have read that
-// meanwhile. (Package net waits in a way which that does not concern.)
+// peek_windows.go: a look at a socket on Windows, where no flag keeps a single read from
+// waiting. Select says whether there is something to read. Somebody else may have read it
+// since, so the socket is made non-blocking for the read, and blocking afterwards: Winsock
+// does not tell what it was before, and a caller who had made it non-blocking must do so
+// again. Package net is not concerned: its reads and writes are overlapped.
 
 import (
 	"sync"
@@ -25,7 +26,7 @@ const (
 	winNoSocket  = syscall.Errno(10038)
 )
 
-// A question is what select is given, so that it allocates nothing.
+// A question holds what select and ioctlsocket are given, so that a look allocates nothing.
 type question struct {
 	n      uint32 // with socket, an fd_set of one
 	socket uintptr
@@ -54,7 +55,7 @@ func peekNow(fd uintptr, p []byte) (int, error) {
 			return int(n), nil
 		}
 	}
-	switch errno { // by the names that runPeek knows
+	switch errno { // in the names that runPeek knows
 	case winWouldWait:
 		return 0, syscall.EWOULDBLOCK
 	case winNoSocket:
@@ -63,7 +64,7 @@ func peekNow(fd uintptr, p []byte) (int, error) {
 	return 0, errno
 }
 
-// waits says whether calls that package net does not make may wait.
+// waits makes the socket blocking, or non-blocking, for calls other than package net's.
 func (q *question) waits(may bool) {
 	if q.mayNot = 1; may {
 		q.mayNot = 0

@@ -47,8 +47,8 @@ func (a *asking) runPeek(fd uintptr) {
 	}
 }
 
-// Windows' errors for a connection that was reset, and for one that it has given up itself,
-// which may be all that a write behind a reset is told.
+// Windows' errors for a connection that was reset, and for one that the system has aborted
+// itself, which may be all that a write after a reset is told.
 const (
 	winReset   = syscall.Errno(10054)
 	winAborted = syscall.Errno(10053)

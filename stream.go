@@ -109,7 +109,7 @@ func socketOf(rw io.ReadWriteCloser) (syscall.RawConn, streamKind) {
 		return nil, kind
 	}
 	raw, err := s.SyscallConn()
-	if err != nil {
+	if err != nil || !isSocket(raw) {
 		return nil, without
 	}
 	return raw, kind

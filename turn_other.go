@@ -2,8 +2,8 @@
 
 package h1
 
-// turn_other.go: where a socket has no turn that looks, writes and reads in one: owes says
-// so, and none of these is called.
+// turn_other.go: systems on which a request is not written, and its response read, in one
+// turn of the socket: owes refuses there, and none of these is called.
 
 import "errors"
 
