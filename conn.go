@@ -44,7 +44,7 @@ type Conn struct {
 	wbuf    *block      // bytes appended and not yet taken by a writer; nil: none
 	taken   int64       // position in the stream of wbuf's first byte
 	written int64       // bytes that rw has taken
-	upload  *exchange   // whose body is being written, which is in wBody alone; nil: none is
+	upload  *exchange   // whose body is being written; nil: nobody's, as always outside wBody
 	writer  *exchange   // in whose name a write runs
 	watch   *watch      // where Watch waits, or a call for a look to end; nil: none has yet
 	werr    *Error      // how the write half failed
@@ -125,11 +125,12 @@ func (s State) InFlight() int { return s.life.n }
 //
 // Where rw has SetReadDeadline and SetWriteDeadline, cancellation and timeouts use them.
 // Where it has not, or where these return an error and no socket is under rw, they close
-// rw. Where rw, or what its NetConn method returns, is a syscall.Conn on a Unix or Windows
-// system, an idle connection is probed before it is written to. What a layer like TLS has
-// read ahead before the first request is not looked at, and is taken for its response. A
-// type that only embeds a net.Conn hides the socket; a SyscallConn method, or NetConn,
-// shows it.
+// rw. Where rw, or what its NetConn method returns, is a syscall.Conn with a socket, on
+// Windows or on a Unix other than AIX, an idle connection is probed before it is written
+// to; what came before the first request counts against it too, unless Config.Fresh is set.
+// What a layer like TLS has read ahead before the first request is not looked at, and is
+// taken for its response. A type that only embeds a net.Conn hides the socket; a
+// SyscallConn method, or NetConn, shows it.
 //
 // A stream without a socket is probed where it has a method
 //

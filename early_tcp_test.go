@@ -568,7 +568,7 @@ func pagesChange(t *testing.T, send func(*net.TCPConn, *os.File) error) bool {
 // moved returns how many bytes this process has read and written by calls that pass them
 // through it; splice(2) is none of these.
 func moved(t *testing.T) (n int64) {
-	if runtime.GOOS != "linux" { // also where a Windows program sees a Linux below
+	if runtime.GOOS != "linux" { // Wine shows a Windows program Linux's /proc
 		t.Skip("the system does not count what a process reads and writes")
 	}
 	b, err := os.ReadFile("/proc/self/io")

@@ -99,6 +99,14 @@ func TestFreshEnds(t *testing.T) {
 			d.say(answer("evil"))
 			wantError(d.T, d.soon(watched), Unsolicited, SentNothing)
 		}, Unsolicited},
+		{"Watch, over by then", "tcp", Config{Fresh: true}, func(d *dialed) {
+			ctx, cancel := context.WithCancel(context.Background())
+			watched := d.watch(ctx)
+			d.parked()
+			cancel()
+			d.soon(watched)
+			evil(d)
+		}, Unsolicited},
 		{"Watch behind it", "tcp", Config{Fresh: true}, func(d *dialed) {
 			evil(d)
 			wantError(d.T, d.soon(d.watch(context.Background())), Unsolicited, SentNothing)

@@ -93,8 +93,8 @@ func (h *Header) Del(name string) {
 	}
 }
 
-// replace leaves out the fields of that name; but field i, if there is one, becomes one of
-// that name and value.
+// replace removes the fields of that name, but puts name and value in the place of field i,
+// unless i is negative.
 func (h *Header) replace(i int, name, value string) {
 	var keep Header
 	for j := range h.fields {

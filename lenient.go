@@ -183,8 +183,8 @@ func (d *headDecoder) skippable(raw []byte) bool {
 	return d.lenient&SkipInvalidField != 0 && d.endsOnce(raw) && !isFraming(raw) && !namesFraming(raw)
 }
 
-// endsOnce reports whether a line ends where it is taken to end, and nowhere else: a CR
-// alone ends one to some recipients.
+// endsOnce reports whether a line ends where it is taken to end, and nowhere else: to some
+// recipients a CR alone ends one.
 func (d *headDecoder) endsOnce(raw []byte) bool {
 	for i, b := range raw {
 		if b == '\r' && raw[i+1] != '\n' {
@@ -195,7 +195,7 @@ func (d *headDecoder) endsOnce(raw []byte) bool {
 }
 
 // namesFraming reports whether the name of a field that frames the body stands anywhere in
-// a line: to a recipient that overlooks what stands before it, that is the field's line.
+// a line: a recipient that overlooks what stands before it takes the line for that field's.
 func namesFraming(raw []byte) bool {
 	for len(raw) > 0 {
 		n := tokenEnd(raw)

@@ -21,8 +21,8 @@ const (
 	BareLF Lenient = 1 << iota
 	// SpaceBeforeColon: white space may stand between name and colon; it is dropped.
 	SpaceBeforeColon
-	// SkipInvalidField: a field line that the grammar does not allow is left out, unless it
-	// seems to frame the body.
+	// SkipInvalidField: a field line that the grammar does not allow is left out, unless
+	// it, or a part of it, may seem to frame the body, or it has a CR that ends no line.
 	SkipInvalidField
 	// HTTP09: what does not begin as a status line is the body of an HTTP/0.9 response.
 	// Only a connection's first response may be one, and none to CONNECT.
@@ -68,10 +68,10 @@ type Config struct {
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
 	ReadBuffer, WriteBuffer int
-	// Fresh says that the stream was opened for its first request: what the server sends
-	// before that, that it is too busy for instance, is taken for the response, and is not
-	// Unsolicited. It holds until Probe or Watch is called, and neither under TLS nor for
-	// what PeekNow shows.
+	// Fresh says that the stream was opened for its first request, and has not waited for
+	// one. What the server sends before that request, to say that it is too busy for
+	// instance, is then the response to it; else it is Unsolicited. Fresh ends once Probe
+	// or Watch is called. It has no effect on a stream with NetConn (TLS) or PeekNow.
 	Fresh bool
 	// TitleCase writes the names of fields in Title-Case.
 	TitleCase bool

@@ -38,15 +38,15 @@ type probe struct {
 func (c *Conn) Probe() error {
 	c.mu.Lock()
 	defer c.unlock()
+	c.probe.asked = true
 	c.gate(nil)
 	return c.reason()
 }
 
-// gate is what stands between an idle connection and the next request, e; nil: Probe or
+// gate stands between an idle connection and e, the next request; e is nil where Probe or
 // Watch asks. An error has ended the connection. mu is held, but not while it reads through
 // TLS.
 func (c *Conn) gate(e *exchange) *Error {
-	c.probe.asked = c.probe.asked || e == nil
 	if !c.life.idle() || c.end.gone || !c.canLook() || c.probe.runs || c.reader != nil {
 		return nil
 	}

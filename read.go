@@ -383,7 +383,7 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	case w == x && (x.end < 0 || c.taken <= x.end): // nothing is in it but what is x's
 	case c.unwritten() == nil && c.deadlines() != nil: // and what is being written is cut off
 		c.cutWrite()
-	case (w == x || w.err != nil) && c.cutsWrites(): // what it moves of x's, another can
+	case (w == x || w.err != nil) && c.cutsWrites(): // another can move what it holds of x's
 		c.cutWrite()
 	case w.err != nil: // it moves bytes of x's
 		c.writesOn(w)

@@ -11,7 +11,7 @@ import (
 )
 
 // A Deadline that has passed before its caller comes to read spares those behind, also
-// under TLS, of which no read is sure to end in time: none is begun.
+// under TLS, where no read is sure to end in time, and none is begun.
 func TestOverBeforeItsRead(t *testing.T) {
 	for _, kind := range []streamKind{opaque, sealed} {
 		inBubble(t, Config{}, false, func(r *rig) {
@@ -245,8 +245,8 @@ func TestCloseMovesNothing(t *testing.T) {
 	}
 }
 
-// An exchange whose response was given up while CloseWrite was in its write lets go of its
-// context when that has ended, though nobody reads the response yet.
+// An exchange whose response was given up while CloseWrite was in its write gives up its
+// context once that has ended, though nobody has read the response yet.
 func TestContextLetGoBehindTheWrite(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.warm()

@@ -175,8 +175,8 @@ func TestBuffersForOneInLine(t *testing.T) {
 	})
 }
 
-// Under TLS the Deadline of a write is kept, also where another's request that it moves was
-// canceled: that one's end is no concern of the write's.
+// Under TLS the Deadline of a write is kept, even where it also moves another's request
+// that was canceled: that is no concern of the write's.
 func TestWriteKeepsItsDeadlineUnderTLS(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		r.c = NewConn(r.s, &Config{Depth: 4})
@@ -193,9 +193,9 @@ func TestWriteKeepsItsDeadlineUnderTLS(t *testing.T) {
 	})
 }
 
-// The head of a last response spares the request that it answers, though the last bytes of
-// that are written in the name of one behind it: the Deadline of that one, which has
-// failed, is the write's no more.
+// The head of a last response spares the request it answers, even where that request's last
+// bytes are written in the name of one behind it: that one has failed, and its Deadline no
+// longer limits the write.
 func TestLastResponseOutlivesAnothersWrite(t *testing.T) {
 	for _, kind := range []streamKind{opaque, sealed} {
 		inBubble(t, Config{Depth: 4}, false, func(r *rig) {

@@ -88,7 +88,7 @@ func (r *readBuffer) runTurn(fd uintptr) bool {
 		c.mu.Lock()
 		t.wrote = c.paidOwed(t.e, max(n, 0))
 		c.mu.Unlock()
-		if !t.wrote || !greeted && !c.haste.looks() { // what came before the turn would not end the wait
+		if !t.wrote || !greeted && !c.haste.looks() { // a wait would not be ended by what came before it
 			return !t.wrote
 		}
 		c.haste.learn(t.read(fd))

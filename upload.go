@@ -283,10 +283,10 @@ func (e *exchange) mayGoOn() {
 	e.wake.Broadcast()
 }
 
-// expectOver settles, at a final response, what becomes of e's body, still held back: it is
-// not sent. A chunked one is ended as an empty one, which keeps the framing whole; for one
-// of known length nothing can, and the connection is not used again (RFC 9110, 10.1.1).
-// It reports whether there is something to flush. mu is held.
+// expectOver settles, at a final response, what becomes of e's body, which is still held
+// back: it is not sent. A chunked one is ended as an empty one, which keeps the framing
+// whole; for one of known length nothing can, and the connection is not used again (RFC
+// 9110, 10.1.1). It reports whether there is something to flush. mu is held.
 func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
 	if passed(e.up.holdBy) {
 		e.mayGoOn() // its time was over before: who pushes it has not come to see that

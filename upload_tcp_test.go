@@ -401,8 +401,9 @@ func TestEarlyResponseOnNarrowSocket(t *testing.T) {
 	}
 }
 
-// TestUploadHappensBefore: what the caller did before a request has happened for a server
-// in its own process that has read some of the body, in the race detector's eyes as well.
+// TestUploadHappensBefore: what the caller did before a request happens before what a
+// server in the same process does once it has read some of the body, and the race detector
+// sees that.
 func TestUploadHappensBefore(t *testing.T) {
 	const part = 20 << 10 // more than the write buffer holds
 	for _, length := range []int64{-1, 2 * part} {

@@ -132,8 +132,8 @@ func TestWaitForResponseSaysWhatFor(t *testing.T) {
 	}
 }
 
-// But of no wait one is told whose own call was under way, who was in none, or who has the
-// head.
+// But an error tells of no wait where the exchange's own call was under way, where it was
+// in none, or where it has the head already.
 func TestNoWaitIsToldOfNone(t *testing.T) {
 	push := func() *Request { return &Request{Method: "PUT", Host: "x", Push: true} }
 	for _, c := range []struct {

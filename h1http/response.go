@@ -136,9 +136,9 @@ func (b *body) leave(c *call, err error) error {
 	return err
 }
 
-// plain returns context.Canceled itself for an error that says no more than that: besides
-// io.EOF it is the one that callers compare with ==. httputil.ReverseProxy does, and logs
-// any other.
+// plain returns context.Canceled itself for an error that says no more than that. Besides
+// io.EOF it is the one error that callers compare with ==: httputil.ReverseProxy does, and
+// logs any other.
 func (c *call) plain(err error) error {
 	if c.ctx.Err() == nil || context.Cause(c.ctx) != context.Canceled {
 		return err

@@ -480,7 +480,7 @@ func TestStreamGivenBack(t *testing.T) {
 		tr.DialContext = dial
 		resp := connectTo(t, context.Background(), &http.Client{Transport: tr}, url, nil)
 		nc := resp.Body.(net.Conn)
-		if dial != nil { // else it is package net's: on Windows that waits
+		if dial != nil { // else it is package net's own, which waits on Windows
 			if n, err := nc.Read(nil); n != 0 || err != nil {
 				t.Errorf("a Read of nothing: %d, %v", n, err)
 			}
