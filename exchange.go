@@ -31,7 +31,7 @@ type exchange struct {
 	done func()      // that callback; made once
 	wait waiting
 	pump func() // writes the body; made once
-	refs int8   // users of the memory: the response's side, whoever writes the body, a flush in its name
+	refs int8   // users of the memory: the response's side, pump or who pushes the body, a flush in its name
 	err  *Error // how it failed
 	marks
 	start  int64     // position of its first byte in the stream; -1: not admitted

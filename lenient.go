@@ -228,7 +228,7 @@ func (h *Header) addMended(name, raw []byte) {
 	s.value = uint32(len(h.buf))
 	_, raw, _ = bytes.Cut(raw, []byte(":"))
 	for line := range bytes.Lines(raw) {
-		piece := trimOWS(bytes.TrimRight(line, "\r\n"))
+		piece := trimOWS(bytes.TrimSuffix(line[:len(line)-1], crlf[:1]))
 		if len(piece) > 0 && uint32(len(h.buf)) > s.value {
 			h.buf = append(h.buf, ' ')
 		}

@@ -33,7 +33,7 @@ const (
 //  5. until a response has shown that the server speaks HTTP/1.1 and keeps connections.
 func (c *Conn) admits(q *asked) admission {
 	switch {
-	case c.err != nil:
+	case c.err != nil: // which it is whenever mu is free and reuse has ended
 		return never
 	case c.probe.runs || c.life.w != wIdle || (q.body != bodyNone && (c.writing || c.pending())):
 		return later
