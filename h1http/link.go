@@ -30,6 +30,7 @@ type link struct {
 	tls      atomic.Pointer[tls.ConnectionState]
 	owner    owner
 	settings settings
+	asked    atomic.Bool // settled has probed
 	used     atomic.Bool // it had a response, or was idle: a hangup may not be meant for the request
 
 	// uncounted is how many bytes are mostly out, though their write has only yet to be
@@ -111,10 +112,11 @@ func (l *link) rest() {
 }
 
 // settled ends the time in which what comes may be an answer that was ready before its
-// request.
+// request. The first call may close the connection, and so is made without the pool's
+// mutex.
 func (l *link) settled() {
 	l.ahead.settled()
-	if l.socket && !l.used.Load() && l.tls.Load() == nil {
+	if l.socket && !l.used.Load() && l.tls.Load() == nil && !l.asked.Swap(true) {
 		l.h.Probe()
 	}
 }

@@ -202,6 +202,7 @@ func (t *Transport) tunneled(io.Closer) {}
 // release takes a connection back after an exchange: it goes to a request that waits,
 // becomes idle, or is dropped.
 func (t *Transport) release(l *link, tr *tracer, usable bool) {
+	l.settled() // by now an answer that was ready would be another request's
 	p := &t.pool
 	p.mu.Lock()
 	h := l.host
@@ -243,7 +244,6 @@ func (t *Transport) reusable(l *link) bool {
 	case t.Depth > 1 && !l.isOut(l.allBut()):
 		return false // another's that has come meanwhile
 	}
-	l.settled() // by now an answer that was ready would be another request's
 	return !l.ahead.unasked()
 }
 
@@ -259,7 +259,6 @@ func (t *Transport) hand(h *host, l *link, own *want) bool {
 		n := h.waiting[i]
 		switch {
 		case l.load == 0, n.share && t.joinable(l):
-			l.settled() // by now an answer that was ready would be another request's
 			t.grant(h, l, n)
 			taken = true
 		case l.alone || l.load >= t.Depth || !n.dialed:

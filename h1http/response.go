@@ -187,7 +187,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 		if bad := b.leave(c, nil); bad != nil {
 			err = bad
 		}
-		return n, err
+		return n, c.plain(err)
 	}
 	if err = b.leave(c, io.EOF); err == io.EOF {
 		err = nil

@@ -522,3 +522,30 @@ func TestConcurrentReads(t *testing.T) {
 		t.Error("the read survived Close")
 	}
 }
+
+// TestCanceledBody: of a body whose request was canceled both Read and WriteTo return
+// context.Canceled itself.
+func TestCanceledBody(t *testing.T) {
+	withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+		for name, read := range map[string]func(io.Reader) error{
+			"Read":    func(r io.Reader) error { _, err := io.ReadAll(struct{ io.Reader }{r}); return err },
+			"WriteTo": func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },
+		} {
+			url := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+				readRequest(br)
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+				br.ReadByte()
+			})
+			ctx, cancel := context.WithCancel(context.Background())
+			resp, err := rt.RoundTrip(newRequest(t, "GET", url, nil).WithContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(10*time.Millisecond, cancel)
+			if err := read(resp.Body); err != context.Canceled {
+				t.Errorf("%s: %v", name, err)
+			}
+			resp.Body.Close()
+		}
+	})
+}

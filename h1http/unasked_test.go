@@ -212,6 +212,53 @@ func TestProxyRefusesAtOnce(t *testing.T) {
 	}
 }
 
+// slowCloser is a socket whose Close takes its time.
+type slowCloser struct {
+	*net.TCPConn
+	may chan struct{}
+}
+
+func (s slowCloser) Close() error {
+	<-s.may
+	return s.TCPConn.Close()
+}
+
+// TestSpareCloses: other requests do not wait until a spare connection is closed, on which
+// something has come.
+func TestSpareCloses(t *testing.T) {
+	addr, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		io.WriteString(nc, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+		io.Copy(io.Discard, nc)
+	})
+	other := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) { answerGood(nc, br) })
+	defer tr.CloseIdleConnections() // before that server waits for its connections' end
+	dialing, goOn, may, closing := make(chan struct{}), make(chan struct{}), make(chan struct{}), false
+	tr.DialContext = func(_ context.Context, network, address string) (net.Conn, error) {
+		nc, err := net.Dial(network, address)
+		if closing {
+			return nc, err
+		}
+		closing = true
+		close(dialing)
+		<-goOn
+		time.Sleep(20 * time.Millisecond) // it has come
+		return slowCloser{nc.(*net.TCPConn), may}, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	over := make(chan error)
+	go func() {
+		_, err := tr.RoundTrip(newRequest(t, "GET", addr, nil).WithContext(ctx))
+		over <- err
+	}()
+	<-dialing
+	cancel()
+	<-over
+	close(goOn)
+	time.Sleep(50 * time.Millisecond)
+	within(t, "a request to another host", func() { do(t, tr, newRequest(t, "GET", other, nil)) })
+	close(may)
+}
+
 // TestUnaskedSpare: it comes to a connection that was dialed for a request which had
 // another in the end.
 func TestUnaskedSpare(t *testing.T) {
