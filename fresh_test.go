@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,9 @@ var firsts = map[string]func(c *Conn, resp *Response) error{
 	},
 	"a body in memory": func(c *Conn, resp *Response) error {
 		return c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: bytes.NewReader([]byte("body"))}, resp)
+	},
+	"a long body in memory": func(c *Conn, resp *Response) error {
+		return c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: bytes.NewReader(make([]byte, 60000))}, resp)
 	},
 	"a body that fits": func(c *Conn, resp *Response) error {
 		return c.Do(context.Background(), &Request{Method: "POST", Host: "x", Body: strings.NewReader("body")}, resp)
@@ -120,6 +124,30 @@ func TestFreshEnds(t *testing.T) {
 				t.Errorf("%s, %s: %v", k.name, name, err)
 			}
 			wantError(t, d.c.Err(), k.want, SentNothing)
+		}
+	}
+}
+
+// TestFreshBusy: the response of a server that says that it is too busy, and hangs up, is
+// not lost where the request cannot be written any more.
+func TestFreshBusy(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		for _, reset := range []bool{false, true} {
+			for name, first := range firsts {
+				d := dialUp(t, network, &Config{Fresh: true})
+				d.say("HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy")
+				if tc, ok := d.server.(*net.TCPConn); ok && reset {
+					tc.SetLinger(0)
+				}
+				d.server.Close()
+				time.Sleep(time.Millisecond) // a reset is on its way
+				var resp Response
+				if err := first(d.c, &resp); err != nil {
+					t.Errorf("%s, reset %v, %s: %v", network, reset, name, err)
+				} else if b, err := resp.AppendBody(nil, -1); string(b) != "busy" || err != nil {
+					t.Errorf("%s, reset %v, %s: %q, %v", network, reset, name, b, err)
+				}
+			}
 		}
 	}
 }

@@ -82,6 +82,19 @@ func (c *Conn) greets() bool {
 	return c.cfg.Fresh && !c.probe.asked && c.written == 0 && c.sock != nil && c.kind != layered
 }
 
+// greeted reports whether the first response may be here, or being read, though no byte of
+// its request went out: it is not lost to a failed write. mu is held.
+func (c *Conn) greeted() bool {
+	if !c.greets() {
+		return false
+	}
+	if c.inRead || c.counts.read > 0 {
+		return true
+	}
+	_, n, _ := c.peek()
+	return n > 0
+}
+
 // endUnfit ends the connection if a look, made for e, has found why it is of no more use;
 // nil: it is good. mu is held.
 func (c *Conn) endUnfit(e *exchange, why *Error) {

@@ -334,7 +334,7 @@ func (c *Conn) soundHead(x *exchange) *Error {
 	switch {
 	case c.life.r != rHead:
 		return errClosedByOther
-	case x.start >= c.taken || x.recv.at < x.readAt:
+	case x.start >= c.taken && !c.greets() || x.recv.at < x.readAt:
 		return errUnasked
 	}
 	return nil

@@ -56,8 +56,8 @@ func (w *watch) kick(c *Conn) {
 func (c *Conn) Watch(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.unlock()
+	c.probe.asked = true // what it may be about to notice is no response
 	w := c.watchers()
-	c.probe.asked = true
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() {
 			c.mu.Lock()

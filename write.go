@@ -599,7 +599,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	c.werr = werr
 	c.because(werr)
 	c.life.must(evStop)
-	for x := c.unsent(); x != nil; x = c.unsent() {
+	for x := c.unsent(); x != nil && !c.greeted(); x = c.unsent() {
 		c.queue.remove(x)
 		c.life.must(evDrop)
 		x.fail(werr)
