@@ -42,12 +42,12 @@ func (t *Transport) runDial(ctx context.Context, d *dial) {
 	p, h, n := &t.pool, d.host, d.want
 	p.mu.Lock()
 	defer p.unlock()
-	delete(p.dials, d)
 	if err == nil && n.done {
 		p.mu.Unlock()
 		l.settled() // an answer that was ready would be another request's
 		p.mu.Lock()
 	}
+	delete(p.dials, d)
 	if err == nil {
 		l.host = h
 		if !t.hand(h, l, n) && t.keep(l) != nil {
