@@ -31,6 +31,7 @@ var (
 	errNotKept    = closedFor("the response was of HTTP/1.0, without keep-alive")
 	errUntilClose = closedFor("a body ended with the connection")
 	errAmbiguous  = closedFor("a response's framing was ambiguous")
+	errEarly      = closedFor("the first response was there before its request")
 	errUpload     = closedFor("a request body was given up after its response")
 	errUnread     = closedFor("a response was given up")
 	errStuck      = closedFor("a request that nobody wanted was given up half written")

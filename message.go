@@ -70,8 +70,9 @@ type Config struct {
 	ReadBuffer, WriteBuffer int
 	// Fresh says that the stream was opened for its first request, and has not waited for
 	// one. What the server sends before that request, to say that it is too busy for
-	// instance, is then the response to it; else it is Unsolicited. Fresh ends once Probe
-	// or Watch is called. It has no effect on a stream with NetConn (TLS) or PeekNow.
+	// instance, is then the response to it, and the connection's last, for the server may
+	// answer the request as well; else it is Unsolicited. Fresh ends once Probe or Watch is
+	// called. It has no effect on a stream with NetConn (TLS) or PeekNow.
 	Fresh bool
 	// TitleCase writes the names of fields in Title-Case.
 	TitleCase bool

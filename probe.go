@@ -18,6 +18,7 @@ import (
 
 // A probe is what is known of the looks at an idle stream.
 type probe struct {
+	early  bool      // the first response was there before its request: see Config.Fresh
 	asked  bool      // Probe or Watch was called: Config.Fresh holds no longer
 	stale  bool      // a write, or the caller's code, has run since gate has looked
 	runs   bool      // a look through TLS is under way: the stream is being read for it
@@ -63,6 +64,7 @@ func (c *Conn) lookAt(e *exchange) *Error {
 	c.probe.stale = false
 	first, n, err := c.peek()
 	if n > 0 && c.greets() {
+		c.probe.early = true
 		return nil
 	}
 	if c.kind == layered && !c.peeks && err == nil && (n > 0 || c.written > 0) {

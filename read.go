@@ -303,7 +303,8 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	if resp.Header.has(knownKeepAlive) {
 		c.keep[0], c.keep[1] = hints(&resp.Header)
 	}
-	goesOn := keeps && fr.kind != framingClose && !fr.ambiguous
+	// Behind an early response the answer to x may yet come.
+	goesOn := keeps && fr.kind != framingClose && !fr.ambiguous && !c.probe.early
 	resp.Close = !goesOn || c.life.n == 1 && !c.life.reuse
 	if goesOn {
 		c.life.must(evFinal)
@@ -352,8 +353,10 @@ func whyLast(said, keeps bool, fr framing) *Error {
 		return errUntilClose
 	case !keeps:
 		return errNotKept
+	case fr.ambiguous:
+		return errAmbiguous
 	}
-	return errAmbiguous
+	return errEarly
 }
 
 // lastHead ends reuse with x's response: "A client that receives a 'close' connection

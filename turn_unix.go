@@ -98,11 +98,12 @@ func (r *readBuffer) runTurn(fd uintptr) bool {
 	return t.err != syscall.EAGAIN && t.err != syscall.EWOULDBLOCK
 }
 
-// isGreeting is greets for a turn, which does not hold mu.
+// isGreeting is greets for a turn that has found something. It does not hold mu.
 func (c *Conn) isGreeting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.greets()
+	c.probe.early = c.greets()
+	return c.probe.early
 }
 
 // read reads once, without waiting, and reports whether there was something.

@@ -32,6 +32,7 @@ type ahead struct {
 	data   []byte    // read ahead, and not taken yet
 	err    error     // how reading has ended, behind data
 	greets bool      // what has come may be the answer to the first request, which is not written yet
+	early  bool      // it was: the server may answer that as well, so no other request goes here
 	closed bool
 	until  time.Time   // the read deadline
 	timer  *time.Timer // for it
@@ -157,7 +158,7 @@ func (a *ahead) unasked() bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.greets && (len(a.data) > 0 || a.err != nil)
+	return a.early || !a.greets && (len(a.data) > 0 || a.err != nil)
 }
 
 // settled ends the time in which what comes may be an answer that was ready before its
@@ -165,6 +166,10 @@ func (a *ahead) unasked() bool {
 func (a *ahead) settled() {
 	if a != nil {
 		a.mu.Lock()
+		if a.greets {
+			a.catchUp()
+			a.early = len(a.data) > 0
+		}
 		a.greets = false
 		a.mu.Unlock()
 	}

@@ -194,6 +194,30 @@ func TestAnswerReady(t *testing.T) {
 	}
 }
 
+// TestAnsweredTwice: a server that has answered before it had the request may answer that
+// as well, later: the next request gets its own answer.
+func TestAnsweredTwice(t *testing.T) {
+	for name, dial := range map[string]func(context.Context, string, string) (net.Conn, error){"a socket": nil, "veiled": dialVeiled} {
+		addr, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+			if n == 0 {
+				io.WriteString(nc, good)
+				readRequest(br)
+				time.Sleep(20 * time.Millisecond)
+				io.WriteString(nc, evil)
+			}
+			answerGood(nc, br)
+		})
+		tr.DialContext = dial
+		first := whenChosen(newRequest(t, "GET", addr, nil), func() { time.Sleep(20 * time.Millisecond) })
+		if b := do(t, tr, first); b != "good" {
+			t.Errorf("%s: got %q", name, b)
+		}
+		if b := get(t, tr, addr); b != "good" {
+			t.Errorf("%s: then %q", name, b)
+		}
+	}
+}
+
 // TestProxyRefusesAtOnce: a proxy may refuse before it has read CONNECT.
 func TestProxyRefusesAtOnce(t *testing.T) {
 	proxy, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
