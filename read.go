@@ -329,13 +329,18 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 }
 
 // soundHead refuses a head that cannot answer x's request, since no writer had taken a byte
-// of that when the head was read; or that came to its end when the connection had ended. mu
-// is held.
+// of that when the head was read (but see Config.Fresh); or that came to its end when the
+// connection had ended. mu is held.
 func (c *Conn) soundHead(x *exchange) *Error {
 	switch {
 	case c.life.r != rHead:
 		return errClosedByOther
-	case x.start >= c.taken && !c.greets() || x.recv.at < x.readAt:
+	case x.recv.at < x.readAt:
+		return errUnasked
+	case x.start < c.taken:
+	case c.greets():
+		c.probe.early = true
+	default:
 		return errUnasked
 	}
 	return nil
