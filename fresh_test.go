@@ -80,6 +80,44 @@ func TestFresh(t *testing.T) {
 	}
 }
 
+// TestFreshPeeker: the same on a stream that is looked at by its PeekNow; also where it
+// takes no byte of the request, once the server has hung up.
+func TestFreshPeeker(t *testing.T) {
+	for name, first := range firsts {
+		for _, depth := range []int{1, 4} {
+			for _, broken := range []bool{false, true} {
+				s := &hungUp{broken: broken}
+				s.more.L = &s.mu
+				c := NewConn(s, &Config{Depth: depth, Fresh: true})
+				s.says(answer("busy"), nil)
+				var resp Response
+				if err := first(c, &resp); err != nil {
+					t.Errorf("%s, depth %d, broken %v: %v", name, depth, broken, err)
+				} else if b, err := resp.AppendBody(nil, -1); string(b) != "busy" || err != nil {
+					t.Errorf("%s, depth %d, broken %v: %q, %v", name, depth, broken, b, err)
+				}
+				if err := first(c, &Response{}); !resp.Close || err == nil {
+					t.Errorf("%s, depth %d, broken %v: Close %v, and the connection goes on: %v", name, depth, broken, resp.Close, err)
+				}
+				c.Close()
+			}
+		}
+	}
+}
+
+// hungUp is an askable whose writes may fail.
+type hungUp struct {
+	askable
+	broken bool
+}
+
+func (s *hungUp) Write(p []byte) (int, error) {
+	if s.broken {
+		return 0, io.ErrClosedPipe
+	}
+	return s.askable.Write(p)
+}
+
 // TestFreshEnds: the end of such a stream is seen before the request is written; and
 // without Config.Fresh, or once Probe or Watch was called, or under TLS, nothing that has
 // come is a response.

@@ -72,7 +72,7 @@ type Config struct {
 	// one. What the server sends before that request, to say that it is too busy for
 	// instance, is then the response to it, and the connection's last, for the server may
 	// answer the request as well; else it is Unsolicited. Fresh ends once Probe or Watch is
-	// called. It has no effect on a stream with NetConn (TLS) or PeekNow.
+	// called. It has no effect on a stream with NetConn (TLS), unless that has PeekNow.
 	Fresh bool
 	// TitleCase writes the names of fields in Title-Case.
 	TitleCase bool

@@ -81,7 +81,7 @@ func (c *Conn) lookAt(e *exchange) *Error {
 // greets reports whether what has come is taken for the first response: see Config.Fresh.
 // mu is held.
 func (c *Conn) greets() bool {
-	return c.cfg.Fresh && !c.probe.asked && c.written == 0 && c.sock != nil && c.kind != layered
+	return c.cfg.Fresh && !c.probe.asked && c.written == 0 && (c.peeks || c.sock != nil && c.kind != layered)
 }
 
 // greeted reports whether the first response may be here, or being read, though no byte of

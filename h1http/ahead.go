@@ -31,8 +31,6 @@ type ahead struct {
 	begun  time.Time // when run began the read it is in; zero: it is in none
 	data   []byte    // read ahead, and not taken yet
 	err    error     // how reading has ended, behind data
-	greets bool      // what has come may be the answer to the first request, which is not written yet
-	early  bool      // it was: the server may answer that as well, so no other request goes here
 	closed bool
 	until  time.Time   // the read deadline
 	timer  *time.Timer // for it
@@ -58,10 +56,9 @@ func canAsk(nc net.Conn) bool {
 }
 
 // readAhead begins to read a stream, size bytes at a time, and returns it twice: the second
-// is what the engine is given. A stream that is dialed for a request may bring the answer
-// at once: see settled.
+// is what the engine is given.
 func readAhead(nc net.Conn, size int) (*ahead, net.Conn) {
-	a := &ahead{Conn: nc, greets: true}
+	a := &ahead{Conn: nc}
 	a.moved.L = &a.mu
 	go a.run(size)
 	if _, ok := nc.(interface{ NetConn() net.Conn }); ok {
@@ -122,9 +119,6 @@ func isTimeout(err error) bool {
 func (a *ahead) PeekNow(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.greets {
-		return 0, nil
-	}
 	a.catchUp()
 	if len(a.data) > 0 {
 		return copy(p, a.data), nil
@@ -158,26 +152,7 @@ func (a *ahead) unasked() bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.early || !a.greets && (len(a.data) > 0 || a.err != nil)
-}
-
-// settled ends the time in which what comes may be an answer that was ready before its
-// request.
-func (a *ahead) settled() {
-	if a != nil {
-		a.mu.Lock()
-		if a.greets {
-			a.catchUp()
-			a.early = len(a.data) > 0
-		}
-		a.greets = false
-		a.mu.Unlock()
-	}
-}
-
-func (a *ahead) Write(p []byte) (int, error) {
-	a.settled()
-	return a.Conn.Write(p)
+	return len(a.data) > 0 || a.err != nil
 }
 
 func (a *ahead) Read(p []byte) (int, error) {

@@ -115,8 +115,7 @@ func (l *link) rest() {
 // request. The first call may close the connection, and so is made without the pool's
 // mutex.
 func (l *link) settled() {
-	l.ahead.settled()
-	if l.socket && !l.used.Load() && l.tls.Load() == nil && !l.asked.Swap(true) {
+	if !l.used.Load() && !l.asked.Swap(true) {
 		l.h.Probe()
 	}
 }
@@ -155,7 +154,6 @@ func (l *link) exchange(c *call) error {
 // it first: Close would have TLS send a closing alert, and wait for a peer that may not
 // read it.
 func (l *link) close() {
-	l.ahead.settled()
 	if l.ahead.unasked() {
 		l.h.Probe()
 	}

@@ -195,25 +195,36 @@ func TestAnswerReady(t *testing.T) {
 }
 
 // TestAnsweredTwice: a server that has answered before it had the request may answer that
-// as well, later: the next request gets its own answer.
+// as well, later: the next request gets its own answer, also where it could be in flight
+// beside the first.
 func TestAnsweredTwice(t *testing.T) {
-	for name, dial := range map[string]func(context.Context, string, string) (net.Conn, error){"a socket": nil, "veiled": dialVeiled} {
-		addr, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
-			if n == 0 {
-				io.WriteString(nc, good)
-				readRequest(br)
-				time.Sleep(20 * time.Millisecond)
-				io.WriteString(nc, evil)
+	for name, dial := range bothDials {
+		for _, depth := range []int{0, 4} {
+			addr, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+				if n == 0 {
+					io.WriteString(nc, good)
+					readRequest(br)
+					time.Sleep(20 * time.Millisecond)
+					io.WriteString(nc, evil)
+				}
+				answerGood(nc, br)
+			})
+			tr.DialContext, tr.Depth = dial, depth
+			first := whenChosen(newRequest(t, "GET", addr, nil), func() { time.Sleep(20 * time.Millisecond) })
+			resp, err := tr.RoundTrip(first)
+			if err != nil {
+				t.Fatal(err)
 			}
-			answerGood(nc, br)
-		})
-		tr.DialContext = dial
-		first := whenChosen(newRequest(t, "GET", addr, nil), func() { time.Sleep(20 * time.Millisecond) })
-		if b := do(t, tr, first); b != "good" {
-			t.Errorf("%s: got %q", name, b)
-		}
-		if b := get(t, tr, addr); b != "good" {
-			t.Errorf("%s: then %q", name, b)
+			next := make(chan string)
+			go func() { next <- get(t, tr, addr) }()
+			time.Sleep(10 * time.Millisecond) // it is on its way, maybe beside the first
+			slurp(t, resp)
+			if b := <-next; b != "good" {
+				t.Errorf("%s, depth %d: then %q", name, depth, b)
+			}
+			if b := get(t, tr, addr); b != "good" {
+				t.Errorf("%s, depth %d: at last %q", name, depth, b)
+			}
 		}
 	}
 }
