@@ -189,3 +189,22 @@ func TestFreshBusy(t *testing.T) {
 		}
 	}
 }
+
+// TestFreshBusyInParts: the same where its head comes in several reads, and some of it was
+// read when the request's writer began.
+func TestFreshBusyInParts(t *testing.T) {
+	head := "HTTP/1.1 503 Busy\r\nPad: " + strings.Repeat("x", 60000) + "\r\nContent-Length: 4\r\n\r\n"
+	for range 200 { // one in twenty has it
+		d := dialUp(t, "unix", &Config{Fresh: true})
+		d.say(head + "busy")
+		d.server.Close()
+		var resp Response
+		if err := firsts["a long body in memory"](d.c, &resp); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := resp.AppendBody(nil, -1); string(b) != "busy" || err != nil || !resp.Close {
+			t.Fatalf("%q, %v, Close %v", b, err, resp.Close)
+		}
+		d.c.Close()
+	}
+}

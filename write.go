@@ -402,7 +402,11 @@ func (c *Conn) take(n int) {
 	for e != nil && e.start < c.taken {
 		e = e.next
 	}
-	if e != nil {
+	switch {
+	case e == nil:
+	case c.greets(): // what was read is the first response, or its beginning
+		c.probe.early = c.probe.early || c.counts.read > 0
+	default:
 		e.readAt = c.counts.read
 	}
 	c.taken += int64(n)
