@@ -126,10 +126,10 @@ func (d *headDecoder) refuse(k Kind, b []byte, line, at int, why string) *Error 
 // The SP before an absent reason-phrase is left out by many servers, and not missed here.
 func (d *headDecoder) statusLine(b []byte, r *Response) *Error {
 	r.Header.Reset()
-	const usual = "HTTP/1.1 200 OK\r\n" // as most responses begin
-	if len(b) >= len(usual) && string(b[:len(usual)]) == usual {
+	const usual = "HTTP/1.1 200 OK" // as most responses begin; more than 16 bytes are compared by a call
+	if n := len(usual); len(b) >= n+2 && string(b[:n]) == usual && string(b[n:n+2]) == "\r\n" {
 		r.Minor, r.Status, r.reason = 1, 200, append(r.reason[:0], "OK"...)
-		d.endStatusLine(r, len(usual))
+		d.endStatusLine(r, n+2)
 		return nil
 	}
 	const code, reason = len("HTTP/1.1 "), len("HTTP/1.1 200 ")
