@@ -192,7 +192,7 @@ func (c *Conn) sendOut(e *exchange) {
 // unusual length is written here in any case: the server reads that before it answers. mu
 // is held.
 func (c *Conn) writeOut(e *exchange) {
-	if c.fits() || e.q.body == bodyNone && c.loneHead(e) {
+	if e.q.body == bodyNone && c.loneHead(e) || c.fits() {
 		c.flush(e)
 		return
 	}
