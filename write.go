@@ -471,12 +471,11 @@ func (c *Conn) write(e *exchange, p []byte) error {
 		c.mu.Unlock()
 		n, err := c.rw.Write(p)
 		c.mu.Lock()
-		if err = c.wrote(e, n, len(p), err); err != nil {
+		if err = c.wrote(e, n, len(p), err); err != nil || n == len(p) {
 			return err
 		}
-		if p = p[n:]; len(p) > 0 {
-			c.sentOut()
-		}
+		p = p[n:]
+		c.sentOut()
 	}
 	return nil
 }
