@@ -484,9 +484,8 @@ func appendHead(dst []byte, r *Request, q *asked, titleCase bool) []byte {
 		dst = append(dst, ' ')
 	}
 	dst = append(dst, target...)
-	if r.Header.has(knownHost) {
-		dst = append(dst, " HTTP/1.1\r\n"...)
-	} else {
+	dst = append(dst, " HTTP/1.1\r\n"...)
+	if !r.Header.has(knownHost) {
 		host := r.Host
 		switch {
 		case host != "":
@@ -495,7 +494,7 @@ func appendHead(dst []byte, r *Request, q *asked, titleCase bool) []byte {
 		default:
 			_, host, _ = authority(target)
 		}
-		dst = append(dst, " HTTP/1.1\r\nHost: "...)
+		dst = append(dst, "Host: "...)
 		dst = append(dst, host...)
 		dst = append(dst, '\r', '\n')
 	}
