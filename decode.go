@@ -352,13 +352,10 @@ func nameEnd(b []byte, i int) int {
 // valueEnd returns the index of the first byte of b, from i on, that may not stand in a
 // field value, nor in a reason phrase; len(b) where there is none.
 func valueEnd(b []byte, i int) int {
-	for i >= 0 && i < len(b)-7 {
-		if m := noValue(binary.LittleEndian.Uint64(b[i:])); m == 0 {
-			i += 8
-		} else if i += bits.TrailingZeros64(m) / 8; b[i] == '\t' {
-			i++
-		} else {
-			return i
+	for ; i >= 0 && i < len(b)-7; i += 8 {
+		if m := noValue(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+			i += bits.TrailingZeros64(m) / 8
+			break // it is the end, or a tab
 		}
 	}
 	for i < len(b) && octets[b[i]]&fieldChar != 0 {
