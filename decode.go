@@ -366,7 +366,7 @@ func valueEnd(b []byte, i int) int {
 
 // mayBeKnown reports whether a name of n bytes that begins with c may be one that lookup
 // knows: for most fields it saves the call.
-func mayBeKnown(c byte, n int) bool { return knownLengths[c&31]>>uint(n)&1 != 0 }
+func mayBeKnown(c byte, n int) bool { return knownLengths[c&31]>>(n&31)&1 != 0 }
 
 // knownLengths holds, by the low bits of a name's first letter, the set of the lengths of
 // the names that lookup knows.
