@@ -85,6 +85,8 @@ var encodeCases = []encodeCase{
 		"POST / HTTP/1.1\nHost: a\nContent-Length: 0\n"},
 	{"PUT of nothing", Request{Method: "PUT", Host: "a", Body: encodeNone}, asked{idempotent: true},
 		"PUT / HTTP/1.1\nHost: a\nContent-Length: 0\n"},
+	{"PATCH of nothing", Request{Method: "PATCH", Host: "a"}, asked{},
+		"PATCH / HTTP/1.1\nHost: a\nContent-Length: 0\n"},
 	{"PATCH of nothing, by hand", Request{Method: "PATCH", Host: "a", Header: fieldsOf("content-length: 0"), Idempotent: true}, asked{idempotent: true},
 		"PATCH / HTTP/1.1\nHost: a\ncontent-length: 0\n"},
 	{"GET with an empty body", Request{Host: "a", Body: encodeNone, ContentLength: 0}, asked{idempotent: true},
@@ -93,6 +95,8 @@ var encodeCases = []encodeCase{
 		"GET / HTTP/1.1\nHost: a\n"},
 	{"length by Len", Request{Method: "POST", Host: "a", Body: encodeFive}, asked{body: bodyLength, length: 5},
 		"POST / HTTP/1.1\nHost: a\nContent-Length: 5\n"},
+	{"length of one, by Len", Request{Method: "POST", Host: "a", Body: strings.NewReader("x")}, asked{body: bodyLength, length: 1},
+		"POST / HTTP/1.1\nHost: a\nContent-Length: 1\n"},
 	{"length by word", Request{Method: "POST", Host: "a", Body: encodeAny, ContentLength: 1<<63 - 1}, asked{body: bodyLength, length: 1<<63 - 1},
 		"POST / HTTP/1.1\nHost: a\nContent-Length: 9223372036854775807\n"},
 	{"length by hand", Request{Method: "POST", Host: "a", Body: encodeFive, Header: fieldsOf("CONTENT-LENGTH:  5 ", "A: b")}, asked{body: bodyLength, length: 5},
@@ -103,10 +107,14 @@ var encodeCases = []encodeCase{
 		"GET / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n"},
 	{"chunked by hand", Request{Method: "POST", Host: "a", Push: true, Header: fieldsOf("transfer-encoding: chunked")}, asked{body: bodyChunked},
 		"POST / HTTP/1.1\nHost: a\ntransfer-encoding: chunked\n"},
-	{"push of a length", Request{Method: "POST", Host: "a", Push: true, ContentLength: 7}, asked{body: bodyLength, length: 7},
-		"POST / HTTP/1.1\nHost: a\nContent-Length: 7\n"},
+	{"push of a length", Request{Method: "POST", Host: "a", Push: true, ContentLength: 1}, asked{body: bodyLength, length: 1},
+		"POST / HTTP/1.1\nHost: a\nContent-Length: 1\n"},
+	{"push of a length by hand", Request{Method: "POST", Host: "a", Push: true, ContentLength: 19, Header: fieldsOf("Content-Length: 19"), Close: true},
+		asked{body: bodyLength, length: 19, close: true}, "POST / HTTP/1.1\nHost: a\nContent-Length: 19\nConnection: close\n"},
 	{"trailer makes chunked", Request{Method: "POST", Host: "a", Body: encodeFive, Trailer: fieldsOf("digest: x", "B: y", "Digest: z")}, asked{body: bodyChunked},
 		"POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nTrailer: digest, B\n"},
+	{"trailer, and no length by wish", Request{Method: "POST", Host: "a", Push: true, ContentLength: -1, Trailer: fieldsOf("A: b")}, asked{body: bodyChunked},
+		"POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\nTrailer: A\n"},
 	{"Trailer by hand", Request{Method: "POST", Host: "a", Push: true, Header: fieldsOf("trailer: later"), Trailer: fieldsOf("digest: x")}, asked{body: bodyChunked},
 		"POST / HTTP/1.1\nHost: a\ntrailer: later\nTransfer-Encoding: chunked\n"},
 
@@ -216,6 +224,7 @@ func TestRefused(t *testing.T) {
 		{Request{Target: "1http://a/", Host: "a"}, "begins neither"},
 		{Request{Target: "://a/", Host: "a"}, "begins neither"},
 		{Request{Target: "http:/a/", Host: "a"}, "begins neither"},
+		{Request{Target: "http:/", Host: "a"}, "begins neither"}, // "://" is cut off
 		{Request{Target: "?q", Host: "a"}, "begins neither"},
 		{Request{Target: "*", Host: "a"}, `target "*", which is for OPTIONS alone`},
 		{Request{Method: "OPTIONS", Target: "*x", Host: "a"}, "begins neither"},
@@ -226,6 +235,8 @@ func TestRefused(t *testing.T) {
 		{Request{Target: "http://@@b/x"}, `has "@b" for a host`},
 		{Request{Target: "http://u@v@b/x"}, `has "v@b" for a host`},
 		{Request{Target: `http://a\@b/x`}, `has "\\" before its host`},
+		{Request{Target: `ftp://|u@b/x`}, `has "|" before its host`},
+		{Request{Target: `ftp://u"@b/x`}, `has "\"" before its host`},
 		{Request{Target: "http://u:p@b/x"}, `"http://u:p@b/x" has userinfo`},
 		{Request{Target: "HTTPS://@b/x"}, `"HTTPS://@b/x" has userinfo`},
 		{Request{Target: "http://a,b/x"}, `has "a,b" for a host`},
@@ -250,14 +261,19 @@ func TestRefused(t *testing.T) {
 		{Request{Host: "[]"}, "is not host or host:port"},
 		{Request{Host: "[::1"}, "is not host or host:port"},
 		{Request{Host: "[::1/"}, "is not host or host:port"},
+		{Request{Host: "[::1|"}, "is not host or host:port"},
+		{Request{Host: "[:80"}, "is not host or host:port"},
 		{Request{Host: "[::1]x"}, "is not host or host:port"},
+		{Request{Host: "a/80"}, "is not host or host:port"},
 		{Request{Host: "a:8x"}, "is not host or host:port"},
 		{Request{Host: ":80"}, "is not host or host:port"},
 		{Request{Host: "a,b"}, "is not host or host:port"},
 		{Request{Host: "u@a"}, "is not host or host:port"},
 		{Request{Host: "bücher.example"}, "is not host or host:port"},
 		{Request{Header: fieldsOf("Host: a b")}, `Host "a b" in Header is not host or host:port`},
+		{Request{Header: fieldsOf("Host: /")}, `Host "/" in Header is not host or host:port`},
 		{Request{Header: fieldsOf("Host: a", "host: a")}, `host twice, the second "a"`},
+		{Request{Header: fieldsOf("Host: a", "Connection: x", "host: a")}, `host twice, the second "a"`},
 		{get("HOST: b"), `Host "a", and "b" in Header`},
 		{get("Host: "), `Host "a", and "" in Header`},
 
@@ -267,9 +283,12 @@ func TestRefused(t *testing.T) {
 		{get("A: b", "c:: d"), `field name "c:" is not a token`},
 
 		{Request{Host: "a", Body: encodeFive, Push: true}, "both Body and Push"},
-		{Request{Host: "a", ContentLength: 3}, "ContentLength 3 without Body or Push"},
+		{Request{Host: "a", ContentLength: 1}, "ContentLength 1 without Body or Push"},
 		{Request{Host: "a", Trailer: fieldsOf("A: b")}, "Trailer without Body or Push"},
 		{Request{Host: "a", Body: encodeFive, ContentLength: 5, Trailer: fieldsOf("A: b")}, "Trailer with ContentLength 5"},
+		{Request{Host: "a", Push: true, ContentLength: 1, Trailer: fieldsOf("A: b")}, "Trailer with ContentLength 1"},
+		{Request{Host: "a", Body: encodeFive, ContentLength: 4}, "ContentLength is 4, but Body holds 5 bytes"},
+		{Request{Host: "a", Body: encodeFive, ContentLength: 6, Header: fieldsOf("Connection: x")}, "ContentLength is 6, but Body holds 5 bytes"},
 		{Request{Method: "CONNECT", Target: "a:1", Body: encodeFive}, "CONNECT with a body"},
 		{Request{Method: "CONNECT", Target: "a:1", Push: true}, "CONNECT with a body"},
 		{Request{Method: "TRACE", Host: "a", Body: encodeAny}, "TRACE with a body"},
@@ -337,6 +356,15 @@ func TestOddRepaired(t *testing.T) {
 	r.Header.odd, r.Trailer.odd = true, true // as if nobody had kept account
 	if err := r.check(new(asked)); err != nil {
 		t.Error(err)
+	}
+	r.Header.Add("Content-Length", "5")
+	if err := r.check(new(asked)); err == nil {
+		t.Error("what comes behind is not looked at")
+	}
+	r.Header.Del("Content-Length")
+	r.Trailer.Add("Host", "x")
+	if err := r.check(new(asked)); err == nil {
+		t.Error("what comes behind is not looked at in a trailer")
 	}
 }
 

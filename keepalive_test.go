@@ -275,6 +275,7 @@ func TestPersists(t *testing.T) {
 		{0, "Connection: ", false},
 		{0, "Connection: upgrade|Connection: keep-alive", true},
 		{1, "Connection: upgrade|X: y|Connection: close", false},
+		{1, "Connection: upgrade|Upgrade: close|Keep-Alive: close|TE: close", true},
 		{1, "Connection: closed", true},
 		{1, "Connection: not-close", true},
 		{1, "Connection: \"close\"", true}, // options are tokens: no quotes
