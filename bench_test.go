@@ -6,6 +6,7 @@ package h1
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"runtime"
 	"sync"
@@ -103,5 +104,40 @@ func BenchmarkStep(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
+	}
+}
+
+// The heads that benchmarks parse: of an API's answer and of a page behind a CDN.
+var (
+	smallHead = ok + "Server: nginx/1.25.3\r\nDate: Sat, 22 Nov 2025 10:00:00 GMT\r\nContent-Type: application/json\r\n" +
+		"Content-Length: 1234\r\nConnection: keep-alive\r\nVary: Accept-Encoding\r\nETag: \"5f3-61a2b\"\r\nX-Request-Id: 7f9c2ba4e1d84c-0b61af2\r\n\r\n"
+	largeHead = ok + "Date: Sat, 22 Nov 2025 10:00:00 GMT\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: 48231\r\n" +
+		"Connection: keep-alive\r\nCache-Control: public, max-age=300, s-maxage=600, stale-while-revalidate=60\r\nETag: W/\"bc67-18c4f0a2b31\"\r\n" +
+		"Set-Cookie: session=eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N; Path=/; HttpOnly; Secure\r\n" +
+		"Content-Security-Policy: default-src 'self'; script-src 'self' https://cdn.example.com; img-src * data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'\r\n" +
+		"Strict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\nX-Content-Type-Options: nosniff\r\nVary: Accept-Encoding, Cookie\r\n" +
+		"Via: 1.1 varnish, 1.1 cache-fra-eddf8230045.example.net\r\nX-Cache: HIT, HIT\r\nServer-Timing: cdn-cache;desc=HIT, edge;dur=1, origin;dur=132, db;dur=53.2\r\n" +
+		"Link: </static/app.css>; rel=preload; as=style, </static/app.js>; rel=preload; as=script, </static/fonts/inter-latin-400-normal.woff2>; rel=preload; as=font; crossorigin, </static/images/hero-1280.avif>; rel=preload\r\n\r\n"
+)
+
+// BenchmarkParseHead is from bytes to fields that can be used and a framing decided.
+func BenchmarkParseHead(b *testing.B) {
+	for _, head := range []string{smallHead, largeHead} {
+		b.Run(fmt.Sprint(len(head)), func(b *testing.B) {
+			var d headDecoder
+			var r Response
+			var q asked
+			wire := []byte(head)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(wire)))
+			for b.Loop() {
+				d.reset(0, testBytes, testFields)
+				n, _, err := d.next(wire, &r)
+				f, ferr := frame(&r, &q)
+				if n != len(wire) || err != nil || ferr != nil || f.kind != framingLength {
+					b.Fatal(n, err, ferr, f)
+				}
+			}
+		})
 	}
 }

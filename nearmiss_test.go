@@ -6,6 +6,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -54,6 +55,10 @@ func TestNearMisses(t *testing.T) {
 		{chunked + "5\r\nhello\r_5\r\nworld" + end, BadChunk, ""},
 		{chunked + "5\r\nhello\r\n5_\nworld" + end, BadChunk, ""},
 		{chunked + "5\r\nhello\r\n5\r_world" + end, BadChunk, ""},
+		{chunked + "5\r\nhello\t\n5\r\nworld" + end, BadChunk, ""},
+		{chunked + "5\r\nhello\r\t5\r\nworld" + end, BadChunk, ""},
+		{chunked + "5\r\nhello\r\n5\t\nworld" + end, BadChunk, ""},
+		{chunked + "5\r\nhello\r\n5\r\tworld" + end, BadChunk, ""},
 		{chunked + "5\r\nhello\r\n12345678\nworld", BadChunk, ""},
 		{chunked + "5;a=b\\c\r\nhello" + end, 0, "hello"},
 		{chunked + "5;a=\"b\\\"c\"\r\nhello" + end, 0, "hello"},
@@ -68,6 +73,66 @@ func TestNearMisses(t *testing.T) {
 			case c.kind != 0 && (bad == nil || bad.Kind != c.kind):
 				t.Errorf("%q, one by one %v: %q, %v, want %v", c.wire, cut, body, err, c.kind)
 			}
+		}
+	}
+}
+
+// A byte of a head that differs from the one that may stand there is the one refused, also
+// where it is less than that, or between two that are right; and so where faults are
+// overlooked.
+func TestHeadNearMisses(t *testing.T) {
+	for _, c := range []struct {
+		lenient Lenient
+		wire    string
+		want    string
+	}{
+		{0, "HTTP/1,1 200 OK", "bad version at 6"},
+		{0, "HTTP/1.1\t200 OK\r\n", "bad version at 8"},
+		{0, "HTTP/1.1 2x0 OK\r\n", "bad status at 10"},
+		{0, "HTTP/1.1 200 OK\r\t", "bad status at 16"},
+		{0, ok + "A: b\r\tC", "bad field at 22"},
+		{0, ok + "A: b\x7f\nC: d\r\n\r\n", "bad field at 21"},
+		{0, ok + "A: b\r\n\r\tC", "bad field at 24"},
+		{0, ok + "Content-Length: 1\r\n 2\r\n 3\r\n\r\n", "bad field at 36"},
+		{0, ok + "Content-Length: 1\r\n 2\x00\r\n\r\n", "bad field at 36"},
+
+		{BareLF, "HTTP/1.1 2000", "bad status at 12"},
+		{BareLF, "HTTP/1.1 200\t", "bad status at 12"},
+		{SpaceBeforeColon, ok + "A : b\t\nX", "bad field at 23"},
+		{SpaceBeforeColon, ok + "A : b\t\n c\r\n\r\n", "bad field at 23"},
+		{SpaceBeforeColon, ok + "Content-Length :\t 5\r\n\r\n", `40: HTTP/1.1 200 "OK" [Content-Length|5]`}, // not folded
+		{SkipInvalidField, ok + "b c\r\n\x00\nX", "bad field at 22"},
+		{SkipInvalidField, ok + "b c\r\n\r\t\r\n\r\n", "bad field at 23"},
+		{SkipInvalidField | BareLF, ok + "b c\n\x00: d\nA: 1\n\n", `32: HTTP/1.1 200 "OK" [A|1]`},
+		{SkipInvalidField, ok + "A: a\r\tb\r\n\r\n", "bad field at 22"},
+		{SkipInvalidField, ok + "b c\t\nA: 1\r\n\r\n", "bad field at 18"},
+		{SkipInvalidField, ok + "Content-Length\x00: 1\r\n 2\r\n\r\n", "bad field at 31"},
+		{SkipInvalidField, ok + "a Host: x\r\nA: 1\r\n\r\n", `36: HTTP/1.1 200 "OK" [A|1]`},
+		{SkipInvalidField, ok + "a x-Content-Length: 5\r\nA: 1\r\n\r\n", `48: HTTP/1.1 200 "OK" [A|1]`},
+		{HTTP09, "HTTPX", `0: HTTP/1.0 200 "" `},
+		{HTTP09, "HTTP/1.x 200", "bad version at 7"},
+	} {
+		if got := checkHead(t, c.wire, c.lenient, testBytes, testFields); got != c.want {
+			t.Errorf("%q, lenient %04b: %s, want %s", c.wire, c.lenient, got, c.want)
+		}
+	}
+}
+
+// The limit of a trailer section's bytes is exact, whatever has come with it.
+func TestTrailerLimitIsExact(t *testing.T) {
+	for wire, want := range map[string]string{
+		"A: 3456\r\n\r\n":                        "true, 11 bytes, <nil>",
+		"A: 3456\r\n\r\nHTTP/1.1 200 OK\r\n\r\n": "true, 11 bytes, <nil>",
+		"A: 34567\r\n\r\n":                       "false, 0 bytes, h1: : too large at 11: longer than MaxHeadBytes, 11",
+		"A: 34567890":                            "false, 0 bytes, h1: : too large at 11: longer than MaxHeadBytes, 11",
+		"A: 3456789":                             "false, 0 bytes, <nil>",
+	} {
+		var d headDecoder
+		var h Header
+		d.reset(0, 11, testFields)
+		n, done, err := d.nextTrailer([]byte(wire), &h)
+		if got := fmt.Sprintf("%v, %d bytes, %v", done, n, err); got != want {
+			t.Errorf("%q: %s, want %s", wire, got, want)
 		}
 	}
 }
@@ -117,12 +182,12 @@ func TestLenientNearMisses(t *testing.T) {
 // ASCII neither is one.
 func TestLettersEnd(t *testing.T) {
 	for target, want := range map[string]bool{"a://h": true, "z://h": true, "Z://h": true, "~://h": false,
-		"a~://h": false, "a{://h": false, "@://h": false, "a`://h": false} {
+		"a~://h": false, "a{://h": false, "@://h": false, "a`://h": false, "a!://h": false, "a,://h": false} {
 		if _, _, ok := authority(target); ok != want {
 			t.Errorf("%q has a scheme: %v", target, ok)
 		}
 	}
-	for name, want := range map[string]string{"accept-zone": "Accept-Zone", "~a-|b-`c": "~a-|b-`c", "ZA": "Za"} {
+	for name, want := range map[string]string{"accept-zone": "Accept-Zone", "~a-|b-`c": "~a-|b-`c", "ZA": "Za", "a+b": "A+b"} {
 		got := []byte(name)
 		if toTitle(got); string(got) != want {
 			t.Errorf("%q becomes %q, want %q", name, got, want)
@@ -153,7 +218,50 @@ func TestTimeoutIsTimeout(t *testing.T) {
 // An error says where, from the first byte on, and quotes some of the bytes that were
 // refused, but no more than a log line bears.
 func TestErrorsQuote(t *testing.T) {
+	const chunked = ok + "Transfer-Encoding: chunked\r\n\r\n"
 	for wire, want := range map[string]string{
+		"HTTQ/1.1 200":      `bad version at 3: not HTTP/1.x: "HTTQ"`,
+		"HTTP/1.x 200":      `bad version at 7: not a minor version of one digit: "HTTP/1.x"`,
+		"HTTP/1.1_200":      `bad version at 8: no space after the version: "HTTP/1.1_"`,
+		"HTTP/1.1 2x0":      `bad status at 10: not three digits from 100 on: "HTTP/1.1 2x"`,
+		"HTTP/1.1 200\n":    `bad status at 12: LF without CR: "HTTP/1.1 200\n"`,
+		"HTTP/1.1 200X":     `bad status at 12: no space after the status code: "HTTP/1.1 200X"`,
+		"HTTP/1.1 200 \x01": `bad status at 13: control byte in a reason phrase: "HTTP/1.1 200 \x01"`,
+		"HTTP/1.1 200 \rX":  `bad status at 14: CR without LF: "HTTP/1.1 200 \rX"`,
+
+		ok + ":A":            `bad field at 17: empty field name: ":"`,
+		ok + " A":            `bad field at 17: white space before a field line: " "`,
+		ok + "A b":           `bad field at 18: white space in or after a field name: "A "`,
+		ok + "A\r\n":         `bad field at 18: field line without a colon: "A\r"`,
+		ok + "A\n":           `bad field at 18: field line without a colon: "A\n"`,
+		ok + "A(b":           `bad field at 18: byte that no field name may hold: "A("`,
+		ok + "A: b\nC":       `bad field at 21: LF without CR: "A: b\n"`,
+		ok + "A: b\x00c":     `bad field at 21: control byte in a field value: "A: b\x00"`,
+		ok + "A: b\rC":       `bad field at 22: CR without LF: "A: b\rC"`,
+		ok + "A: b\r\n\rC":   `bad field at 24: CR without LF: "\rC"`,
+		ok + "A: b\r\nC\x00": `bad field at 24: byte that no field name may hold: "C\x00"`,
+		ok + "A: b\r\n:C":    `bad field at 23: empty field name: ":"`,
+		ok + "A: " + strings.Repeat("b", 40) + "\x00":            `in a field value: "` + strings.Repeat("b", quoted-1) + `\x00"`,
+		ok + strings.Repeat("A: b\r\n", defaultHeaders) + "C: d": `: more fields than MaxHeaders, 256: "C"`,
+		ok + strings.Repeat("A", defaultHeadBytes):               `too large at 262144: longer than MaxHeadBytes, 262144`,
+
+		ok + "A: b\r\nContent-Length: 5x\r\nC: d\r\n\r\n": `bad framing at 40: not a length: "Content-Length: 5x"`,
+		ok + "Content-Length: 5, 6\r\n\r\n":               `bad framing at 36: lengths that differ: "Content-Length: 5, 6"`,
+		ok + "Transfer-Encoding: \r\n\r\n":                `bad framing at 36: not a transfer coding: "Transfer-Encoding: "`,
+		ok + "Transfer-Encoding: chunked;a=b\r\n\r\n":     `bad framing at 43: chunked with parameters: "Transfer-Encoding: chunked;a=b"`,
+		ok + "Transfer-Encoding: chunked,chunked\r\n\r\n": `bad framing at 44: chunked twice: "Transfer-Encoding: chunked,chunk"`,
+		ok + "Transfer-Encoding: a, chunked\r\n\r\n":      `bad framing at 36: a coding inside chunked, which is not decoded: "Transfer-Encoding: a, chunked"`,
+
+		chunked + "x5\r\n":                               `bad chunk at 47: no digit of a chunk's size: "x"`,
+		chunked + "5x\r\n":                               `bad chunk at 48: byte that may not follow a chunk's size: "x"`,
+		chunked + "5\r\rhello":                           `bad chunk at 49: CR without LF in a chunk's size line: "\r"`,
+		chunked + strings.Repeat("0", 17):                `bad chunk at 63: a chunk's size past 2^63-1, or of too many digits: "0"`,
+		chunked + "5\r\nhello\n":                         `bad chunk at 55: no CR LF behind a chunk's data: "\n"`,
+		chunked + "5\r\nhello\rX":                        `bad chunk at 56: no CR LF behind a chunk's data: "X"`,
+		chunked + "5;a=\"b\r\n":                          `bad chunk at 53: quotes not closed in a chunk's extension: "\r"`,
+		chunked + "5;a\x00\r\n":                          `bad chunk at 50: control byte in a chunk's extension: "\x00"`,
+		chunked + "0;" + strings.Repeat("x", maxPadding): `too large at 16432: chunk extensions outweigh the data`,
+
 		"_": `at 0: `,
 		"HTTP/1.1 200 OK\r\nContent-Length: " + strings.Repeat("x", 3000) + "\r\n\r\n": `"Content-Length: xx`,
 	} {
