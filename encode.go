@@ -118,7 +118,7 @@ func (r *Request) checkTarget(q *asked) *Error {
 		}
 		for i := 0; i < len(userinfo); i++ {
 			// Some read a "\" or a "[" here as where the host begins or ends.
-			if c := userinfo[i]; c != ':' && octets[c]&hostChar == 0 {
+			if c := userinfo[i]; c != ':' && c != ',' && octets[c]&hostChar == 0 {
 				return badRequest("target %.64q has %q before its host", t, userinfo[i:i+1])
 			}
 		}
