@@ -211,10 +211,7 @@ func (r *Request) checkBody(q *asked) *Error {
 	if q.body != bodyNone && (q.connect || r.Method == "TRACE") {
 		return badRequest("%s with a body", r.Method) // RFC 9110, 9.3.6 and 9.3.8
 	}
-	if r.Trailer.Len() > 0 {
-		return checkTrailer(&r.Trailer)
-	}
-	return nil
+	return checkTrailer(&r.Trailer)
 }
 
 // checkLength refuses a body that says of itself that it is not as long as declared.
@@ -444,7 +441,7 @@ func authority(target string) (userinfo, host string, ok bool) {
 	for i < len(target) && isSchemeOctet(target[i], i == 0) {
 		i++
 	}
-	if i == 0 || len(target)-i < 3 || target[i:i+3] != "://" {
+	if i == 0 || !strings.HasPrefix(target[i:], "://") {
 		return "", "", false
 	}
 	host = target[i+3:]

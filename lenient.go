@@ -202,7 +202,7 @@ func namesFraming(raw []byte) bool {
 		if lookup(raw[:n])&(knownContentLength|knownTransferEncoding) != 0 {
 			return true
 		}
-		raw = raw[min(n+1, len(raw)):]
+		raw = raw[n+1:] // an LF is the last, and no token's
 	}
 	return false
 }
