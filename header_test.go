@@ -211,6 +211,7 @@ func sendOf(t *testing.T, pad int, change func(template *Request) []*Request) (w
 	t.Helper()
 	template := &Request{Host: "a"}
 	template.Header.Add("User-Agent", strings.Repeat("u", pad))
+	template.Header.Add("B", "1")
 	template.Header.Add("Accept", "*/*")
 	for _, req := range change(template) {
 		if out, _, err := encodeHead(req, false); err == nil {
@@ -226,7 +227,7 @@ func sendOf(t *testing.T, pad int, change func(template *Request) []*Request) (w
 // A Header that was copied by assignment is sent as it is, whatever becomes of the others.
 func TestCopiedHeader(t *testing.T) {
 	for pad := range 100 { // the memory behind the last field is there for some lengths
-		agent := "Host: a\r\nUser-Agent: " + strings.Repeat("u", pad) + "\r\n"
+		agent := "Host: a\r\nUser-Agent: " + strings.Repeat("u", pad) + "\r\nB: 1\r\n" // three fields, and room for a fourth
 		template := "GET / HTTP/1.1\r\n" + agent + "Accept: */*\r\n"
 		for name, c := range map[string]struct {
 			change func(*Request) []*Request
