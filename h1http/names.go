@@ -148,6 +148,18 @@ func hasToken(values []string, token string) bool {
 	return false
 }
 
+// onlyToken reports whether a list has no other elements than a token, which may be none.
+func onlyToken(values []string, token string) bool {
+	for _, v := range values {
+		for part := range strings.SplitSeq(v, ",") {
+			if part = trim(part); part != "" && !foldEqual(part, token) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // trim drops the white space that may stand around a field's value.
 func trim(s string) string { return strings.Trim(s, " \t") }
 

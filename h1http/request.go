@@ -150,7 +150,14 @@ func (c *call) fillHeader(set *settings) {
 			if c.up == nil { // it must not be sent then: RFC 9110, 10.1.1
 				continue
 			}
-			c.expects = hasToken(hreq.Header[k], "100-continue")
+			if onlyToken(hreq.Header[k], "100-continue") {
+				// A proxy's client may say it twice, or name nothing. The engine takes it once.
+				if !c.expects && hasToken(hreq.Header[k], "100-continue") {
+					c.expects = true
+					h.Add(k, "100-continue")
+				}
+				continue
+			}
 		}
 		for _, v := range hreq.Header[k] {
 			h.Add(k, v)

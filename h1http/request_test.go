@@ -112,6 +112,14 @@ func TestWire(t *testing.T) {
 		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nTrailer: Sum\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		"body of GET": {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		"expect, said thrice": {func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("x")), 1
+			r.Header = http.Header{"Expect": {"100-CONTINUE, 100-continue"}, "eXpEcT": {"100-continue"}}
+		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nExpect: 100-continue\r\nAccept-Encoding: gzip\r\nContent-Length: 1\r\n\r\n"},
+		"expect nothing": {func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader("x")), 1
+			r.Header = http.Header{"Expect": {"", " , "}}
+		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nContent-Length: 1\r\n\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := wire(t, test.change)
