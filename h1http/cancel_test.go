@@ -188,6 +188,45 @@ func TestClientTimeout(t *testing.T) {
 	eventually(t, "no connection", func() bool { _, n := tr.counts(""); return n == 0 })
 }
 
+// TestClientTimeoutTold: http.Client says "Client.Timeout exceeded" of an error that comes
+// behind its own timer, which may fire a little later than the request's deadline.
+func TestClientTimeoutTold(t *testing.T) {
+	url, tr := stuck(t)
+	for _, path := range []string{"/head", "/body"} {
+		const tries = 20
+		told := 0
+		for range tries {
+			ctx, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
+			fired := make(chan struct{})
+			context.AfterFunc(ctx, func() {
+				time.Sleep(time.Millisecond)
+				close(fired)
+			})
+			req := newRequest(t, "GET", url+path, nil).WithContext(ctx)
+			//lint:ignore SA1019 http.Client uses it for its Timeout
+			req.Cancel = fired
+			resp, err := tr.RoundTrip(req)
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+			}
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", path, err)
+			}
+			select {
+			case <-fired:
+				told++
+			default:
+			}
+			if stop(); resp != nil {
+				resp.Body.Close()
+			}
+		}
+		if told < tries/2 { // not all, for a busy machine may be slow to fire
+			t.Errorf("%s: %d of %d errors came behind the timer", path, told, tries)
+		}
+	}
+}
+
 // TestCancelAfter: the end of a context does nothing to a request that is over, and nothing
 // to the next on its connection.
 func TestCancelAfter(t *testing.T) {

@@ -93,6 +93,7 @@ func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	if err != nil {
 		up.close()
 		if stop != nil {
+			awaitClient(hreq)
 			stop(err)
 		}
 	}

@@ -128,6 +128,8 @@ func (b *body) leave(c *call, err error) error {
 	b.mu.Unlock()
 	if err == io.EOF {
 		b.fillTrailer(c)
+	} else if c.stop != nil {
+		awaitClient(c.hreq)
 	}
 	b.link.over(c)
 	if err == io.EOF {

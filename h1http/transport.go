@@ -116,6 +116,7 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	ctx, stop := withCancel(hreq)
 	resp, err := t.attempts(ctx, stop, hreq, up)
 	if err != nil && stop != nil {
+		awaitClient(hreq)
 		stop(err)
 	}
 	return resp, err
@@ -220,6 +221,26 @@ func awaitCancel(ctx context.Context, stop context.CancelCauseFunc, cancel <-cha
 	case <-cancel:
 		stop(errRequestCanceled)
 	case <-ctx.Done():
+	}
+}
+
+// clientTime is how long a request's error waits for Request.Cancel, where its deadline has
+// passed.
+const clientTime = 10 * time.Millisecond
+
+// awaitClient is called before an error is returned. http.Client puts its Timeout into the
+// context and into Request.Cancel, by a timer each, and tells of it only if the second has
+// fired by then.
+func awaitClient(hreq *http.Request) {
+	if hreq.Context().Err() != context.DeadlineExceeded {
+		return
+	}
+	late := time.NewTimer(clientTime)
+	defer late.Stop()
+	select {
+	//lint:ignore SA1019 deprecated for callers, of whom http.Client is one
+	case <-hreq.Cancel:
+	case <-late.C:
 	}
 }
 
