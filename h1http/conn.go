@@ -90,14 +90,15 @@ func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	}
 	ctx, stop := withCancel(hreq)
 	resp, err := c.attempt(ctx, stop, hreq, up)
-	if err != nil {
-		up.close()
-		if stop != nil {
-			awaitClient(hreq)
-			stop(err)
-		}
+	if err == nil {
+		return resp, nil
 	}
-	return resp, err
+	up.close()
+	if err = plainCanceled(ctx, err); stop != nil {
+		awaitClient(hreq)
+		stop(err)
+	}
+	return nil, err
 }
 
 // attempt sends a request once it has a slot. After an error up is still to be closed.

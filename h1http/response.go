@@ -138,11 +138,23 @@ func (b *body) leave(c *call, err error) error {
 	return err
 }
 
-// plain returns context.Canceled itself for an error that says no more than that. Besides
-// io.EOF it is the one error that callers compare with ==: httputil.ReverseProxy does, and
-// logs any other.
+// plain returns context.Canceled or context.DeadlineExceeded itself for a body's error that
+// says no more than that. Besides io.EOF these are what callers compare with ==:
+// httputil.ReverseProxy does, and logs any other.
 func (c *call) plain(err error) error {
-	if c.ctx.Err() == nil || context.Cause(c.ctx) != context.Canceled {
+	if c.ctx.Err() == context.DeadlineExceeded && context.Cause(c.ctx) == context.DeadlineExceeded {
+		if e := (*h1.Error)(nil); errors.As(err, &e) && e.Kind == h1.Timeout {
+			return context.DeadlineExceeded
+		}
+	}
+	return plainCanceled(c.ctx, err)
+}
+
+// plainCanceled returns context.Canceled itself for an error that says no more than that.
+// Before the head a deadline keeps its h1.Error: who meets it may want to send the request
+// again, and that tells whether it was sent.
+func plainCanceled(ctx context.Context, err error) error {
+	if ctx.Err() == nil || context.Cause(ctx) != context.Canceled {
 		return err
 	}
 	if e := (*h1.Error)(nil); errors.As(err, &e) && e.Kind == h1.Canceled {

@@ -115,11 +115,14 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	}
 	ctx, stop := withCancel(hreq)
 	resp, err := t.attempts(ctx, stop, hreq, up)
-	if err != nil && stop != nil {
+	if err == nil {
+		return resp, nil
+	}
+	if err = plainCanceled(ctx, err); stop != nil {
 		awaitClient(hreq)
 		stop(err)
 	}
-	return resp, err
+	return nil, err
 }
 
 // hasHTTPScheme reports whether requests for u are this package's own to send.
