@@ -232,6 +232,29 @@ func TestClientTimeoutTold(t *testing.T) {
 	}
 }
 
+// TestClientTimeoutFirst: if http.Client's own timer is first, the error is still that of a
+// deadline.
+func TestClientTimeoutFirst(t *testing.T) {
+	url, tr := stuck(t)
+	for _, path := range []string{"/head", "/body"} {
+		ctx, stop := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer stop()
+		fired := make(chan struct{})
+		time.AfterFunc(45*time.Millisecond, func() { close(fired) })
+		req := newRequest(t, "GET", url+path, nil).WithContext(ctx)
+		//lint:ignore SA1019 http.Client uses it for its Timeout
+		req.Cancel = fired
+		resp, err := tr.RoundTrip(req)
+		if err == nil {
+			_, err = io.ReadAll(resp.Body)
+			resp.Body.Close()
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 // TestCancelAfter: the end of a context does nothing to a request that is over, and nothing
 // to the next on its connection.
 func TestCancelAfter(t *testing.T) {

@@ -222,6 +222,11 @@ func withCancel(hreq *http.Request) (ctx context.Context, stop context.CancelCau
 func awaitCancel(ctx context.Context, stop context.CancelCauseFunc, cancel <-chan struct{}) {
 	select {
 	case <-cancel:
+		// At its Timeout http.Client ends both. That is told as what it is, a deadline, whichever
+		// timer is first.
+		if at, ok := ctx.Deadline(); ok && time.Until(at) < clientTime {
+			<-ctx.Done()
+		}
 		stop(errRequestCanceled)
 	case <-ctx.Done():
 	}
