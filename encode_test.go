@@ -105,6 +105,8 @@ var encodeCases = []encodeCase{
 		"POST / HTTP/1.1\nHost: a\nCONTENT-LENGTH: 5\nA: b\n"},
 	{"chunked, no length known", Request{Method: "POST", Host: "a", Body: encodeAny}, asked{body: bodyChunked},
 		"POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n"},
+	{"chunked, Len does not know", Request{Method: "POST", Host: "a", Body: unsure{encodeAny}}, asked{body: bodyChunked},
+		"POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n"},
 	{"chunked by wish", Request{Host: "a", Body: encodeFive, ContentLength: -1}, asked{body: bodyChunked, idempotent: true},
 		"GET / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n"},
 	{"chunked by hand", Request{Method: "POST", Host: "a", Push: true, Header: fieldsOf("transfer-encoding: chunked")}, asked{body: bodyChunked},

@@ -273,3 +273,24 @@ func TestErrorsQuote(t *testing.T) {
 		}
 	}
 }
+
+// unsure is a body that does not know how long it is, and has to say something.
+type unsure struct{ io.Reader }
+
+func (unsure) Len() int { return -1 }
+
+// The idempotent methods are those of RFC 9110, section 9.2.2, and QUERY, in this case of
+// letters alone.
+func TestIdempotentMethods(t *testing.T) {
+	for method, want := range map[string]bool{
+		"": true, "GET": true, "HEAD": true, "OPTIONS": true, "TRACE": true, "PUT": true, "DELETE": true, "QUERY": true,
+		"POST": false, "PATCH": false, "LOCK": false, "get": false, "Put": false, "QUERYS": false, "PU": false,
+	} {
+		q := asked{}
+		if err := (&Request{Method: method, Host: "a"}).check(&q); err != nil {
+			t.Errorf("%q: %v", method, err)
+		} else if q.idempotent != want {
+			t.Errorf("%q: %v", method, q.idempotent)
+		}
+	}
+}
