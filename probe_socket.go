@@ -36,7 +36,7 @@ func (a *asking) put() {
 func (a *asking) runPeek(fd uintptr) {
 	a.n, a.err = retried(func() (int, error) { return peekNow(fd, a.first[:]) })
 	switch {
-	case a.err == syscall.EAGAIN || a.err == syscall.EWOULDBLOCK:
+	case wouldWait(a.err):
 		a.n, a.err = 0, nil
 	case a.err == syscall.ENOTSOCK: // a pipe or a terminal, say: it cannot be asked
 		a.n, a.err = 0, nil
@@ -59,9 +59,23 @@ func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, winReset) || errors.Is(err, winAborted)
 }
 
+// errnoOf returns the number of a system call's error; 0: it has none. Numbers are compared
+// without the call that it takes to compare two errors.
+func errnoOf(err error) syscall.Errno {
+	n, _ := err.(syscall.Errno)
+	return n
+}
+
+// wouldWait reports whether a call on a socket has done nothing but to say that it would
+// have had to wait.
+func wouldWait(err error) bool {
+	n := errnoOf(err)
+	return n == syscall.EAGAIN || n == syscall.EWOULDBLOCK
+}
+
 func retried(call func() (int, error)) (n int, err error) {
 	for {
-		if n, err = call(); err != syscall.EINTR {
+		if n, err = call(); errnoOf(err) != syscall.EINTR {
 			return n, err
 		}
 	}

@@ -95,7 +95,7 @@ func (r *readBuffer) runTurn(fd uintptr) bool {
 	} else {
 		t.read(fd)
 	}
-	return t.err != syscall.EAGAIN && t.err != syscall.EWOULDBLOCK
+	return !wouldWait(t.err)
 }
 
 // isGreeting is greets for a turn that has found something. It does not hold mu.
