@@ -39,10 +39,12 @@ func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
 	switch {
 	case refused != nil:
 		return 0, c.socketError(refused)
-	case t.wrote && t.err == nil && t.n == 0:
+	case t.wrote && t.err != nil:
+		return 0, c.socketError(t.err)
+	case t.wrote && t.n == 0:
 		return 0, io.EOF
 	case t.wrote:
-		return max(t.n, 0), c.socketError(t.err)
+		return t.n, nil
 	}
 	if why := unfit(t.first[:], t.n, t.err); why != nil {
 		return 0, why
@@ -50,8 +52,8 @@ func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
 	return 0, c.payOwed(e)
 }
 
-// socketError gives an error of a turn's read, if it is one, the form that it has in
-// package net, except that tcp4 and tcp6 are called tcp where the error is the system's.
+// socketError gives an error of a turn's read the form that it has in package net, except
+// that tcp4 and tcp6 are called tcp where the error is the system's.
 func (c *Conn) socketError(err error) error {
 	s, network := c.rw.(net.Conn), ""
 	switch told := err.(type) {
