@@ -458,23 +458,23 @@ func (c *Conn) outlived(e *exchange) {
 // lookBehind looks at what came behind a response that has ended, or for a request that has
 // left. It may be the next response, if a writer has taken the request for it. mu is held.
 func (c *Conn) lookBehind() {
-	n := c.br.Buffered()
-	if n == 0 && c.rerr == nil {
-		return
-	}
-	why := errIdleEnd
-	if n > 0 {
-		b, _ := c.br.Peek(min(n, peeked))
-		why = unasked(b)
-	}
-	switch next := c.queue.head; {
-	case next != nil && next.start >= c.taken:
-		c.fail(next, why)
-	case next != nil:
+	n, next := c.br.Buffered(), c.queue.head
+	switch {
+	case n == 0 && c.rerr == nil:
+	case next != nil && next.start < c.taken:
 		next.seen = next.seen || n > 0
+	case next != nil:
+		c.fail(next, c.whyBehind())
 	case c.err == nil:
-		c.noReuse(why)
+		c.noReuse(c.whyBehind())
 	}
+}
+
+// whyBehind says what it means that something came there and was not asked for: bytes, or
+// else the stream's end. mu is held.
+func (c *Conn) whyBehind() *Error {
+	b, _ := c.br.Peek(min(c.br.Buffered(), peeked))
+	return unfit(b, len(b), io.EOF)
 }
 
 // finish ends e's response and hands the read half on. mu is held.
