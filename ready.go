@@ -215,7 +215,7 @@ func (c *Conn) nextReader() *exchange {
 // handOn gives the right to read to the next in order. mu is held.
 func (c *Conn) handOn() {
 	c.reader = nil
-	if e := c.queue.head; e != nil && (e.waited || e.abandoned) {
+	if c.queue.head != nil {
 		c.wakeNext()
 	}
 }
