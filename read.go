@@ -235,7 +235,7 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 				return err
 			}
 			if done {
-				x.recv.at = c.counts.read - int64(c.br.Buffered())
+				x.recv.at = c.counts.read - int64(k)
 				c.br.Discard(n)
 				x.recv.base = int64(n)
 				return nil
