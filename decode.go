@@ -222,7 +222,9 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 					return 0, err
 				}
 			}
-			i = nameEnd(b, lettersEnd(b, i))
+			if i = lettersEnd(b, i); i < len(b) && b[i] != ':' { // a digit, say
+				i = nameEnd(b, i)
+			}
 			if i >= len(b) || b[i] != ':' {
 				if err := d.fault(b, line, 0, i); err != nil {
 					return 0, err
