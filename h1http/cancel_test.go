@@ -38,9 +38,13 @@ func stuck(t *testing.T) (string, *Transport) {
 func TestCancel(t *testing.T) {
 	own := errors.New("own cause")
 	for _, how := range []string{"context", "cause", "Cancel", "deadline"} {
-		for _, path := range []string{"/head", "/body", "/before"} {
+		for _, path := range []string{"/head", "/body", "/before", "/head/conn", "/body/conn", "/before/conn"} {
 			t.Run(how+path, func(t *testing.T) {
 				url, tr := stuck(t)
+				var rt http.RoundTripper = tr
+				if before, ok := strings.CutSuffix(path, "/conn"); ok {
+					rt, path = connTo(t, tr, url), before
+				}
 				req := newRequest(t, "GET", url+path, nil)
 				var end func()
 				var want error
@@ -64,11 +68,14 @@ func TestCancel(t *testing.T) {
 				if path == "/before" {
 					if end(); how == "deadline" || how == "Cancel" {
 						time.Sleep(30 * time.Millisecond)
+						if how == "deadline" {
+							<-req.Context().Done() // its timer may be late
+						}
 					}
 				} else {
 					time.AfterFunc(20*time.Millisecond, end)
 				}
-				resp, err := tr.RoundTrip(req)
+				resp, err := rt.RoundTrip(req)
 				if path == "/body" {
 					if err != nil {
 						t.Fatal(err)
@@ -81,7 +88,7 @@ func TestCancel(t *testing.T) {
 				}
 				// Callers compare with ==: echo's proxy answers 499 to a request that was canceled,
 				// and 502 to any other error, and colly's users ask for a deadline so.
-				if (how == "context" || how == "deadline" && path != "/head") && err != want {
+				if (how == "context" || how == "deadline" && path == "/body") && err != want {
 					t.Errorf("%v is not %v itself", err, want)
 				}
 				var ne net.Error
@@ -92,6 +99,16 @@ func TestCancel(t *testing.T) {
 			})
 		}
 	}
+}
+
+// connTo returns a Conn to a server.
+func connTo(t *testing.T, tr *Transport, url string) *Conn {
+	c, err := tr.NewClientConn(context.Background(), "http", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // limitedFor returns a dial hook that limits the life of connections, as many do.
@@ -198,37 +215,51 @@ func TestClientTimeout(t *testing.T) {
 func TestClientTimeoutTold(t *testing.T) {
 	url, tr := stuck(t)
 	for _, path := range []string{"/head", "/body"} {
-		const tries = 20
-		told := 0
-		for range tries {
-			ctx, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
-			fired := make(chan struct{})
-			context.AfterFunc(ctx, func() {
-				time.Sleep(time.Millisecond)
-				close(fired)
-			})
-			req := newRequest(t, "GET", url+path, nil).WithContext(ctx)
-			//lint:ignore SA1019 http.Client uses it for its Timeout
-			req.Cancel = fired
-			resp, err := tr.RoundTrip(req)
-			if err == nil {
-				_, err = io.ReadAll(resp.Body)
+		for _, conn := range []bool{false, true} {
+			const tries = 20
+			told := 0
+			for range tries {
+				if toldBehindTimer(t, tr, url, path, conn) {
+					told++
+				}
 			}
-			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: %v", path, err)
-			}
-			select {
-			case <-fired:
-				told++
-			default:
-			}
-			if stop(); resp != nil {
-				resp.Body.Close()
+			if told < tries/2 { // not all, for a busy machine may be slow to fire
+				t.Errorf("%s, Conn %v: %d of %d errors came behind the timer", path, conn, told, tries)
 			}
 		}
-		if told < tries/2 { // not all, for a busy machine may be slow to fire
-			t.Errorf("%s: %d of %d errors came behind the timer", path, told, tries)
-		}
+	}
+}
+
+// toldBehindTimer sends a request that runs into its deadline, and reports whether
+// Request.Cancel, which follows, was before the error.
+func toldBehindTimer(t *testing.T, tr *Transport, url, path string, conn bool) bool {
+	var rt http.RoundTripper = tr
+	if conn {
+		rt = connTo(t, tr, url)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer stop()
+	fired := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		time.Sleep(time.Millisecond)
+		close(fired)
+	})
+	req := newRequest(t, "GET", url+path, nil).WithContext(ctx)
+	//lint:ignore SA1019 http.Client uses it for its Timeout
+	req.Cancel = fired
+	resp, err := rt.RoundTrip(req)
+	if err == nil {
+		defer resp.Body.Close()
+		_, err = io.ReadAll(resp.Body)
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%s, Conn %v: %v", path, conn, err)
+	}
+	select {
+	case <-fired:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -240,7 +271,7 @@ func TestClientTimeoutFirst(t *testing.T) {
 		ctx, stop := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer stop()
 		fired := make(chan struct{})
-		time.AfterFunc(45*time.Millisecond, func() { close(fired) })
+		time.AfterFunc(48*time.Millisecond, func() { close(fired) })
 		req := newRequest(t, "GET", url+path, nil).WithContext(ctx)
 		//lint:ignore SA1019 http.Client uses it for its Timeout
 		req.Cancel = fired
@@ -252,6 +283,114 @@ func TestClientTimeoutFirst(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// undone is a context that has a deadline, and never ends.
+type undone struct{ context.Context }
+
+func (undone) Done() <-chan struct{} { return nil }
+func (undone) Err() error            { return nil }
+
+// TestCancelOfUndone: Request.Cancel is heard, also where the context should have ended.
+func TestCancelOfUndone(t *testing.T) {
+	url, tr := stuck(t)
+	ctx, stop := context.WithTimeout(context.Background(), time.Nanosecond)
+	defer stop()
+	req := newRequest(t, "GET", url+"/head", nil).WithContext(undone{ctx})
+	ch := make(chan struct{})
+	//lint:ignore SA1019 http.Client uses it for its Timeout
+	req.Cancel = ch
+	time.AfterFunc(20*time.Millisecond, func() { close(ch) })
+	within(t, "Cancel", func() {
+		if _, err := tr.RoundTrip(req); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+// TestCanceledBefore: a request that was canceled before it is sent is not, even if its
+// deadline is near; now and then Cancel is heard late.
+func TestCanceledBefore(t *testing.T) {
+	addr := rawServer(t, answers(okAnswer))
+	tr := &Transport{}
+	defer tr.CloseIdleConnections()
+	do(t, tr, newRequest(t, "GET", addr, nil))
+	ch := make(chan struct{})
+	close(ch)
+	sent := 0
+	const tries = 100
+	for range tries {
+		ctx, stop := context.WithTimeout(context.Background(), clientTime*9/10)
+		req := newRequest(t, "POST", addr, nil).WithContext(ctx)
+		//lint:ignore SA1019 http.Client uses it for its Timeout
+		req.Cancel = ch
+		if resp, err := tr.RoundTrip(req); err == nil {
+			if _, err := io.ReadAll(resp.Body); err == nil {
+				sent++
+			}
+			resp.Body.Close()
+		}
+		stop()
+	}
+	if sent > tries/2 {
+		t.Errorf("%d of %d were sent", sent, tries)
+	}
+}
+
+// TestRequestReusedAfterClose: once the body is closed the request is its caller's again,
+// also while a Read of the body is about to fail.
+func TestRequestReusedAfterClose(t *testing.T) {
+	url, tr := stuck(t)
+	for range 5 {
+		ctx, stop := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		req := newRequest(t, "GET", url+"/body", nil).WithContext(ctx)
+		//lint:ignore SA1019 http.Client uses it for its Timeout
+		req.Cancel = make(chan struct{})
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan error)
+		go func() {
+			_, err := io.ReadAll(resp.Body)
+			read <- err
+		}()
+		<-ctx.Done()
+		time.Sleep(2 * time.Millisecond)
+		resp.Body.Close()
+		req.Cancel = nil
+		<-read
+		stop()
+	}
+}
+
+// refusing is a Writer that fails, and says that it is about to.
+type refusing chan struct{}
+
+func (f refusing) Write([]byte) (int, error) {
+	close(f)
+	return 0, io.ErrShortWrite
+}
+
+// TestWriteToBesideClose: a body is closed while its WriteTo fails.
+func TestWriteToBesideClose(t *testing.T) {
+	addr := rawServer(t, answers(okAnswer))
+	tr := &Transport{}
+	defer tr.CloseIdleConnections()
+	for range 1000 {
+		resp, err := tr.RoundTrip(newRequest(t, "GET", addr, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := make(refusing)
+		var both sync.WaitGroup
+		both.Go(func() { resp.Body.(io.WriterTo).WriteTo(f) })
+		both.Go(func() {
+			<-f
+			resp.Body.Close()
+		})
+		both.Wait()
 	}
 }
 

@@ -95,7 +95,8 @@ func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	}
 	up.close()
 	if err = plainCanceled(ctx, err); stop != nil {
-		awaitClient(hreq)
+		//lint:ignore SA1019 see withCancel
+		awaitClient(ctx, hreq.Cancel)
 		stop(err)
 	}
 	return nil, err

@@ -125,11 +125,13 @@ func (b *body) leave(c *call, err error) error {
 	}
 	err = c.plain(err)
 	b.call, b.err = nil, err
+	//lint:ignore SA1019 deprecated for callers, of whom http.Client is one
+	cancel := c.hreq.Cancel // now, for once Close returns hreq is the caller's again
 	b.mu.Unlock()
 	if err == io.EOF {
 		b.fillTrailer(c)
 	} else if c.stop != nil {
-		awaitClient(c.hreq)
+		awaitClient(c.ctx, cancel)
 	}
 	b.link.over(c)
 	if err == io.EOF {
@@ -198,10 +200,11 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	n, err := c.resp.Body.(io.WriterTo).WriteTo(w)
 	if err != nil {
 		// The next Read tells whether the writer failed, or the stream.
+		err = c.plain(err) // not behind leave: a Close may then have given c away
 		if bad := b.leave(c, nil); bad != nil {
 			err = bad
 		}
-		return n, c.plain(err)
+		return n, err
 	}
 	if err = b.leave(c, io.EOF); err == io.EOF {
 		err = nil

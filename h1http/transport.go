@@ -119,7 +119,8 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	if err = plainCanceled(ctx, err); stop != nil {
-		awaitClient(hreq)
+		//lint:ignore SA1019 see withCancel
+		awaitClient(ctx, hreq.Cancel)
 		stop(err)
 	}
 	return nil, err
@@ -224,30 +225,30 @@ func awaitCancel(ctx context.Context, stop context.CancelCauseFunc, cancel <-cha
 	case <-cancel:
 		// At its Timeout http.Client ends both. That is told as what it is, a deadline, whichever
 		// timer is first.
+		why := errRequestCanceled
 		if at, ok := ctx.Deadline(); ok && time.Until(at) < clientTime {
-			<-ctx.Done()
+			why = context.DeadlineExceeded
 		}
-		stop(errRequestCanceled)
+		stop(why)
 	case <-ctx.Done():
 	}
 }
 
 // clientTime is how long a request's error waits for Request.Cancel, where its deadline has
 // passed.
-const clientTime = 10 * time.Millisecond
+const clientTime = 5 * time.Millisecond
 
 // awaitClient is called before an error is returned. http.Client puts its Timeout into the
 // context and into Request.Cancel, by a timer each, and tells of it only if the second has
 // fired by then.
-func awaitClient(hreq *http.Request) {
-	if hreq.Context().Err() != context.DeadlineExceeded {
+func awaitClient(ctx context.Context, cancel <-chan struct{}) {
+	if ctx.Err() != context.DeadlineExceeded {
 		return
 	}
 	late := time.NewTimer(clientTime)
 	defer late.Stop()
 	select {
-	//lint:ignore SA1019 deprecated for callers, of whom http.Client is one
-	case <-hreq.Cancel:
+	case <-cancel:
 	case <-late.C:
 	}
 }
