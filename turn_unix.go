@@ -64,8 +64,6 @@ func (c *Conn) socketError(err error) error {
 		}
 	case *net.OpError: // the RawConn's, which calls it raw-read and leaves an address out
 		network, err = told.Net, told.Err
-	default:
-		return err
 	}
 	return &net.OpError{Op: "read", Net: network, Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: err}
 }
