@@ -359,6 +359,7 @@ func TestRequestReusedAfterClose(t *testing.T) {
 		<-ctx.Done()
 		time.Sleep(2 * time.Millisecond)
 		resp.Body.Close()
+		//lint:ignore SA1019 http.Client uses it for its Timeout
 		req.Cancel = nil
 		<-read
 		stop()
