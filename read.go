@@ -460,7 +460,7 @@ func (c *Conn) outlived(e *exchange) {
 func (c *Conn) lookBehind() {
 	n, next := c.br.Buffered(), c.queue.head
 	switch {
-	case n == 0 && c.rerr == nil:
+	case n == 0 && c.rerr == nil: // nothing
 	case next != nil && next.start < c.taken:
 		next.seen = next.seen || n > 0
 	case next != nil:
