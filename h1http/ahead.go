@@ -6,7 +6,7 @@ package h1http
 // that has no socket or hides it (a wrapper without SyscallConn), and every stream on a
 // system that offers no such look, is read ahead instead: a goroutine reads it all its
 // life, and the engine looks at what that has read. What comes while nothing is in flight
-// was asked for by nobody, and costs the connection.
+// was asked for by nobody, and costs the connection (but see h1.Config.Fresh).
 // Not here: the system call (socket_unix.go, socket_windows.go, socket_other.go).
 
 import (

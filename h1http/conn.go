@@ -90,16 +90,11 @@ func (c *Conn) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	}
 	ctx, stop := withCancel(hreq)
 	resp, err := c.attempt(ctx, stop, hreq, up)
-	if err == nil {
-		return resp, nil
+	if err != nil {
+		up.close()
+		return nil, endCancel(ctx, stop, hreq, err)
 	}
-	up.close()
-	if err = plainCanceled(ctx, err); stop != nil {
-		//lint:ignore SA1019 see withCancel
-		awaitClient(ctx, hreq.Cancel)
-		stop(err)
-	}
-	return nil, err
+	return resp, nil
 }
 
 // attempt sends a request once it has a slot. After an error up is still to be closed.

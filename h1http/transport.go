@@ -115,15 +115,10 @@ func (t *Transport) RoundTrip(hreq *http.Request) (*http.Response, error) {
 	}
 	ctx, stop := withCancel(hreq)
 	resp, err := t.attempts(ctx, stop, hreq, up)
-	if err == nil {
-		return resp, nil
+	if err != nil {
+		return nil, endCancel(ctx, stop, hreq, err)
 	}
-	if err = plainCanceled(ctx, err); stop != nil {
-		//lint:ignore SA1019 see withCancel
-		awaitClient(ctx, hreq.Cancel)
-		stop(err)
-	}
-	return nil, err
+	return resp, nil
 }
 
 // hasHTTPScheme reports whether requests for u are this package's own to send.
@@ -218,6 +213,18 @@ func withCancel(hreq *http.Request) (ctx context.Context, stop context.CancelCau
 	ctx, stop = context.WithCancelCause(ctx)
 	go awaitCancel(ctx, stop, cancel)
 	return ctx, stop
+}
+
+// endCancel ends what withCancel began, where a request has failed, and returns the error
+// that its caller sees.
+func endCancel(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, err error) error {
+	err = plainCanceled(ctx, err)
+	if stop != nil {
+		//lint:ignore SA1019 see withCancel
+		awaitClient(ctx, hreq.Cancel)
+		stop(err)
+	}
+	return err
 }
 
 func awaitCancel(ctx context.Context, stop context.CancelCauseFunc, cancel <-chan struct{}) {
