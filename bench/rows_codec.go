@@ -19,7 +19,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// The heads of BenchmarkParseHead in decode_test.go, of 8 and of 15 fields.
+// The heads of BenchmarkParseHead in bench_test.go, of 8 and of 15 fields.
 const (
 	ok        = "HTTP/1.1 200 OK\r\n"
 	smallHead = ok + "Server: nginx/1.25.3\r\nDate: Sat, 22 Nov 2025 10:00:00 GMT\r\nContent-Type: application/json\r\n" +
