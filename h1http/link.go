@@ -140,7 +140,7 @@ func (l *link) exchange(c *call) error {
 		return err
 	}
 	c.tr.wroteHead()
-	if c.up == nil || c.req.Body != c.up {
+	if c.up == nil {
 		c.tr.wroteRequest(nil)
 	}
 	if err := x.Wait(c.ctx, &c.resp); err != nil {
