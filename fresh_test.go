@@ -208,3 +208,25 @@ func TestFreshBusyInParts(t *testing.T) {
 		d.c.Close()
 	}
 }
+
+// TestFreshSwitch: what was there before the request does not switch protocols: the answer
+// to that may yet come, and would be taken for the first bytes of the other one.
+func TestFreshSwitch(t *testing.T) {
+	for early, req := range map[string]*Request{
+		"HTTP/1.1 200 OK\r\n\r\n": {Method: "CONNECT", Target: "h.example:1"},
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n": upgradeTo("a"),
+	} {
+		d := dialUp(t, "tcp", &Config{Fresh: true})
+		d.say(early)
+		if err := d.c.Do(context.Background(), req, &Response{}); !errors.Is(err, NotSwitched) {
+			t.Errorf("%.12s: %v", early, err)
+		}
+	}
+}
+
+func upgradeTo(protocol string) *Request {
+	req := &Request{Host: "h.example"}
+	req.Header.Add("Connection", "upgrade")
+	req.Header.Add("Upgrade", protocol)
+	return req
+}

@@ -411,8 +411,9 @@ func (c *Conn) discardBehind(e *exchange) {
 // client cannot begin using an upgraded protocol on the connection until it has completely
 // sent the request message" (RFC 9110, section 7.8). The last of it may be in a write that
 // has not returned, though the server has read it: that is waited for. A body that the
-// caller, or a missing 100 (Continue), still holds back is not. mu is held, but not while
-// it waits.
+// caller, or a missing 100 (Continue), still holds back is not. Behind what was there
+// before the request (see Config.Fresh) the answer to x may yet come, which would be taken
+// for the other protocol's. mu is held, but not while it waits.
 func (c *Conn) switchOver(x *exchange) *Error {
 	for x.err == nil && c.writing && (x.end >= 0 || x.up.left == 0) {
 		c.parkOrCancel(x)
@@ -425,7 +426,7 @@ func (c *Conn) switchOver(x *exchange) *Error {
 	if c.upload == x && x.up.left == 0 && !c.pending() { // pushed whole; CloseWrite may yet come
 		c.endWhole(x)
 	}
-	if x.end < 0 || c.written < x.end || c.life.step(evSwitch) != nil {
+	if c.probe.early || x.end < 0 || c.written < x.end || c.life.step(evSwitch) != nil {
 		return newError(NotSwitched, "read head",
 			errors.New("the server switched protocols before the request was over"))
 	}
