@@ -280,7 +280,8 @@ func TestClientTimeoutFirst(t *testing.T) {
 			_, err = io.ReadAll(resp.Body)
 			resp.Body.Close()
 		}
-		if !errors.Is(err, context.DeadlineExceeded) {
+		var ne net.Error
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &ne) || !ne.Timeout() {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

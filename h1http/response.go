@@ -144,8 +144,8 @@ func (b *body) leave(c *call, err error) error {
 // says no more than that. Besides io.EOF these are what callers compare with ==:
 // httputil.ReverseProxy does, and logs any other.
 func (c *call) plain(err error) error {
-	if c.ctx.Err() == context.DeadlineExceeded && context.Cause(c.ctx) == context.DeadlineExceeded {
-		if e := (*h1.Error)(nil); errors.As(err, &e) && e.Kind == h1.Timeout {
+	if context.Cause(c.ctx) == context.DeadlineExceeded {
+		if e := (*h1.Error)(nil); errors.As(err, &e) && (e.Kind == h1.Timeout || e.Kind == h1.Canceled) {
 			return context.DeadlineExceeded
 		}
 	}
@@ -154,13 +154,17 @@ func (c *call) plain(err error) error {
 
 // plainCanceled returns context.Canceled itself for an error that says no more than that.
 // Before the head a deadline keeps its h1.Error: who meets it may want to send the request
-// again, and that tells whether it was sent.
+// again, and that tells whether it was sent. Where the deadline is but the cause, as at
+// http.Client's Timeout, that does not call itself a timeout, and what is around it does.
 func plainCanceled(ctx context.Context, err error) error {
-	if ctx.Err() == nil || context.Cause(ctx) != context.Canceled {
+	if e := (*h1.Error)(nil); ctx.Err() == nil || !errors.As(err, &e) || e.Kind != h1.Canceled {
 		return err
 	}
-	if e := (*h1.Error)(nil); errors.As(err, &e) && e.Kind == h1.Canceled {
+	switch context.Cause(ctx) {
+	case context.Canceled:
 		return context.Canceled
+	case context.DeadlineExceeded:
+		return &timeoutError{err.Error(), err}
 	}
 	return err
 }
