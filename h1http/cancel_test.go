@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,8 +29,11 @@ func stuck(t *testing.T) (string, *Transport) {
 		if err != nil {
 			return
 		}
-		if req.URL.Path == "/body" {
+		switch req.URL.Path {
+		case "/body":
 			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+		case "/early":
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789")
 		}
 		io.Copy(io.Discard, br)
 	})
@@ -584,4 +588,54 @@ func TestReadAfterError(t *testing.T) {
 			t.Errorf("in Read: %v, %v", body.inRead.Load(), err)
 		}
 	})
+}
+
+// untilTold is a body that ends when it is told to.
+type untilTold struct {
+	asked, end chan struct{}
+	once       sync.Once
+}
+
+func (b *untilTold) Read([]byte) (int, error) {
+	b.once.Do(func() { close(b.asked) })
+	<-b.end
+	return 0, io.EOF
+}
+
+// TestTrailerAfterEnd: nor is Request.Trailer still read, once RoundTrip has failed or the
+// response's body was closed, if the request's body ends just then. Run with -race.
+func TestTrailerAfterEnd(t *testing.T) {
+	url, tr := stuck(t)
+	trailer := http.Header{}
+	for i := range 3000 { // so that it takes its time
+		trailer["X-"+strconv.Itoa(i)] = []string{"v"}
+	}
+	for _, path := range []string{"/head", "/early"} {
+		for range 5 {
+			ctx, cancel := context.WithCancel(context.Background())
+			body := &untilTold{asked: make(chan struct{}), end: make(chan struct{})}
+			req := newRequest(t, "POST", url+path, body).WithContext(ctx)
+			req.Trailer, req.Close = trailer, true
+			ends := func() { close(body.end) }
+			go func() {
+				if <-body.asked; path == "/head" {
+					cancel()
+					time.Sleep(50 * time.Microsecond)
+					ends()
+				}
+			}()
+			resp, err := tr.RoundTrip(req)
+			switch {
+			case path == "/early" && err == nil:
+				ends()
+				resp.Body.Close()
+			case path == "/early" || !errors.Is(err, context.Canceled):
+				t.Fatal(err)
+			}
+			for name := range trailer {
+				trailer[name] = []string{"v"}
+			}
+			cancel()
+		}
+	}
 }

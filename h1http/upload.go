@@ -106,7 +106,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == io.EOF, err == nil && u.size >= 0 && u.left == 0:
-		u.call.fillTrailer()
+		if bad := u.call.fillTrailer(); bad != nil {
+			return n, bad
+		}
 		if bad := u.close(); bad != nil {
 			return n, bad
 		}
@@ -341,10 +343,19 @@ func (s *sniffed) Read(p []byte) (int, error) {
 	return s.src.Read(p)
 }
 
-// fillTrailer copies the caller's trailer fields, which are complete by now.
-func (c *call) fillTrailer() {
-	if c.up.size >= 0 || len(c.hreq.Trailer) == 0 {
-		return
+// fillTrailer copies the caller's trailer fields, which are complete by now. If the body was
+// closed meanwhile, that comes too late: the request may be the caller's again.
+func (c *call) fillTrailer() error {
+	if c.up.size >= 0 {
+		return nil
+	}
+	c.up.mu.Lock()
+	defer c.up.mu.Unlock()
+	switch {
+	case c.up.closed:
+		return errBodyClosed
+	case len(c.hreq.Trailer) == 0:
+		return nil
 	}
 	c.req.Trailer = h1.Header{}
 	for name, values := range c.hreq.Trailer {
@@ -352,4 +363,5 @@ func (c *call) fillTrailer() {
 			c.req.Trailer.Add(name, v)
 		}
 	}
+	return nil
 }
