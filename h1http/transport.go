@@ -215,8 +215,8 @@ func withCancel(hreq *http.Request) (ctx context.Context, stop context.CancelCau
 	return ctx, stop
 }
 
-// endCancel ends what withCancel began, where a request has failed, and returns the error
-// that its caller sees.
+// endCancel returns the error that a failed request's caller sees, and ends what withCancel
+// began.
 func endCancel(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request, err error) error {
 	err = plainCanceled(ctx, err)
 	if stop != nil {

@@ -138,8 +138,8 @@ func (u *upload) readDone() {
 const closeGrace = 10 * time.Millisecond
 
 // close closes the caller's body, the first time it is called. Each time it waits for a
-// Read that is under way, for at most closeGrace: afterwards the memory that the body reads
-// may be the caller's again.
+// Read that is under way, for at most closeGrace: afterwards the request, and the memory
+// that its body reads, may be the caller's again.
 func (u *upload) close() error {
 	if u == nil {
 		return nil
