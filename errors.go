@@ -248,10 +248,11 @@ func badRequest(format string, args ...any) *Error {
 
 // fromContext makes the error for a context that has ended.
 func fromContext(ctx context.Context, op string) *Error {
-	e := newError(Canceled, op, ctx.Err())
-	if cause := context.Cause(ctx); !errors.Is(cause, ctx.Err()) {
-		e.Err = fmt.Errorf("%w: %w", ctx.Err(), cause)
+	cause := context.Cause(ctx)
+	if !errors.Is(cause, ctx.Err()) {
+		cause = fmt.Errorf("%w: %w", ctx.Err(), cause)
 	}
+	e := newError(Canceled, op, cause)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		e.Kind = Timeout
 	}

@@ -5,6 +5,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -49,21 +50,27 @@ func TestNeighboursError(t *testing.T) {
 	}
 }
 
-// A context that ends for a cause of its own has ended all the same.
+// A context that ends for a cause of its own has ended all the same, and the cause is told
+// also where it says that by itself.
 func TestContextWithCause(t *testing.T) {
-	why := errors.New("why")
-	inBubble(t, Config{}, false, func(r *rig) {
-		canceled, cancel := context.WithCancelCause(context.Background())
-		cancel(why)
-		late, stop := context.WithTimeoutCause(context.Background(), 0, why)
-		defer stop()
-		for ctx, is := range map[context.Context]error{canceled: context.Canceled, late: context.DeadlineExceeded} {
-			err := r.c.Do(ctx, get("/a"), &Response{})
-			if !errors.Is(err, is) || !errors.Is(err, why) {
-				t.Errorf("%v is not %v, or not its cause", err, is)
+	for _, why := range []error{
+		errors.New("why"),
+		fmt.Errorf("why: %w", context.Canceled),
+		fmt.Errorf("why: %w", context.DeadlineExceeded),
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			canceled, cancel := context.WithCancelCause(context.Background())
+			cancel(why)
+			late, stop := context.WithTimeoutCause(context.Background(), 0, why)
+			defer stop()
+			for ctx, is := range map[context.Context]error{canceled: context.Canceled, late: context.DeadlineExceeded} {
+				err := r.c.Do(ctx, get("/a"), &Response{})
+				if !errors.Is(err, is) || !errors.Is(err, why) {
+					t.Errorf("%v is not %v, or not its cause, %v", err, is, why)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // If Wait fails the Response holds nothing, even if the head was there.
