@@ -343,8 +343,8 @@ func (s *sniffed) Read(p []byte) (int, error) {
 	return s.src.Read(p)
 }
 
-// fillTrailer copies the caller's trailer fields, which are complete by now. If the body was
-// closed meanwhile, that comes too late: the request may be the caller's again.
+// fillTrailer copies the caller's trailer fields, which are complete by now. If the body
+// was closed meanwhile, that comes too late: the request may be the caller's again.
 func (c *call) fillTrailer() error {
 	if c.up.size >= 0 {
 		return nil
