@@ -464,6 +464,10 @@ func TestAllocBuffersOfTwoSizes(t *testing.T) {
 	if n := testing.AllocsPerRun(200, both); n > 0 {
 		t.Errorf("%v allocations where two connections take turns", n)
 	}
+	wide := newUser(t, NewConn(newMirror(answerTo(lengthReply)), &Config{WriteBuffer: 1 << classes}))
+	defer wide.c.Close()
+	wide.do(context.Background())
+	both() // one of them finds a buffer that is too large to be shared
 	long := newUser(t, NewConn(dialServer(t, answerTo(lengthReply)), nil))
 	defer long.c.Close()
 	long.req.Header.Add("X", strings.Repeat("x", 100<<10))

@@ -91,9 +91,7 @@ func getReadBuffer(size int, c *Conn) *readBuffer {
 // put gives a reader back, without the bytes it holds: they are of this connection. An
 // error is never left in it: see source.Read.
 func (r *readBuffer) put() {
-	if n := r.Buffered(); n > 0 {
-		r.Discard(n)
-	}
+	r.Discard(r.Buffered())
 	r.from.c = nil
 	if k := class(r.Size()); k < classes {
 		readBuffers[k].Put(r)

@@ -92,6 +92,23 @@ func TestHeadThatIsLate(t *testing.T) {
 		r.await(a)
 		r.timedOut(a, start, nearDeadline, "HeadTimeout")
 	})
+	// Nor longer where another's body goes out meanwhile, piece by piece.
+	inBubble(t, Config{Depth: 4, HeadTimeout: time.Minute}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Push: true})
+		time.Sleep(2 * time.Minute)
+		start := time.Now()
+		go func() {
+			for range 10 {
+				b.x.Write([]byte("x"))
+				time.Sleep(nearDeadline / 2)
+			}
+		}()
+		r.await(a)
+		r.timedOut(a, start, nearDeadline, "HeadTimeout")
+		time.Sleep(time.Second)
+	})
 }
 
 // A head is there, too, if it lies behind a 1xx head whose callback takes its time.
@@ -105,6 +122,18 @@ func TestHeadThatIsThereBehindAnother(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		r.await(a)
 		time.Sleep(time.Second)
+		r.got(a, "/a")
+		r.alive()
+	})
+	// That the 1xx was waited for, while there was time, is not counted.
+	inBubble(t, Config{HeadTimeout: time.Minute}, false, func(r *rig) {
+		req := get("/a")
+		req.Informational = func(int, *Header) error { r.serve("/a"); time.Sleep(time.Minute); return nil }
+		a := r.begin(context.Background(), req)
+		r.await(a)
+		time.Sleep(time.Second)
+		r.raw("HTTP/1.1 103 Early Hints\r\n\r\n")
+		time.Sleep(time.Minute)
 		r.got(a, "/a")
 		r.alive()
 	})
@@ -203,6 +232,20 @@ func TestStallBehindReadsForNothing(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The stream's end is told as such also where a read that does not look at its deadline
+// brings it late.
+func TestEndBehindDeadline(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &slowReader{tap: r.s, read: func(*tap, []byte) (int, error) { time.Sleep(time.Minute); return 0, io.EOF }}
+		s.own.Store(true)
+		r.c = NewConn(s, nil)
+		k := r.begin(context.Background(), soon("/a", time.Second))
+		r.await(k)
+		time.Sleep(time.Minute)
+		r.failed(k, Incomplete, SentAll)
+	})
 }
 
 // A slowReader reads in its own way, once that is said.

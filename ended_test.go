@@ -80,7 +80,11 @@ func TestHoldsNothing(t *testing.T) {
 				return
 			}
 			io.Copy(io.Discard, r.Body)
-			if r.URL.Path != "/silent" {
+			switch r.URL.Path {
+			case "/silent":
+			case "/long":
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nbody")
+			default:
 				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
 			}
 		}
@@ -126,6 +130,13 @@ func TestHoldsNothing(t *testing.T) {
 			}
 			resp.Body.Read(make([]byte, 1))
 			c.Close()
+		},
+		"ended by the Close of a body that is too long": func(t *testing.T, c *Conn) {
+			var resp Response
+			if err := c.Do(context.Background(), get("/long"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
 		},
 		"ended by a body that panics": func(t *testing.T, c *Conn) {
 			defer func() { recover() }()

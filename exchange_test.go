@@ -40,6 +40,28 @@ func TestAnsweredBeforeItWasTaken(t *testing.T) {
 	})
 }
 
+// A request whose head was too long for its caller to write leaves nothing behind in the
+// memory of its exchange: the body of the next one is read.
+func TestBodyBehindALongHead(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		long := get("/a")
+		long.Header.Add("X", strings.Repeat("x", 20<<10))
+		a := r.begin(context.Background(), long)
+		r.await(a)
+		r.serve("/a")
+		r.got(a, "/a")
+		r.s.receive(1 << 20)
+		b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Body: io.MultiReader(strings.NewReader("body"))})
+		if got := string(r.s.receive(1 << 20)); !strings.HasSuffix(got, "\r\n\r\n4\r\nbody\r\n0\r\n\r\n") {
+			t.Errorf("the server received %q", got)
+		}
+		r.await(b)
+		r.serve("/b")
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
 // A response that is read for nobody leaves nothing behind in the Response it was read
 // with.
 func TestNothingOfAnother(t *testing.T) {

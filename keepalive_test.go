@@ -336,10 +336,22 @@ const hintLimit = 1 << 30 / 10
 
 // What is no hint takes nothing from those in front of it, however much it looks like one.
 func TestHintsBeforeOthers(t *testing.T) {
-	for _, more := range []string{"x, y=3", "timeout=", "max=", "timeout:7", "max:7", "seconds=3", "mix=4", "=1", "timeout", "max"} {
+	for _, more := range []string{"x, y=3", "timeout=", "max=", "timeout:7", "max:7", "seconds=3", "mix=4", "=1", "timeout", "max",
+		"timeout=7s", "max=-1"} {
 		h := fieldsOf("Keep-Alive: timeout=5, max=9, "+more, "Keep-Alive: z")
 		if timeout, max := hints(&h); timeout != 5 || max != 9 {
 			t.Errorf("%q: timeout %d, max %d", more, timeout, max)
 		}
 	}
+}
+
+// An event that the code around it should have made legal, and has not, is not passed over.
+func TestMustBeLegal(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a response has ended that no request was sent for")
+		}
+	}()
+	l := newLife()
+	l.must(evLast)
 }

@@ -312,6 +312,30 @@ func TestClosedBodySparesThoseBehind(t *testing.T) {
 	}
 }
 
+// Only Close's patience leaves a closed body to who waits behind it: what else ends its
+// reading ends the connection, and not only when somebody reads on.
+func TestClosedBodyThatEndsIt(t *testing.T) {
+	for rest, stall := range map[string]time.Duration{"x\r\n": 0, "11\r\nseventeen bytes..": 0, "": drainTime / 2} {
+		inBubble(t, Config{Depth: 4, MaxDrain: 16, StallTimeout: stall}, false, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			r.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+			var resp Response
+			if err := a.x.Wait(context.Background(), &resp); err != nil {
+				t.Fatal(err)
+			}
+			go resp.Body.Close()
+			synctest.Wait()
+			r.begin(context.Background(), get("/b"))
+			r.raw(rest)
+			time.Sleep(drainTime)
+			if r.dead(); t.Failed() {
+				t.Errorf("behind %q", rest)
+			}
+		})
+	}
+}
+
 // What is at hand of a closed body needs nobody else.
 func TestClosedBodyAtHand(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
@@ -462,6 +486,7 @@ func TestFailedResponseIsEmpty(t *testing.T) {
 			if _, err := resp.AppendBody(nil, -1); err != nil || resp.Trailer.Len() != 1 {
 				t.Fatal(err)
 			}
+			resp.Close = true // as one that came last on another connection has left it
 			r.raw(wire)
 			r.s.fail(io.EOF)
 			err := r.c.Do(context.Background(), get("/"), &resp)

@@ -302,6 +302,28 @@ func TestCrowdIsNotKept(t *testing.T) {
 	})
 }
 
+// A read buffer that grew for one response is small again for the next.
+func TestReadBufferShrinks(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a, b := r.begin(context.Background(), get("/a")), r.begin(context.Background(), get("/b"))
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n")
+		if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+			t.Fatal(err)
+		}
+		grown := r.c.br.Size()
+		r.raw("/a")
+		a.resp.AppendBody(nil, -1)
+		if n := r.c.br.Size(); n != r.c.cfg.ReadBuffer || n >= grown {
+			t.Errorf("%d bytes, and %d before", n, grown)
+		}
+		r.serve("/b")
+		r.await(b)
+		r.got(b, "/b")
+		r.alive()
+	})
+}
+
 // Nothing runs while a connection is idle, not even the timer of a deadline that was set.
 func TestNoTimerWhileIdle(t *testing.T) {
 	for _, plain := range []bool{false, true} {

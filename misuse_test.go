@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -148,6 +150,44 @@ func TestWriteToFails(t *testing.T) {
 			r.alive()
 		})
 	}
+}
+
+// The same where the writer is a socket, into which the kernel moves nothing for a stream
+// that is none.
+func TestWriteToFailsIntoASocket(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		length := spliceLeast + 4
+		r.raw(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", length))
+		var resp Response
+		if err := r.c.Do(context.Background(), get("/"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		r.raw("some")
+		n, err := resp.Body.(io.WriterTo).WriteTo(&net.TCPConn{})
+		if n != 0 || err == nil || r.c.Err() != nil {
+			t.Errorf("%d, %v; the connection: %v", n, err, r.c.Err())
+		}
+		r.raw(strings.Repeat("x", length-4))
+		resp.Body.Close()
+		r.next("/next")
+	})
+}
+
+// WriteTo says how much there was of a body that is cut off.
+func TestWriteToOfHalf(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+		r.s.fail(io.EOF)
+		var resp Response
+		if err := r.c.Do(context.Background(), get("/"), &resp); err != nil {
+			t.Fatal(err)
+		}
+		n, err := resp.Body.(io.WriterTo).WriteTo(io.Discard)
+		wantError(t, err, Incomplete, SentAll)
+		if n != 4 {
+			t.Errorf("%d bytes", n)
+		}
+	})
 }
 
 // A body says of itself how long it is, so that it is read at once, before anything is

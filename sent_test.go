@@ -26,6 +26,24 @@ func TestSendStuckHalfWay(t *testing.T) {
 	})
 }
 
+// Where nothing went out, it does also if a body was to follow.
+func TestSendOfNothing(t *testing.T) {
+	expecting := posting("/a")
+	expecting.Header.Add("Expect", "100-continue")
+	for name, req := range map[string]*Request{
+		"alone": get("/a"), "pushed": {Method: "PUT", Host: "h", Push: true}, "expecting": expecting,
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.s.failWrites(0, syscall.EPIPE)
+			_, err := r.c.Send(context.Background(), req)
+			if wantError(t, err, IO, SentNothing); t.Failed() {
+				t.Error(name)
+			}
+			r.dead()
+		})
+	}
+}
+
 // A request of which a failed write has sent nothing counts no more.
 func TestUnsentIsNotInFlight(t *testing.T) {
 	inBubble(t, Config{Depth: 2}, false, func(r *rig) {

@@ -564,8 +564,12 @@ func wantOpError(t *testing.T, err error, sent Sent, op string, cause error) {
 func TestLongOnSocket(t *testing.T) {
 	long, body := strings.Repeat("0123456789abcdef", mostAtOnce/4), bytes.Repeat([]byte("body"), mostAtOnce/4)
 	answer := bytes.Repeat([]byte("answer.."), 1<<17)
-	for _, depth := range []int{1, 2} {
-		d := dialUp(t, "tcp", &Config{Depth: depth, ReadBuffer: 1 << 20})
+	for _, cfg := range []Config{
+		{ReadBuffer: 1 << 20},
+		{ReadBuffer: 1 << 20, Depth: 2},
+		{ReadBuffer: 1 << classes, WriteBuffer: 1 << classes}, // the smallest that are not shared
+	} {
+		d := dialUp(t, "tcp", &cfg)
 		go func() {
 			defer d.server.Close()
 			for range 2 {
