@@ -144,12 +144,20 @@ func (b *body) leave(c *call, err error) error {
 // says no more than that. Besides io.EOF these are what callers compare with ==:
 // httputil.ReverseProxy does, and logs any other.
 func (c *call) plain(err error) error {
-	if context.Cause(c.ctx) == context.DeadlineExceeded {
-		if e := (*h1.Error)(nil); errors.As(err, &e) && (e.Kind == h1.Timeout || e.Kind == h1.Canceled) {
+	if c.ctx.Err() != nil && context.Cause(c.ctx) == context.DeadlineExceeded {
+		if k := kindOf(err); k == h1.Timeout || k == h1.Canceled {
 			return context.DeadlineExceeded
 		}
 	}
 	return plainCanceled(c.ctx, err)
+}
+
+// kindOf returns the Kind of an error of the engine's, and 0 for any other.
+func kindOf(err error) h1.Kind {
+	if e := (*h1.Error)(nil); errors.As(err, &e) {
+		return e.Kind
+	}
+	return 0
 }
 
 // plainCanceled returns context.Canceled itself for an error that says no more than that.
@@ -157,7 +165,7 @@ func (c *call) plain(err error) error {
 // again, and that tells whether it was sent. Where the deadline is but the cause, as at
 // http.Client's Timeout, that does not call itself a timeout, and what is around it does.
 func plainCanceled(ctx context.Context, err error) error {
-	if e := (*h1.Error)(nil); ctx.Err() == nil || !errors.As(err, &e) || e.Kind != h1.Canceled {
+	if ctx.Err() == nil || kindOf(err) != h1.Canceled {
 		return err
 	}
 	switch context.Cause(ctx) {
