@@ -253,3 +253,21 @@ func TestCloseKeepsItsPatienceInAnUpload(t *testing.T) {
 		}
 	})
 }
+
+// A slice that has room for a body of known length takes it, however small it is.
+func TestAppendBodyTakesTheRoom(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		buf := make([]byte, 1, 3)
+		for range 3 {
+			r.serve("ok")
+			var resp Response
+			if err := r.c.Do(context.Background(), get("/"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			body, err := resp.AppendBody(buf, 100)
+			if string(body) != "\x00ok" || err != nil || &body[0] != &buf[0] {
+				t.Errorf("%q, %v, in the slice that was given: %v", body, err, &body[0] == &buf[0])
+			}
+		}
+	})
+}

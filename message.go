@@ -275,14 +275,15 @@ func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 	}
 	start := len(dst)
 	for {
-		if cap(dst)-len(dst) < least {
+		room, rest := int64(cap(dst)-len(dst)), r.ContentLength-int64(len(dst)-start)
+		if fits := 0 <= rest && rest <= room; room == 0 || room < least && !fits {
 			dst = append(dst, make([]byte, least)...)[:len(dst)]
 		}
-		room := dst[len(dst):cap(dst)]
-		if left := max - int64(len(dst)-start); max >= 0 && int64(len(room)) > left {
-			room = room[:left+1] // the one more shows that it is longer
+		into := dst[len(dst):cap(dst)]
+		if left := max - int64(len(dst)-start); max >= 0 && int64(len(into)) > left {
+			into = into[:left+1] // the one more shows that it is longer
 		}
-		n, err := r.Body.Read(room)
+		n, err := r.Body.Read(into)
 		dst = dst[:len(dst)+n]
 		if max >= 0 && int64(len(dst)-start) > max {
 			dst = dst[:start+int(max)]
