@@ -49,7 +49,8 @@ const (
 	BadStatus
 	// BadField: the grammar does not allow a field line. [peer]
 	BadField
-	// TooLarge: a limit of Config, or of AppendBody's caller, was passed. [peer]
+	// TooLarge: a limit of Config, or of AppendBody's caller, was passed; or what a chunked
+	// body's size lines carry besides sizes outweighs its data by more than 16 KiB. [peer]
 	TooLarge
 	// BadFraming: Content-Length or Transfer-Encoding cannot be trusted. [peer]
 	BadFraming

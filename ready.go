@@ -149,15 +149,16 @@ func (c *Conn) clearWay(e *exchange) {
 
 // What requests wait for, in words.
 var (
-	errLook     = errors.New("waiting for a look at the idle connection")
-	errLeaving  = errors.New("waiting for a canceled request's read to return")
-	errInLine   = errors.New("waiting for the requests that are in line before it")
-	errWrites   = errors.New("waiting for a request in front to be written")
-	errInFront  = errors.New("waiting for the response in front to be read to its end")
-	errDepth    = errors.New("waiting, with as many requests in flight as Depth allows")
-	errUnspoken = errors.New("waiting for a response of HTTP/1.1, before requests may be pipelined")
-	errApart    = errors.New("waiting for requests with which it may not be pipelined")
-	errUnended  = errors.New("waiting, before CloseWrite has ended the request's body")
+	errLook      = errors.New("waiting for a look at the idle connection")
+	errLeaving   = errors.New("waiting for a canceled request's read to return")
+	errInLine    = errors.New("waiting for the requests that are in line before it")
+	errWrites    = errors.New("waiting for a request in front to be written")
+	errInFront   = errors.New("waiting for the response in front to be read to its end")
+	errDepth     = errors.New("waiting, with as many requests in flight as Depth allows")
+	errUnspoken  = errors.New("waiting for a response of HTTP/1.1, before requests may be pipelined")
+	errApart     = errors.New("waiting for requests with which it may not be pipelined")
+	errUnwritten = errors.New("waiting for a request that was answered to be written")
+	errUnended   = errors.New("waiting, before CloseWrite has ended the request's body")
 )
 
 // whyWait says what a request that is not admitted waits for. mu is held.

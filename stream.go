@@ -143,9 +143,10 @@ func broken(w io.Writer) bool {
 // are none but behind a switch of protocols: behind another response they end the
 // connection. It can do so when nothing is in flight (nothing was asked, or all was
 // answered), and after a response with 101 (Switching Protocols) or with 2xx to CONNECT.
-// Otherwise it fails: with NotReady while exchanges are in flight, with Closed when the
-// connection has ended. The Conn takes no requests afterwards, and closing it leaves the
-// stream alone.
+// Otherwise it fails: with NotReady while exchanges are in flight, or while something of a
+// request that was answered is yet to be written (Stats.Unwritten), which Ready does not
+// wait for; with Closed when the connection has ended. The Conn takes no requests
+// afterwards, and closing it leaves the stream alone.
 func (c *Conn) Detach() (Parts, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -154,7 +155,7 @@ func (c *Conn) Detach() (Parts, error) {
 	case c.end.gone:
 		return Parts{}, c.refusal("detach")
 	case !c.life.switched && c.inUse():
-		return Parts{}, newError(NotReady, "detach", errors.New("exchanges are in flight"))
+		return Parts{}, newError(NotReady, "detach", c.whyInUse())
 	}
 	c.end.gone, c.err = true, errDetached
 	c.stopAlarm()
@@ -178,6 +179,17 @@ func (c *Conn) Detach() (Parts, error) {
 // inUse reports whether exchanges are in flight, or what is left of one is. mu is held.
 func (c *Conn) inUse() bool {
 	return c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil
+}
+
+// whyInUse says what Detach would have to wait for. mu is held.
+func (c *Conn) whyInUse() error {
+	switch {
+	case c.life.n > 0:
+		return errors.New("exchanges are in flight")
+	case c.life.w == wBody || c.writing || c.pending():
+		return errUnwritten
+	}
+	return errLeaving
 }
 
 // clearDeadlines takes the deadlines back that the engine has set. mu is held.
