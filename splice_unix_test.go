@@ -23,7 +23,7 @@ func TestSplicePastAWriteError(t *testing.T) {
 		c := NewConn(client, nil)
 		defer c.Close()
 		to, sink := ends(t, "tcp")
-		size, between := 50000, graceAfterWriteError/5
+		size, between := 50000, graceAfterWriteError/10 // together more than that, each much less
 		if way == "spliced to who is slow" {
 			size, between = 1<<20, 0
 		}
