@@ -255,6 +255,9 @@ func TestUntakenBodyLeavesNoTrace(t *testing.T) {
 				if r.c.Err() != nil {
 					t.Errorf("the connection ended: %v", r.c.Err())
 				}
+				if r.c.upload != nil {
+					t.Error("the connection still has its body")
+				}
 			})
 		})
 	}

@@ -6,6 +6,7 @@ package h1
 // and what goes from one socket to another.
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // Probe leaves alone what has come for a request in flight, though nobody reads it yet.
@@ -277,5 +279,79 @@ func TestClosedRefusesNothing(t *testing.T) {
 		if refuses(err) != want {
 			t.Errorf("%v: %v", err, !want)
 		}
+	}
+}
+
+// While a look is under way a request waits for that, and is told so. The alarm may ring
+// for others then, and afterwards: that ends nothing.
+func TestAlarmBesideALook(t *testing.T) {
+	d, goOn, probed := probing(t, nil)
+	if err := d.c.Ready().Err(); !errors.Is(err, errLook) {
+		t.Errorf("Ready: %v", err)
+	}
+	d.c.ring()
+	d.c.ring()
+	goOn()
+	if err := <-probed; err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d.c.mu.Lock()
+		d.c.probe.lookBy = longAgo
+		d.c.mu.Unlock()
+		d.c.ring()
+	}
+	d.exchange("/a", answer("/a"), "/a")
+}
+
+// A Watch that ends while a request is in flight leaves that alone.
+func TestWatchEndsBesideARequest(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		ctx, cancel := context.WithCancel(context.Background())
+		watched := make(chan error, 1)
+		go func() { watched <- r.c.Watch(ctx) }()
+		synctest.Wait()
+		cancel()
+		wantError(t, <-watched, Canceled, SentNothing)
+		synctest.Wait()
+		r.serve("/a")
+		r.got(a, "/a")
+		r.alive()
+	})
+}
+
+// plainly is a socket in a type of the caller's; without readBy its reads take no deadline.
+type plainly struct {
+	*net.TCPConn
+	readBy bool
+}
+
+func (p plainly) SetReadDeadline(t time.Time) error {
+	if !p.readBy {
+		return os.ErrNoDeadline
+	}
+	return p.TCPConn.SetReadDeadline(t)
+}
+
+// Watch waits on the socket of a stream that is none itself, where a deadline can wake it
+// there, and where none can does without, for good.
+func TestWatchOfWrappedSocket(t *testing.T) {
+	for _, readBy := range []bool{true, false} {
+		client, server := loopback(t, nil)
+		d := &dialed{t, NewConn(plainly{client, readBy}, nil), client, server, bufio.NewReader(server)}
+		d.c.hasWriteBy = true // as a request with a Deadline leaves it
+		ctx, cancel := context.WithCancel(context.Background())
+		watched := d.watch(ctx)
+		if readBy {
+			d.parked()
+		} else {
+			until(d.c, func() bool { return d.c.dl == nil })
+		}
+		cancel()
+		wantError(t, d.soon(watched), Canceled, SentNothing)
+		d.exchange("/a", answer("/a"), "/a")
+		d.c.Close()
 	}
 }

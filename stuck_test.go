@@ -5,6 +5,7 @@ package h1
 
 import (
 	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -284,6 +285,39 @@ func TestTrySendWritesWhatFits(t *testing.T) {
 			r.await(k)
 			defer r.got(k, target)
 		}
+	})
+}
+
+// It does not write what it may have to wait for, also where that is the rest of a request
+// that was answered, and nobody's any more.
+func TestTrySendLeavesTheRestOfTheAnswered(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		body, more := io.Pipe()
+		defer more.Close()
+		put := &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: 100}
+		a := r.begin(context.Background(), put)
+		more.Write(make([]byte, 10))
+		synctest.Wait()
+		r.s.receive(1 << 20)
+		r.late(true)
+		more.Write(make([]byte, 10))
+		synctest.Wait()
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+		if !r.c.pending() || r.c.queue.head != nil {
+			t.Fatal("not the state that is to be tested")
+		}
+		_, err := r.c.TrySend(context.Background(), posting("/k"))
+		wantError(t, err, NotReady, SentNothing)
+		if got := r.s.receive(1 << 20); len(got) > 0 {
+			t.Errorf("it wrote %q", got)
+		}
+		r.late(false)
+		more.Write(make([]byte, 80))
+		synctest.Wait()
+		r.s.receive(1 << 20)
+		r.alive()
 	})
 }
 

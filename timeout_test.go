@@ -152,6 +152,19 @@ func TestStallTimeout(t *testing.T) {
 		wantError(t, a.err, Timeout, SentPart)
 		r.dead()
 	})
+	onBoth(t, cfg, func(r *rig) { // writes of a body that is pushed
+		a := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+		r.s.receive(1 << 20)
+		r.s.setWindow(0)
+		start, w := time.Now(), &call{}
+		go func() {
+			_, w.err = a.x.Write(make([]byte, 100_000))
+			w.over.Store(true)
+		}()
+		r.timedOut(w, start, time.Minute, "StallTimeout")
+		wantError(t, r.c.Err(), Timeout, SentNothing)
+		r.dead()
+	})
 	onBoth(t, cfg, func(r *rig) { // while the body is on its way, a response is not due
 		a := r.begin(context.Background(), &Request{Method: "POST", Host: "x", Push: true})
 		r.await(a)

@@ -153,6 +153,51 @@ func TestDeadlineBeforeTheTurn(t *testing.T) {
 	}
 }
 
+// owed begins what Do does, up to where the read of the response is to write the request.
+// mu is held then.
+func (d *dialed) owed(req *Request) *exchange {
+	d.Helper()
+	var q asked
+	if err := req.check(&q); err != nil {
+		d.Fatal(err)
+	}
+	d.c.mu.Lock()
+	e := d.c.newExchange(context.Background(), req, &q)
+	e.once = true
+	if err := d.c.start(e); err != nil || !d.c.owing {
+		d.Fatal(err, d.c.owing)
+	}
+	return e
+}
+
+// The same, where it passes behind all that looks at it before the read.
+func TestDeadlineInItsTurn(t *testing.T) {
+	d := dialUp(t, "tcp", nil)
+	e := d.owed(get("/"))
+	e.by, d.c.timed = time.Now(), true
+	err := d.c.receive(e, &Response{})
+	d.c.unlock()
+	wantError(t, err, Timeout, SentNothing)
+	d.exchange("/b", answer("/b"), "/b")
+}
+
+// Who is ended before its turn, or by the write of what that has left, does not go on to
+// read.
+func TestEndedAroundTheTurn(t *testing.T) {
+	d := dialUp(t, "tcp", nil)
+	e := d.owed(get("/canceled"))
+	d.c.cancel(e, newError(Canceled, "test", nil))
+	d.c.unlock()
+	wantError(t, d.c.payOwed(e), Canceled, SentNothing)
+
+	e = d.owed(get("/late"))
+	d.c.takeOwed(e)
+	d.c.paidOwed(e, 5)
+	e.by = time.Now()
+	d.c.unlock()
+	wantError(t, d.c.payOwed(e), Timeout, SentPart)
+}
+
 // A body in memory that would go out in one turn of the socket is not read where the look
 // finds the connection dead: the request may be sent again as it is.
 func TestIdleEndLeavesTheBody(t *testing.T) {
@@ -187,17 +232,7 @@ func TestSmallBodyCutInATurn(t *testing.T) {
 	for _, left := range []int{1, 500, 1000, 1020, -1} {
 		d := dialUp(t, "tcp", nil)
 		c, memory := d.c, bytes.Clone(text)
-		req := &Request{Method: "POST", Host: "x", Body: bytes.NewReader(memory)}
-		var q asked
-		if err := req.check(&q); err != nil {
-			t.Fatal(err)
-		}
-		c.mu.Lock()
-		e := c.newExchange(context.Background(), req, &q)
-		e.once = true
-		if err := c.start(e); err != nil || !c.owing {
-			t.Fatal(err, c.owing)
-		}
+		e := d.owed(&Request{Method: "POST", Host: "x", Body: bytes.NewReader(memory)})
 		head, body := c.takeOwed(e)
 		all := string(head) + string(body)
 		if left < 0 { // all of it

@@ -361,3 +361,25 @@ func TestErrorWithTheLastBytes(t *testing.T) {
 		r.dead()
 	})
 }
+
+// A request that is to be alone is not sent behind another, though its method, or its
+// Idempotent, would allow it.
+func TestAloneBehindAnother(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		for _, alone := range []*Request{
+			{Method: "CONNECT", Target: "x:1", Idempotent: true},
+			{Method: "PUT", Host: "x", Body: strings.NewReader("x"), Header: fieldsOf("Expect: 100-continue")},
+			{Host: "x", Header: fieldsOf("Upgrade: x", "Connection: upgrade")},
+		} {
+			if _, err := r.c.TrySend(context.Background(), alone); !errors.Is(err, errApart) {
+				t.Errorf("%s: %v", alone.Method, err)
+			}
+		}
+		r.await(a)
+		r.serve("/a")
+		r.got(a, "/a")
+		r.alive()
+	})
+}

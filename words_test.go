@@ -6,6 +6,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -60,6 +61,24 @@ func TestWaitSaysWhatFor(t *testing.T) {
 			r.begin(context.Background(), get("/a"))
 		},
 			&Request{Method: "PUT", Host: "x", Body: strings.NewReader("abc")}, "waiting for a request in front to be written", false},
+		{2, func(r *rig) { // their writes are none of its business
+			r.warm()
+			r.s.setWindow(5)
+			r.begin(context.Background(), get("/a"))
+			r.begin(context.Background(), get("/b"))
+		}, get("/c"), "waiting, with as many requests in flight as Depth allows", true},
+		{2, func(r *rig) {
+			r.warm()
+			r.begin(context.Background(), get("/a"))
+			r.begin(context.Background(), get("/b"))
+		},
+			&Request{Method: "PUT", Host: "x", Body: strings.NewReader("abc")}, "waiting, with as many requests in flight as Depth allows", true},
+		{4, func(r *rig) { // answered, and a few bytes of its body are left
+			k := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: 5})
+			r.serve("/a")
+			r.await(k)
+			r.got(k, "/a")
+		}, get("/b"), "waiting for a request in front to be written", true},
 	} {
 		inBubble(t, Config{Depth: c.depth}, false, func(r *rig) {
 			c.occupy(r)
@@ -258,4 +277,37 @@ func TestRefusalSaysWhy(t *testing.T) {
 			t.Errorf("%q: %v; want %q", wire, err, words)
 		}
 	}
+}
+
+// Who has the head of the first response waits for nobody in front, nor does the writer of
+// a body whose response has ended.
+func TestCancelSaysNothingOfOthers(t *testing.T) {
+	for _, length := range []int{2, 5} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			k := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true, ContentLength: 9})
+			r.raw(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n/a", length))
+			if err := k.x.Wait(context.Background(), &k.resp); err != nil {
+				t.Fatal(err)
+			}
+			io.ReadFull(k.resp.Body, make([]byte, 2))
+			k.x.Cancel()
+			_, err := k.x.Write([]byte("x"))
+			says(t, err, "read body: canceled: Cancel was called")
+		})
+	}
+}
+
+// A request in line may be canceled after the connection has ended, and before it hears of
+// that.
+func TestCanceledAsTheLineEnds(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.begin(context.Background(), get("/a"))
+		k := r.begin(context.Background(), get("/k"))
+		r.c.mu.Lock()
+		e := r.c.line.head
+		r.c.fail(nil, errByCaller)
+		r.c.cancel(e, newError(Canceled, "test", nil))
+		r.c.unlock()
+		r.failed(k, Closed, SentNothing)
+	})
 }
