@@ -80,13 +80,13 @@ func (c *Conn) mayAbandon(e *exchange) bool {
 	return out && !c.dueAlone(e) && !c.isKept(e) && !c.readsOn(e)
 }
 
-// isKept reports whether e is kept by a write that cannot be cut without the connection:
-// e's last byte is in it, or e's own caller. mu is held.
+// isKept reports whether e is kept by a write that does not end without the connection: e's
+// last byte is in it, or e's own caller. mu is held.
 func (c *Conn) isKept(e *exchange) bool {
 	if !c.writesFor(e) || c.othersWrite(e) {
 		return false
 	}
-	return !c.cutsWrites() && (!c.apart || c.written < e.end)
+	return !c.apart || c.written < e.end
 }
 
 // readsOn reports whether e is in a read that nothing but Close ends. mu is held.
@@ -167,7 +167,7 @@ func (c *Conn) endLastWrite(e *exchange, err *Error) {
 // interrupt ends the read or the write that e's goroutine is in, if any; the goroutine then
 // leaves by itself, for it owns the reception. mu is held.
 func (c *Conn) interrupt(e *exchange) {
-	if c.writesFor(e) && c.cutsWrites() { // it may be over: see leaveOver
+	if c.writesFor(e) && c.othersWrite(e) {
 		c.cutWrite()
 	}
 	if c.reader == e && c.inRead {

@@ -207,25 +207,6 @@ var phases = []struct {
 		k.failed(c, Closed, SentNothing)
 		k.dead()
 	}},
-	{"in a write that is over and has not returned", "", func(k *canceler) {
-		a, over := k.send("/a"), make(chan bool)
-		k.await(a)
-		wait := func() { <-over }
-		k.s.onSent.Store(&wait)
-		b := k.victim("/b")
-		k.await(b)
-		k.end(b.x)
-		synctest.Wait()
-		close(over)
-		k.failed(b, k.kind, SentPart)
-		if k.plain { // nothing but Close ends a write
-			k.failed(a, Closed, SentAll)
-			return
-		}
-		k.serve("/a", "/b")
-		k.got(a, "/a")
-		k.next("/c")
-	}},
 	{"written, while its caller writes another's", "", func(k *canceler) {
 		k.s.setWindow(len("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") - 1)
 		a := k.victim("/a")

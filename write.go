@@ -366,8 +366,6 @@ func (c *Conn) leaveOver(e *exchange, out *block, n int) {
 	c.keepBlock(out)
 	c.dropAbandoned()
 	switch {
-	case e.abandoned && !e.final && e.start < c.written && c.written < e.end:
-		c.failStuck() // canceled in the midst of its own bytes
 	case !e.lastWrite():
 	case e.up.lastCut != nil:
 		e.fail(e.up.lastCut)
