@@ -62,23 +62,30 @@ func TestRefusedWhileWritingForOthers(t *testing.T) {
 	})
 }
 
+// answeredEarly leaves a request behind that was answered when the server had 10 bytes of
+// its body: 10 more are in the buffer, and 80 to come from the pipe. (The goroutine that
+// would write them comes late.)
+func (r *rig) answeredEarly() *io.PipeWriter {
+	body, more := io.Pipe()
+	a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: 100})
+	more.Write(make([]byte, 10))
+	synctest.Wait()
+	r.late(true)
+	more.Write(make([]byte, 10))
+	synctest.Wait()
+	r.serve("/a")
+	r.await(a)
+	r.got(a, "/a")
+	r.s.receive(1 << 20)
+	return more
+}
+
 // A request that waits in line, and meanwhile writes the rest of a body that was answered
 // already, is canceled at once, too.
 func TestCanceledWhileWritingForTheAnswered(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
-		body, more := io.Pipe()
+		more := r.answeredEarly()
 		defer more.Close()
-		put := &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: 100}
-		a := r.begin(context.Background(), put)
-		more.Write(make([]byte, 10))
-		synctest.Wait()
-		r.late(true)
-		more.Write(make([]byte, 10))
-		synctest.Wait()
-		r.serve("/a")
-		r.await(a)
-		r.got(a, "/a")
-		r.s.receive(1 << 20)
 		r.s.setWindow(3)
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()

@@ -5,7 +5,6 @@ package h1
 
 import (
 	"context"
-	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -292,19 +291,8 @@ func TestTrySendWritesWhatFits(t *testing.T) {
 // that was answered, and nobody's any more.
 func TestTrySendLeavesTheRestOfTheAnswered(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
-		body, more := io.Pipe()
+		more := r.answeredEarly()
 		defer more.Close()
-		put := &Request{Method: "PUT", Target: "/a", Host: "x", Body: body, ContentLength: 100}
-		a := r.begin(context.Background(), put)
-		more.Write(make([]byte, 10))
-		synctest.Wait()
-		r.s.receive(1 << 20)
-		r.late(true)
-		more.Write(make([]byte, 10))
-		synctest.Wait()
-		r.serve("/a")
-		r.await(a)
-		r.got(a, "/a")
 		if !r.c.pending() || r.c.queue.head != nil {
 			t.Fatal("not the state that is to be tested")
 		}
