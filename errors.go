@@ -58,7 +58,8 @@ const (
 	BadChunk
 	// IO: the stream failed; Err is its error. [stream]
 	IO
-	// NotSwitched: a 101 was not asked for, or came before the request was over. [either]
+	// NotSwitched: a 101 was not asked for, or came before the request was over, as may a 2xx
+	// to CONNECT. [either]
 	NotSwitched
 
 	kinds

@@ -218,8 +218,9 @@ func TestFreshSwitch(t *testing.T) {
 	} {
 		d := dialUp(t, "tcp", &Config{Fresh: true})
 		d.say(early)
-		if err := d.c.Do(context.Background(), req, &Response{}); !errors.Is(err, NotSwitched) {
-			t.Errorf("%.12s: %v", early, err)
+		err := d.c.Do(context.Background(), req, &Response{})
+		if !errors.Is(err, NotSwitched) || !strings.Contains(err.Error(), "there before the request") || d.c.Err() == nil {
+			t.Errorf("%.12s: %v; the connection: %v", early, err, d.c.Err())
 		}
 	}
 }

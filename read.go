@@ -426,7 +426,11 @@ func (c *Conn) switchOver(x *exchange) *Error {
 	if c.upload == x && x.up.left == 0 && !c.pending() { // pushed whole; CloseWrite may yet come
 		c.endWhole(x)
 	}
-	if c.probe.early || x.end < 0 || c.written < x.end || c.life.step(evSwitch) != nil {
+	switch {
+	case c.probe.early:
+		return newError(NotSwitched, "read head",
+			errors.New("the response that switches protocols was there before the request"))
+	case x.end < 0 || c.written < x.end || c.life.step(evSwitch) != nil:
 		return newError(NotSwitched, "read head",
 			errors.New("the server switched protocols before the request was over"))
 	}
