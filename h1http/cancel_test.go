@@ -602,8 +602,9 @@ func (b *untilTold) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// TestTrailerAfterEnd: nor is Request.Trailer still read, once RoundTrip has failed or the
-// response's body was closed, if the request's body ends just then. Run with -race.
+// TestTrailerAfterEnd: Request.Trailer is not read any more once RoundTrip has failed, or
+// the response's body was closed, though the request's body ends just then. The race
+// detector, or the map itself, would say so.
 func TestTrailerAfterEnd(t *testing.T) {
 	url, tr := stuck(t)
 	trailer := http.Header{}
