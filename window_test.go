@@ -180,8 +180,8 @@ func TestTakenBackStillReads(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
 		r.c.dl, r.c.rw = lagging{r.s}, lagging{r.s}
 		b := r.takenBack("/b")
-		r.s.setWindow(wireWindow)
 		b.x.Cancel()
+		r.s.setWindow(wireWindow)
 		ctx, cancel := context.WithCancel(context.Background())
 		r.c.mu.Lock()
 		r.c.sock = deaf{ctx}

@@ -52,6 +52,10 @@ func TestCancel(t *testing.T) {
 				req := newRequest(t, "GET", url+path, nil)
 				var end func()
 				var want error
+				after := 20 * time.Millisecond
+				if path == "/body" {
+					after = 100 * time.Millisecond // the head is to be there by then
+				}
 				switch how {
 				case "context":
 					ctx, cancel := context.WithCancel(context.Background())
@@ -65,7 +69,7 @@ func TestCancel(t *testing.T) {
 					req.Cancel = ch
 					end, want = func() { close(ch) }, errRequestCanceled
 				case "deadline":
-					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+					ctx, cancel := context.WithTimeout(context.Background(), after)
 					defer cancel()
 					req, end, want = req.WithContext(ctx), func() {}, context.DeadlineExceeded
 				}
@@ -77,7 +81,7 @@ func TestCancel(t *testing.T) {
 						}
 					}
 				} else {
-					time.AfterFunc(20*time.Millisecond, end)
+					time.AfterFunc(after, end)
 				}
 				resp, err := rt.RoundTrip(req)
 				if path == "/body" {
@@ -348,7 +352,7 @@ func TestCanceledBefore(t *testing.T) {
 func TestRequestReusedAfterClose(t *testing.T) {
 	url, tr := stuck(t)
 	for range 5 {
-		ctx, stop := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		ctx, stop := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		req := newRequest(t, "GET", url+"/body", nil).WithContext(ctx)
 		//lint:ignore SA1019 http.Client uses it for its Timeout
 		req.Cancel = make(chan struct{})
@@ -619,7 +623,11 @@ func TestTrailerAfterEnd(t *testing.T) {
 			req.Trailer, req.Close = trailer, true
 			ends := func() { close(body.end) }
 			go func() {
-				if <-body.asked; path == "/head" {
+				select {
+				case <-body.asked:
+				case <-body.end: // "/early" may be answered before that
+				}
+				if path == "/head" {
 					cancel()
 					time.Sleep(50 * time.Microsecond)
 					ends()
