@@ -309,7 +309,7 @@ func TestPeerSpeaksBeforeHandshake(t *testing.T) {
 }
 
 // A layer that takes its time, and does not take what lies in its socket, is not looked at
-// for ever.
+// for ever; nor is the connection used again, for nobody knows what lies there.
 func TestLookThatTakesNothing(t *testing.T) {
 	client, server := ends(t, "tcp")
 	s := &stubborn{TCPConn: client.(*net.TCPConn)}
@@ -318,22 +318,50 @@ func TestLookThatTakesNothing(t *testing.T) {
 	c.written = 1 // as if it had been used
 	io.WriteString(server, "x")
 	until(c, func() bool { _, n, _ := peek(c.sock); return n > 0 })
-	if err := c.Probe(); err != nil || s.reads != mostRounds+1 {
-		t.Errorf("Probe: %v after %d reads", err, s.reads)
+	wantError(t, c.Probe(), IO, SentNothing)
+	if s.reads != mostRounds+1 {
+		t.Errorf("%d reads", s.reads)
 	}
 }
 
 type stubborn struct {
 	*net.TCPConn
+	until time.Time
 	reads int
 }
 
 func (s *stubborn) NetConn() net.Conn { return s.TCPConn }
 
+func (s *stubborn) SetReadDeadline(t time.Time) error {
+	s.until = t
+	return nil
+}
+
 func (s *stubborn) Read([]byte) (int, error) {
 	s.reads++
-	time.Sleep(2 * nearDeadline)
+	time.Sleep(time.Until(s.until))
 	return 0, os.ErrDeadlineExceeded
+}
+
+// The reads of a look through TLS may begin too late for their deadline, and package net
+// then does not ask the socket: what lies there is not taken for the next response.
+func TestLookThatIsLate(t *testing.T) {
+	d := dialUp(t, "tls", nil)
+	d.c = NewConn(tardy{d.client.(*tls.Conn)}, nil)
+	d.exchange("/a", answer("/a"), "/a")
+	d.say(answer("/unasked"))
+	body, err := fetch(d.c, get("/b"))
+	if body != "" {
+		t.Errorf("/b: %q", body)
+	}
+	wantError(t, err, Unsolicited, SentNothing)
+}
+
+type tardy struct{ *tls.Conn }
+
+func (s tardy) Read(p []byte) (int, error) {
+	time.Sleep(2 * nearDeadline)
+	return s.Conn.Read(p)
 }
 
 // Watch does not spin on a deadline that the caller has left on the socket, and that has

@@ -193,7 +193,7 @@ const nearDeadline = time.Millisecond
 
 // mostRounds limits the reads of one look: a server sends a few tickets, and no endless
 // row.
-const mostRounds = 16
+const mostRounds = 8
 
 // probeThrough reads through a layer over the socket: what the layer has read ahead, with a
 // deadline that has passed and so without a system call; and if the socket has bytes, those
@@ -257,7 +257,7 @@ func (c *Conn) look(p []byte, readable bool) (n int, err error) {
 		err = nil
 	}
 	for round := 0; readable && n == 0 && err == nil && round < mostRounds; round++ {
-		by := time.Now().Add(nearDeadline)
+		by := time.Now().Add(nearDeadline << min(round, 3)) // the read may have begun too late
 		c.dl.SetReadDeadline(by)
 		if n, err = c.rw.Read(p); saysTimeout(err) {
 			_, got, _ := peek(c.sock)
@@ -266,8 +266,13 @@ func (c *Conn) look(p []byte, readable bool) (n int, err error) {
 			} // else no time is up: the layer has failed before, and says so from now on
 		}
 	}
-	if n < 0 || n > len(p) {
+	switch {
+	case n < 0 || n > len(p):
 		return 0, errReadCount
+	case n == 0 && err == nil && readable: // what lies there may be a response
+		return 0, errNotRead
 	}
 	return n, err
 }
+
+var errNotRead = errors.New("the server has sent something to the idle connection that cannot be read in time")
