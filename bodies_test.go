@@ -136,14 +136,18 @@ func TestWriteAfterTheEnd(t *testing.T) {
 
 // Write says why the body is not wanted: the response, and what that did to the connection.
 func TestWriteSaysWhyNot(t *testing.T) {
-	for _, c := range []struct{ expect, answer, want string }{
-		{"100-continue", "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", "the body is not wanted any more"},
-		{"100-continue", "HTTP/1.1 417 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+	for _, c := range []struct {
+		length       int64
+		answer, want string
+	}{
+		{0, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", "the body is not wanted any more"},
+		{0, "HTTP/1.1 417 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
 			"the body is not wanted any more: " + errCloseSaid.Error()},
+		{1, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", "the body is not wanted any more: " + errUpload.Error()},
 	} {
 		inBubble(t, Config{}, false, func(r *rig) {
-			req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true}
-			req.Header.Add("Expect", c.expect)
+			req := &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: c.length}
+			req.Header.Add("Expect", "100-continue")
 			k := r.begin(context.Background(), req)
 			r.raw(c.answer)
 			r.await(k)

@@ -166,6 +166,34 @@ func TestFreshEnds(t *testing.T) {
 	}
 }
 
+// TestFreshOnce: only the first request's response may be there before it: behind that
+// nothing is one that nobody asked for.
+func TestFreshOnce(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		for name, next := range firsts {
+			d := dialUp(t, network, &Config{Fresh: true})
+			go func() {
+				d.head()
+				io.WriteString(d.server, answer("good"))
+			}()
+			var resp Response
+			if err := d.c.Do(context.Background(), get("/"), &resp); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := resp.AppendBody(nil, -1); string(b) != "good" || err != nil || resp.Close {
+				t.Fatalf("%q, %v, Close %v", b, err, resp.Close)
+			}
+			sent := d.c.Stats().BytesWritten
+			d.say(answer("evil"))
+			err := next(d.c, &Response{})
+			if e, ok := err.(*Error); !ok || !e.Unprocessed() || d.c.Stats().BytesWritten > sent {
+				t.Errorf("%s, %s: %v", network, name, err)
+			}
+			wantError(t, d.c.Err(), Unsolicited, SentNothing)
+		}
+	}
+}
+
 // TestFreshBusy: the response of a server that says that it is too busy, and hangs up, is
 // not lost where the request cannot be written any more.
 func TestFreshBusy(t *testing.T) {
@@ -173,7 +201,7 @@ func TestFreshBusy(t *testing.T) {
 		for _, reset := range []bool{false, true} {
 			for name, first := range firsts {
 				d := dialUp(t, network, &Config{Fresh: true})
-				d.say("HTTP/1.1 503 Busy\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy")
+				d.say("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
 				if tc, ok := d.server.(*net.TCPConn); ok && reset {
 					tc.SetLinger(0)
 				}
@@ -182,8 +210,8 @@ func TestFreshBusy(t *testing.T) {
 				var resp Response
 				if err := first(d.c, &resp); err != nil {
 					t.Errorf("%s, reset %v, %s: %v", network, reset, name, err)
-				} else if b, err := resp.AppendBody(nil, -1); string(b) != "busy" || err != nil {
-					t.Errorf("%s, reset %v, %s: %q, %v", network, reset, name, b, err)
+				} else if b, err := resp.AppendBody(nil, -1); string(b) != "busy" || err != nil || !resp.Close {
+					t.Errorf("%s, reset %v, %s: %q, %v, Close %v", network, reset, name, b, err, resp.Close)
 				}
 			}
 		}

@@ -558,6 +558,12 @@ func wantOpError(t *testing.T, err error, sent Sent, op string, cause error) {
 	if in.Op != op || in.Net != "tcp" || in.Source == nil || in.Addr == nil || !errors.Is(err, cause) {
 		t.Errorf("%v: op %q, net %q, address %v; want %s: %v", err, in.Op, in.Net, in.Addr, op, cause)
 	}
+	if _, isSystems := cause.(syscall.Errno); isSystems {
+		cause = os.NewSyscallError(op, cause)
+	}
+	if in.Err.Error() != cause.Error() {
+		t.Errorf("%v holds %q, want %q", err, in.Err, cause)
+	}
 }
 
 // However long a head, a body and a buffer are, no byte is lost.

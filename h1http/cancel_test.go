@@ -182,7 +182,7 @@ func TestResponseHeaderTimeout(t *testing.T) {
 	_, err := tr.RoundTrip(newRequest(t, "GET", url+"/head", nil))
 	var ne net.Error
 	var e *h1.Error
-	if !errors.As(err, &ne) || !ne.Timeout() || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &e) {
+	if !errors.As(err, &ne) || !ne.Timeout() || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &e) || errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	resp, err := tr.RoundTrip(newRequest(t, "GET", url+"/body", nil))
@@ -285,7 +285,9 @@ func TestClientTimeoutFirst(t *testing.T) {
 		req.Cancel = fired
 		resp, err := tr.RoundTrip(req)
 		if err == nil {
-			_, err = io.ReadAll(resp.Body)
+			if _, err = io.ReadAll(resp.Body); err != context.DeadlineExceeded {
+				t.Errorf("%s: not the deadline's error itself: %v", path, err)
+			}
 			resp.Body.Close()
 		}
 		var ne net.Error

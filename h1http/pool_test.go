@@ -259,6 +259,61 @@ func TestDialOutlives(t *testing.T) {
 	}
 }
 
+// TestCloseIdleSparesDials: a dial that a request waits for goes on, whoever it was begun
+// for.
+func TestCloseIdleSparesDials(t *testing.T) {
+	for _, another := range []bool{false, true} {
+		r := newRig(t, false, remote)
+		r.tr.MaxConnsPerHost = 1
+		dial, gate := r.tr.DialContext, make(chan struct{})
+		var dials atomic.Int32
+		r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials.Add(1)
+			select {
+			case <-gate:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return dial(ctx, network, addr)
+		}
+		waiting := func(n int) func() bool {
+			return func() bool {
+				r.tr.pool.mu.Lock()
+				defer r.tr.pool.mu.Unlock()
+				for _, h := range r.tr.pool.hosts {
+					return len(h.waiting) == n
+				}
+				return false
+			}
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		first, second := make(chan error, 1), make(chan error, 1)
+		send := func(ctx context.Context, over chan error) {
+			resp, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx))
+			if err == nil {
+				slurp(t, resp)
+			}
+			over <- err
+		}
+		go send(ctx, first)
+		eventually(t, "the first waits", waiting(1))
+		if another {
+			go send(context.Background(), second)
+			eventually(t, "the second waits", waiting(2))
+			cancel()
+			<-first
+			first = second
+		}
+		r.tr.CloseIdleConnections()
+		time.Sleep(time.Millisecond) // an end of the dial would be told by now
+		close(gate)
+		if err := <-first; err != nil || dials.Load() != 1 {
+			t.Errorf("another %v: %v, %d dials", another, err, dials.Load())
+		}
+	}
+}
+
 func TestIdleTimeout(t *testing.T) {
 	r := newRig(t, false, remote)
 	r.tr.IdleConnTimeout = 30 * time.Millisecond
@@ -269,6 +324,22 @@ func TestIdleTimeout(t *testing.T) {
 	eventually(t, "closed", func() bool { return r.open.Load() == 0 })
 	if c := get(t, r.tr, r.URL); a == c {
 		t.Error("used again")
+	}
+	eventually(t, "closed again", func() bool { return r.open.Load() == 0 })
+}
+
+// TestSweepSpares: the sweep leaves what is in order, and runs again.
+func TestSweepSpares(t *testing.T) {
+	r := newRig(t, false, remote)
+	r.tr.IdleConnTimeout = time.Hour
+	a := get(t, r.tr, r.URL)
+	r.tr.sweep()
+	if r.tr.pool.mu.Lock(); r.tr.pool.timer == nil {
+		t.Error("no further sweep is due")
+	}
+	r.tr.pool.mu.Unlock()
+	if b := get(t, r.tr, r.URL); a != b {
+		t.Error("not used again")
 	}
 }
 

@@ -97,6 +97,11 @@ func TestProxyPlain(t *testing.T) {
 		if want := "proxied http://b.example:81/z for b.example:81 from " + from; b != want {
 			t.Errorf("got %q: the proxy's connection serves any host", b)
 		}
+		rootless := newRequest(t, "GET", "http://b.example:81", nil)
+		rootless.URL.Path = "z"
+		if got := do(t, tr, rootless); got != b {
+			t.Errorf("got %q", got)
+		}
 		star := newRequest(t, "OPTIONS", "http://b.example:81", nil)
 		star.URL.Path = "*"
 		if got, want := do(t, tr, star), "proxied http://b.example:81 for b.example:81 from "+from; got != want {
@@ -154,9 +159,15 @@ func TestProxyConnect(t *testing.T) {
 		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil)); !errors.Is(err, bad) {
 			t.Errorf("OnProxyConnectResponse: %v", err)
 		}
+		r.tr.OnProxyConnectResponse = nil
 		r.tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, bad }
 		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil)); !errors.Is(err, bad) {
 			t.Errorf("GetProxyConnectHeader: %v", err)
+		}
+		r.tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, nil }
+		get(t, r.tr, r.URL)
+		if h := p.header.Load().(http.Header); h.Get("Proxy-Authorization") != "Basic dXNlcjpwYXNz" {
+			t.Errorf("no header: %v", h)
 		}
 	}
 }
@@ -182,10 +193,17 @@ func TestProxyErrors(t *testing.T) {
 	})
 	tr := &Transport{Proxy: through(u), MaxResponseHeaderBytes: 50_000}
 	defer tr.CloseIdleConnections()
-	if _, err := tr.RoundTrip(newRequest(t, "GET", "https://refused.example/", nil)); err == nil || err.Error() != "Own Words" {
-		t.Errorf("%v", err)
+	for _, hook := range []func(context.Context, *url.URL, *http.Request, *http.Response) error{
+		nil, func(context.Context, *url.URL, *http.Request, *http.Response) error { return nil },
+	} {
+		tr.OnProxyConnectResponse = hook
+		for host, want := range map[string]string{"refused.example": "Own Words", "curt.example": "h1http: the proxy answered CONNECT with status 400"} {
+			if _, err := tr.RoundTrip(newRequest(t, "GET", "https://"+host+"/", nil)); err == nil || err.Error() != want {
+				t.Errorf("%s: %v", host, err)
+			}
+		}
 	}
-	for _, host := range []string{"curt.example", "long.example", "hangup.example"} {
+	for _, host := range []string{"long.example", "hangup.example"} {
 		if _, err := tr.RoundTrip(newRequest(t, "GET", "https://"+host+"/", nil)); err == nil {
 			t.Errorf("%s: no error", host)
 		}
@@ -305,6 +323,106 @@ func TestSOCKS5(t *testing.T) {
 		_, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example/", nil))
 		if err == nil || !strings.Contains(err.Error(), want) && want != "EOF" {
 			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// TestRoutes: where a request's connection is dialed, by what scheme, and which others may
+// use it.
+func TestRoutes(t *testing.T) {
+	for _, test := range []struct{ url, proxy, hop, scheme, key string }{
+		{"http://a.example", "", "a.example:80", "http", "{ http a.example:80}"},
+		{"https://a.example", "", "a.example:443", "https", "{ https a.example:443}"},
+		{"https://[2001:db8::1]", "", "[2001:db8::1]:443", "https", "{ https [2001:db8::1]:443}"},
+		{"http://Bücher.example:8080", "", "xn--bcher-kva.example:8080", "http", "{ http xn--bcher-kva.example:8080}"},
+		{"http://a.example", "http://p.example", "p.example:80", "http", "{http://p.example http }"},
+		{"http://a.example", "//p.example", "p.example:80", "http", "{http://p.example http }"},
+		{"https://a.example", "https://p.example", "p.example:443", "https", "{https://p.example https a.example:443}"},
+		{"http://a.example", "socks5://p.example", "p.example:1080", "socks5", "{socks5://p.example http a.example:80}"},
+		{"http://a.example", "socks5h://p.example:9", "p.example:9", "socks5h", "{socks5h://p.example:9 http a.example:80}"},
+	} {
+		tr := &Transport{}
+		if test.proxy != "" {
+			tr.Proxy = through(test.proxy)
+		}
+		r, err := tr.routeOf(newRequest(t, "GET", test.url, nil))
+		if key := fmt.Sprint(r.key); err != nil || r.hop() != test.hop || r.hopScheme() != test.scheme || key != test.key {
+			t.Errorf("%s by %q: %s by %s, key %s, %v", test.url, test.proxy, r.hop(), r.hopScheme(), key, err)
+		}
+	}
+}
+
+// script is a stream that brings what it holds, and keeps what is written to it.
+type script struct {
+	net.Conn
+	strings.Reader
+	wrote strings.Builder
+}
+
+func (s *script) Read(p []byte) (int, error)  { return s.Reader.Read(p) }
+func (s *script) Write(p []byte) (int, error) { return s.wrote.Write(p) }
+
+// TestSOCKS5Bytes: what is said to a proxy, and what of its answers is read: no byte of
+// what stands behind them.
+func TestSOCKS5Bytes(t *testing.T) {
+	const (
+		hello, password = "\x05\x01\x00", "\x05\x02\x00\x02"
+		none, login     = "\x05\x00", "\x05\x02"
+		byName, granted = "\x05\x01\x00\x03\x01x\x00\x50", "\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50"
+	)
+	long := strings.Repeat("a", 255)
+	for name, test := range map[string]struct {
+		user       *url.Userinfo
+		addr       string
+		said       string
+		wrote, bad string
+	}{
+		"name":             {nil, "x:80", none + granted, hello + byName, ""},
+		"IPv4":             {nil, "192.0.2.1:258", none + granted, hello + "\x05\x01\x00\x01\xc0\x00\x02\x01\x01\x02", ""},
+		"IPv4 in IPv6":     {nil, "[::ffff:192.0.2.1]:1", none + granted, hello + "\x05\x01\x00\x01\xc0\x00\x02\x01\x00\x01", ""},
+		"IPv6":             {nil, "[1:2::3]:1", none + granted, hello + "\x05\x01\x00\x04\x00\x01\x00\x02" + strings.Repeat("\x00", 11) + "\x03\x00\x01", ""},
+		"IPv6 with a zone": {nil, "[fe80::1%e]:1", none + granted, hello + "\x05\x01\x00\x03\x09fe80::1%e\x00\x01", ""},
+		"longest name":     {nil, long + ":80", none + granted, hello + "\x05\x01\x00\x03\xff" + long + "\x00\x50", ""},
+		"name too long":    {nil, long + "a:80", none, hello, "the host's name is too long"},
+		"no port":          {nil, "x", none, hello, "missing port"},
+		"port too high":    {nil, "x:65536", none, hello, "out of range"},
+		"from IPv6":        {nil, "x:80", none + "\x05\x00\x00\x04" + strings.Repeat("\x00", 18), hello + byName, ""},
+		"from a name":      {nil, "x:80", none + "\x05\x00\x00\x03\x02hi\x00\x01", hello + byName, ""},
+		"from elsewhere":   {nil, "x:80", none + "\x05\x00\x00\x02", hello + byName, "unknown address type 2"},
+		"refused":          {nil, "x:80", none + "\x05\x08\x00\x01", hello + byName, "address type not supported"},
+		"unknown code":     {nil, "x:80", none + "\x05\x09\x00\x01", hello + byName, "unknown code 9"},
+		"SOCKS4":           {nil, "x:80", "\x04\x00", hello, "unexpected protocol version 4"},
+		"SOCKS4 later":     {nil, "x:80", none + "\x04\x00\x00\x01", hello + byName, "unexpected protocol version 4"},
+		"no method":        {nil, "x:80", "\x05\xff", hello, "no acceptable authentication methods"},
+		"not offered":      {nil, "x:80", login, hello, "no acceptable authentication methods"},
+		"password": {url.UserPassword("u", "pw"), "x:80", login + "\x01\x00" + granted,
+			password + "\x01\x01u\x02pw" + byName, ""},
+		"no password":  {url.User("u"), "x:80", login + "\x01\x00" + granted, password + "\x01\x01u\x00" + byName, ""},
+		"not needed":   {url.UserPassword("u", "pw"), "x:80", none + granted, password + byName, ""},
+		"longest ones": {url.UserPassword(long, long), "x:80", login + "\x01\x00" + granted, password + "\x01\xff" + long + "\xff" + long + byName, ""},
+		"long user":    {url.UserPassword(long+"a", ""), "x:80", login, password, "invalid username/password"},
+		"long password": {url.UserPassword("u", long+"a"), "x:80", login, password,
+			"invalid username/password"},
+		"no user":          {url.UserPassword("", "pw"), "x:80", login, password, "invalid username/password"},
+		"wrong password":   {url.UserPassword("u", "pw"), "x:80", login + "\x01\x01", password + "\x01\x01u\x02pw", "authentication failed"},
+		"hangup":           {nil, "x:80", "", hello, "EOF"},
+		"hangup at login":  {url.UserPassword("u", "pw"), "x:80", login, password + "\x01\x01u\x02pw", "EOF"},
+		"hangup at once":   {nil, "x:80", none, hello + byName, "EOF"},
+		"hangup in a name": {nil, "x:80", none + "\x05\x00\x00\x03", hello + byName, "EOF"},
+		"cut":              {nil, "x:80", none + granted[:len(granted)-1], hello + byName, "EOF"},
+	} {
+		behind := ""
+		if test.bad == "" {
+			behind = "HTTP"
+		}
+		s := &script{}
+		s.Reader.Reset(test.said + behind)
+		err := socks5(context.Background(), s, test.user, test.addr)
+		if s.wrote.String() != test.wrote || s.Len() != len(behind) {
+			t.Errorf("%s: wrote %q, want %q; %d bytes are left", name, s.wrote.String(), test.wrote, s.Len())
+		}
+		if test.bad == "" && err != nil || test.bad != "" && (err == nil || !strings.Contains(err.Error(), test.bad)) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

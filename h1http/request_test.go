@@ -81,11 +81,13 @@ func TestWire(t *testing.T) {
 		"opaque absolute": {func(r *http.Request) { r.URL.Opaque = "//o.example/x" }, "GET http://o.example/x?q HTTP/1.1\r\nHost: h.example" + rest},
 		"star": {func(r *http.Request) { r.Method, r.URL.Path, r.URL.RawQuery = "OPTIONS", "*", "" },
 			"OPTIONS * HTTP/1.1\r\nHost: h.example" + rest},
-		"raw query":     {func(r *http.Request) { r.URL.RawQuery = "a=é b#c" }, "GET /p?a=%C3%A9%20b%23c HTTP/1.1\r\nHost: h.example" + rest},
-		"rootless":      {func(r *http.Request) { r.URL.Path = "p" }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
-		"invalid host":  {func(r *http.Request) { r.Host = "/tmp/a socket" }, "GET /p?q HTTP/1.1\r\nHost: " + rest},
-		"zone":          {func(r *http.Request) { r.Host = "[fe80::1%25eth0]:80" }, "GET /p?q HTTP/1.1\r\nHost: [fe80::1]:80" + rest},
-		"international": {func(r *http.Request) { r.Host = "Bücher.example:81" }, "GET /p?q HTTP/1.1\r\nHost: xn--bcher-kva.example:81" + rest},
+		"raw query":                     {func(r *http.Request) { r.URL.RawQuery = "a=é b#c" }, "GET /p?a=%C3%A9%20b%23c HTTP/1.1\r\nHost: h.example" + rest},
+		"rootless":                      {func(r *http.Request) { r.URL.Path = "p" }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
+		"invalid host":                  {func(r *http.Request) { r.Host = "/tmp/a socket" }, "GET /p?q HTTP/1.1\r\nHost: " + rest},
+		"zone":                          {func(r *http.Request) { r.Host = "[fe80::1%25eth0]:80" }, "GET /p?q HTTP/1.1\r\nHost: [fe80::1]:80" + rest},
+		"international":                 {func(r *http.Request) { r.Host = "Bücher.example:81" }, "GET /p?q HTTP/1.1\r\nHost: xn--bcher-kva.example:81" + rest},
+		"international, without a port": {func(r *http.Request) { r.Host = "Bücher.example" }, "GET /p?q HTTP/1.1\r\nHost: xn--bcher-kva.example" + rest},
+		"international to its end":      {func(r *http.Request) { r.Host = "пример.испытание:81" }, "GET /p?q HTTP/1.1\r\nHost: xn--e1afmkfd.xn--80akhbyknj4f:81" + rest},
 		"own agent": {func(r *http.Request) { r.Header.Set("User-Agent", "me") },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: me\r\nAccept-Encoding: gzip\r\n\r\n"},
 		"agent by hand": {func(r *http.Request) { r.Header["user-agent"] = []string{"me"} },
@@ -178,9 +180,41 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
-func TestControlInURL(t *testing.T) {
-	if _, err := wire(t, func(r *http.Request) { r.URL.RawQuery = "a\x7f" }); err == nil {
-		t.Error("no error")
+// TestRefused: what is refused once there is a connection, for no server could read it as
+// it was meant.
+func TestRefused(t *testing.T) {
+	for name, change := range map[string]func(*http.Request){
+		"control byte in URL":         func(r *http.Request) { r.URL.RawQuery = "a\x7f" },
+		"control byte behind a space": func(r *http.Request) { r.URL.RawQuery = "a b\x1f" },
+		"host":                        func(r *http.Request) { r.Host = "\xff" },
+		"expectation": func(r *http.Request) {
+			r.Body, r.ContentLength, r.Header = io.NopCloser(strings.NewReader("x")), 1, http.Header{"Expect": {"100-continue, more"}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if sent, err := wire(t, change); err == nil {
+				t.Errorf("sent %q", sent)
+			}
+		})
+	}
+}
+
+// TestHosts: what may stand in a Host field, and what is sent as none.
+func TestHosts(t *testing.T) {
+	for host, want := range map[string]string{
+		"a.example": "a.example", "a.example:80": "a.example:80", "a.example:": "a.example:", "a_b": "a_b", "192.0.2.1:1": "192.0.2.1:1",
+		"[::1]": "[::1]", "[::1]:80": "[::1]:80", "[fe80::1%25eth0]": "[fe80::1]", "[fe80::1%25eth0]:80": "[fe80::1]:80", "a%25b": "a%25b",
+		"": "", ":80": "", "a b": "", "a/b": "", "a:b": "", "a:8o": "", "a::80": "", "a:80:80": "", "a@b": "", "a,b": "",
+		"::1": "", "[]": "", "[]:80": "", "[::1": "", "::1]": "", "[::1]x": "", "[::1]x:80": "", "x[::1]": "", "[[::1]": "", "[::1]]": "",
+		"[::1 ]": "", "[::1]:": "[::1]:", "[::1]:x": "", "a]": "", "[a": "",
+	} {
+		hreq := &http.Request{Host: host, URL: &url.URL{}}
+		if got, err := hostOf(hreq, false); err != nil || got != want {
+			t.Errorf("%q: sent as %q, want %q, %v", host, got, want, err)
+		}
+		if _, err := hostOf(hreq, true); (err == nil) != (want != "") {
+			t.Errorf("%q, to a proxy: %v", host, err)
+		}
 	}
 }
 

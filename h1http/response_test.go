@@ -298,6 +298,40 @@ func TestGzip(t *testing.T) {
 	}
 }
 
+// TestGzipBesideGzip: a decompressor is one response's, whatever became of those before.
+func TestGzipBesideGzip(t *testing.T) {
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		io.WriteString(w, gzipped(strings.Repeat(r.URL.Path, 1000)))
+	})
+	for range 10 {
+		if got := get(t, r.tr, r.URL+"/before"); got != strings.Repeat("/before", 1000) {
+			t.Fatalf("got %.20q", got)
+		}
+		var bodies [2]io.ReadCloser
+		var got [2]strings.Builder
+		for i := range bodies {
+			resp, err := r.tr.RoundTrip(newRequest(t, "GET", fmt.Sprintf("%s/%d", r.URL, i), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			bodies[i] = resp.Body
+		}
+		for range 20 {
+			for i, b := range bodies {
+				io.CopyN(&got[i], b, 100)
+			}
+		}
+		for i := range bodies {
+			if want := strings.Repeat(fmt.Sprintf("/%d", i), 1000); got[i].String() != want {
+				t.Fatalf("response %d: %d bytes, %.20q", i, got[i].Len(), got[i].String())
+			}
+			bodies[i].Close()
+		}
+	}
+}
+
 func TestBodyEnds(t *testing.T) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
 		for {
@@ -396,6 +430,10 @@ func TestHeadLimit(t *testing.T) {
 		"many fields": {"HTTP/1.1 200 OK\r\n" + strings.Repeat("A: b\r\n", 3000) + "Content-Length: 0\r\n\r\n", 0, true},
 		"1xx within":  {strings.Repeat(hint, 5) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 10_000, true},
 		"1xx past":    {strings.Repeat(hint, 11) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 10_000, false},
+		"1xx to the byte": {strings.Repeat("HTTP/1.1 103 \r\nLink: "+strings.Repeat("a", 75)+"\r\n\r\n", 2) + // 100 bytes each
+			"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, true},
+		"1xx a byte past": {strings.Repeat("HTTP/1.1 103 \r\nLink: "+strings.Repeat("a", 75)+"\r\n\r\n", 2) +
+			"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 199, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url, tr := rawRig(t, answers(test.wire))
@@ -408,6 +446,16 @@ func TestHeadLimit(t *testing.T) {
 				slurp(t, resp)
 			}
 		})
+	}
+	u := rawServer(t, answers(hint+"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"))
+	nc, err := net.Dial("tcp", strings.TrimPrefix(u, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewConn(nc, &h1.Config{}) // whose zero is the engine's default
+	defer c.Close()
+	if got := get(t, c, u); got != "hi" {
+		t.Errorf("Config without a limit: %q", got)
 	}
 }
 
@@ -499,9 +547,28 @@ func TestConnect(t *testing.T) {
 }
 
 func TestConcurrentReads(t *testing.T) {
+	for _, coding := range []string{"", "Content-Encoding: gzip\r\n"} {
+		t.Run(coding, func(t *testing.T) { testConcurrentReads(t, coding) })
+	}
+}
+
+// isBusy reports whether a Read of a response's body is under way.
+func isBusy(rc io.ReadCloser) bool {
+	if g, ok := rc.(*gunzip); ok {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.busy
+	}
+	b := rc.(*body)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.busy
+}
+
+func testConcurrentReads(t *testing.T, coding string) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
 		readRequest(br)
-		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\n"+coding+"Content-Length: 10\r\n\r\n")
 		br.ReadByte()
 	})
 	resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
@@ -513,7 +580,7 @@ func TestConcurrentReads(t *testing.T) {
 		_, err := resp.Body.Read(make([]byte, 1))
 		read <- err
 	}()
-	time.Sleep(20 * time.Millisecond)
+	eventually(t, "the first read", func() bool { return isBusy(resp.Body) })
 	if _, err := resp.Body.Read(make([]byte, 1)); err != errConcurrentRead {
 		t.Errorf("second read: %v", err)
 	}

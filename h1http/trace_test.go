@@ -39,8 +39,10 @@ func (e *events) take() []string {
 
 func (e *events) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GetConn:              func(hp string) { e.add("GetConn") },
-		GotConn:              func(i httptrace.GotConnInfo) { e.add("GotConn reused=%v idle=%v", i.Reused, i.WasIdle) },
+		GetConn: func(hp string) { e.add("GetConn") },
+		GotConn: func(i httptrace.GotConnInfo) {
+			e.add("GotConn reused=%v idle=%v %v", i.Reused, i.WasIdle, i.IdleTime > 0)
+		},
 		PutIdleConn:          func(err error) { e.add("PutIdleConn %v", err) },
 		GotFirstResponseByte: func() { e.add("GotFirstResponseByte") },
 		Got100Continue:       func() { e.add("Got100Continue") },
@@ -51,7 +53,7 @@ func (e *events) trace() *httptrace.ClientTrace {
 		ConnectDone:          func(_, _ string, err error) { e.add("ConnectDone %v", err) },
 		TLSHandshakeStart:    func() { e.add("TLSHandshakeStart") },
 		TLSHandshakeDone:     func(cs tls.ConnectionState, err error) { e.add("TLSHandshakeDone %v", cs.HandshakeComplete) },
-		WroteHeaderField:     func(k string, v []string) { e.add("WroteHeaderField %s", k) },
+		WroteHeaderField:     func(k string, v []string) { e.add("WroteHeaderField %s %q", k, v) },
 		WroteHeaders:         func() { e.add("WroteHeaders") },
 		Wait100Continue:      func() { e.add("Wait100Continue") },
 		WroteRequest:         func(i httptrace.WroteRequestInfo) { e.add("WroteRequest %v", i.Err) },
@@ -71,14 +73,10 @@ func TestTrace(t *testing.T) {
 				rt = std
 			}
 			var e events
-			send := func(method, body string, expect bool) {
-				req := newRequest(t, method, r.URL, nil)
-				if body != "" {
-					req = newRequest(t, method, r.URL, strings.NewReader(body))
-				}
-				if expect {
-					req.Header.Set("Expect", "100-continue")
-				}
+			send := func(method string, body io.Reader, change func(*http.Request)) {
+				req := newRequest(t, method, r.URL, body)
+				req.Host = "h.example"
+				change(req)
 				do(t, rt, req.WithContext(httptrace.WithClientTrace(context.Background(), e.trace())))
 				l := e.take()
 				// The order among fields is no matter, and net/http's own varies in the rest.
@@ -101,10 +99,19 @@ func TestTrace(t *testing.T) {
 					theirs = append(theirs, l)
 				}
 			}
-			send("GET", "", false)
-			send("GET", "", false)
-			send("POST", "some body", false)
-			send("POST", "some body", true)
+			plain := func(*http.Request) {}
+			send("GET", nil, plain)
+			send("GET", nil, plain)
+			send("POST", strings.NewReader("some body"), plain)
+			send("POST", strings.NewReader("some body"), func(r *http.Request) { r.Header.Set("Expect", "100-continue") })
+			send("POST", io.MultiReader(strings.NewReader("chunked")), plain)
+			send("POST", nil, plain)
+			send("PUT", nil, plain)
+			send("PATCH", nil, plain)
+			send("DELETE", nil, plain)
+			send("GET", nil, func(r *http.Request) { r.Header = http.Header{"A": {"1", "2"}, "B": {"3"}} })
+			send("GET", nil, func(r *http.Request) { r.Host = "not a host" })
+			send("GET", nil, func(r *http.Request) { r.Close = true })
 		}
 		for i := range ours {
 			if fmt.Sprint(ours[i]) != fmt.Sprint(theirs[i]) {
@@ -158,6 +165,33 @@ func TestTraceNoHooks(t *testing.T) {
 	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{})
 	for range 3 {
 		do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x")).WithContext(ctx))
+	}
+}
+
+// TestTraceOf1xx: what is told of heads before the final one: 100 (Continue) only to who
+// expects it.
+func TestTraceOf1xx(t *testing.T) {
+	url := rawServer(t, answers("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+	for _, test := range []struct{ expect, want string }{
+		{"", "GotFirstResponseByte Got1xxResponse 103 Got1xxResponse 100"},
+		{"100-continue", "GotFirstResponseByte Got1xxResponse 103 Got100Continue Got1xxResponse 100"},
+	} {
+		withBoth(t, func(a *http.Transport, b *Transport) {
+			a.ExpectContinueTimeout, b.ExpectContinueTimeout = time.Second, time.Second
+		}, func(t *testing.T, rt anyTransport) {
+			var e events
+			for _, trace := range []*httptrace.ClientTrace{e.trace(), {}} {
+				req := newRequest(t, "POST", url, strings.NewReader("x"))
+				if test.expect != "" {
+					req.Header.Set("Expect", test.expect)
+				}
+				do(t, rt, req.WithContext(httptrace.WithClientTrace(context.Background(), trace)))
+			}
+			l := slices.DeleteFunc(e.take(), func(s string) bool { return !strings.HasPrefix(s, "Got") || strings.HasPrefix(s, "GotConn") })
+			if got := strings.Join(l, " "); got != test.want {
+				t.Errorf("expect %q: %s", test.expect, got)
+			}
+		})
 	}
 }
 

@@ -91,14 +91,36 @@ type roundTripFunc func(*http.Request) (*http.Response, error)
 
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// A fooTripper makes its responses up, of what it was given.
+type fooTripper struct{ idleClosed bool }
+
+func (f *fooTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	body := "<nil>"
+	if req.Body != nil {
+		b, _ := io.ReadAll(req.Body)
+		body = string(b)
+	}
+	return &http.Response{Status: "made up " + req.URL.Host + " " + body, Request: req}, nil
+}
+
+func (f *fooTripper) CloseIdleConnections() { f.idleClosed = true }
+
 func TestRegisterProtocol(t *testing.T) {
 	r := newRig(t, false, echo)
-	r.tr.RegisterProtocol("foo", roundTripFunc(func(req *http.Request) (*http.Response, error) {
-		return &http.Response{Status: "made up " + req.URL.Host, Request: req}, nil
-	}))
-	resp, err := r.client().Get("foo://bar.example/path")
-	if err != nil || resp.Status != "made up bar.example" {
-		t.Errorf("%v %v", resp, err)
+	foo := &fooTripper{}
+	r.tr.RegisterProtocol("foo", foo)
+	for body, want := range map[string]string{"": "made up bar.example <nil>", "abc": "made up bar.example abc"} {
+		req := newRequest(t, "POST", "foo://bar.example/path", nil)
+		if body != "" {
+			req = newRequest(t, "POST", "foo://bar.example/path", strings.NewReader(body))
+		}
+		resp, err := r.tr.RoundTrip(req)
+		if err != nil || resp.Status != want {
+			t.Errorf("%v %v", resp, err)
+		}
+	}
+	if r.tr.CloseIdleConnections(); !foo.idleClosed {
+		t.Error("CloseIdleConnections is not passed on")
 	}
 	r.tr.RegisterProtocol("stuck", roundTripFunc(func(req *http.Request) (*http.Response, error) {
 		//lint:ignore SA1019 http.Client uses it for its Timeout
@@ -130,6 +152,12 @@ func TestRegisterProtocol(t *testing.T) {
 		if (err == nil) == read || body.n.Load() != 1 {
 			t.Errorf("read %v, no GetBody: %v, closed %d times", read, err, body.n.Load())
 		}
+	}
+	req := newRequest(t, "POST", r.URL, strings.NewReader("abc"))
+	again := errors.New("no second body")
+	req.GetBody = func() (io.ReadCloser, error) { return nil, again }
+	if _, err := r.tr.RoundTrip(req); err != again {
+		t.Errorf("GetBody fails: %v", err)
 	}
 	defer func() {
 		if recover() == nil {
@@ -178,34 +206,46 @@ func TestTLSErrors(t *testing.T) {
 func TestALPN(t *testing.T) {
 	noLeak(t)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(echo))
-	s.EnableHTTP2 = true
+	s.EnableHTTP2, s.TLS = true, &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
 	s.StartTLS()
 	defer s.Close()
 	cfg := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	cfg.NextProtos = []string{"h2", "http/1.1"}
 	tr := &Transport{TLSClientConfig: cfg}
 	defer tr.CloseIdleConnections()
-	if got := get(t, tr, s.URL); got != "GET / 0 " {
-		t.Errorf("%q", got)
-	}
-	if len(cfg.NextProtos) != 2 {
-		t.Errorf("the configuration was changed: %q", cfg.NextProtos)
-	}
-	tr = &Transport{DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		d := tls.Dialer{Config: cfg}
-		return d.DialContext(ctx, network, addr)
-	}}
-	defer tr.CloseIdleConnections()
-	if _, err := tr.RoundTrip(newRequest(t, "GET", s.URL, nil)); err == nil {
-		t.Error("h2 was spoken to")
-	}
-	cfg.NextProtos = nil
 	resp, err := tr.RoundTrip(newRequest(t, "GET", s.URL, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slurp(t, resp); resp.TLS == nil {
-		t.Error("no TLS state from DialTLSContext")
+	if got := slurp(t, resp); got != "GET / 0 " || resp.TLS.NegotiatedProtocol != "http/1.1" {
+		t.Errorf("%q by %q", got, resp.TLS.NegotiatedProtocol)
+	}
+	if len(cfg.NextProtos) != 2 {
+		t.Errorf("the configuration was changed: %q", cfg.NextProtos)
+	}
+	hide := false
+	tr = &Transport{DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		d := tls.Dialer{Config: cfg}
+		nc, err := d.DialContext(ctx, network, addr)
+		if hide && err == nil {
+			nc = struct{ net.Conn }{nc}
+		}
+		return nc, err
+	}}
+	defer tr.CloseIdleConnections()
+	if _, err := tr.RoundTrip(newRequest(t, "GET", s.URL, nil)); err == nil || !strings.Contains(err.Error(), "HTTP/2") {
+		t.Errorf("h2 was spoken to: %v", err)
+	}
+	cfg.NextProtos = nil
+	for _, hide = range []bool{false, true} {
+		resp, err := tr.RoundTrip(newRequest(t, "GET", s.URL, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slurp(t, resp); got != "GET / 0 " || (resp.TLS == nil) != hide {
+			t.Errorf("%q, TLS state from DialTLSContext: %v, hidden: %v", got, resp.TLS, hide)
+		}
+		tr.CloseIdleConnections()
 	}
 }
 
@@ -219,12 +259,15 @@ func TestDialHooks(t *testing.T) {
 		}
 	}
 	type ctxKey struct{}
-	tr = &Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return nil, fmt.Errorf("value %v", ctx.Value(ctxKey{}))
-	}}
+	fails := func(ctx context.Context, _, addr string) (net.Conn, error) {
+		return nil, fmt.Errorf("value %v for %s", ctx.Value(ctxKey{}), addr)
+	}
+	tr = &Transport{DialContext: fails, DialTLSContext: fails}
 	ctx := context.WithValue(context.Background(), ctxKey{}, 7)
-	if _, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example", nil).WithContext(ctx)); err == nil || err.Error() != "value 7" {
-		t.Errorf("%v", err)
+	for u, want := range map[string]string{"http://x.example": "value 7 for x.example:80", "https://x.example": "value 7 for x.example:443"} {
+		if _, err := tr.RoundTrip(newRequest(t, "GET", u, nil).WithContext(ctx)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", u, err)
+		}
 	}
 }
 

@@ -230,8 +230,10 @@ func TestConnCloseAtTunnel(t *testing.T) {
 		switch {
 		case errors.As(err, &e) && (e.Unprocessed() || e.Retryable("GET")):
 			t.Fatalf("%v (%v was sent)", err, e.Sent)
-		case err != nil && !errors.Is(err, h1.Closed):
+		case err != nil && (!errors.Is(err, h1.Closed) || errors.Is(err, h1.Timeout)):
 			t.Fatal(err)
+		case err != nil && len(c.slots) > 0:
+			t.Fatal("a slot is lost")
 		case i%2 == 0 && err == nil:
 			t.Fatal("a tunnel, after Close")
 		case err == nil:
