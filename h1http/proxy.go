@@ -201,9 +201,8 @@ func (t *Transport) sendConnect(ctx context.Context, r *route, nc net.Conn, conn
 		}
 		return nc, fmt.Errorf("h1http: the proxy answered CONNECT with status %d", in.Status)
 	}
-	parts, err := h.Detach()
-	if err != nil {
-		return nc, err
-	}
-	return parts.Stream().(net.Conn), nil
+	// What came with the head is dropped, as by net/http: a TLS server does not speak first,
+	// but some proxies send a body.
+	_, err := h.Detach()
+	return nc, err
 }

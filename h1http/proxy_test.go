@@ -172,6 +172,38 @@ func TestProxyConnect(t *testing.T) {
 	}
 }
 
+// TestProxyConnectBody: what a proxy sends with its answer to CONNECT is no part of the
+// server's TLS. Some answer with a body, or with the last chunk of none.
+func TestProxyConnectBody(t *testing.T) {
+	for _, answer := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n\r\nabc",
+	} {
+		r := newRig(t, true, echo)
+		r.tr.Proxy = through(rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			if _, _, err := readRequest(br); err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", r.Listener.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			io.WriteString(nc, answer)
+			go func() {
+				io.Copy(to, br)
+				to.Close()
+			}()
+			io.Copy(nc, to)
+		}))
+		if got := get(t, r.tr, r.URL+"/x"); got != "GET /x 0 " {
+			t.Errorf("%q: got %q", answer, got)
+		}
+		r.tr.CloseIdleConnections() // the proxy's end waits for it
+	}
+}
+
 func TestProxyErrors(t *testing.T) {
 	noLeak(t)
 	long := strings.Repeat("X: "+strings.Repeat("a", 1000)+"\r\n", 100)
