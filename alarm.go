@@ -97,11 +97,11 @@ func (c *Conn) earliest(t time.Time) time.Time {
 	if c.probe.runs {
 		t = earlier(t, c.probe.lookBy)
 	}
-	if r := c.reader; r != nil && c.inRead {
-		t = earlier(t, c.readEnd(r))
+	if c.inRead {
+		t = earlier(t, c.readEnd(c.reader))
 	}
-	if w := c.writer; w != nil && c.inWrite && c.dl == nil {
-		t = earlier(t, w.up.until)
+	if c.inWrite && c.dl == nil {
+		t = earlier(t, c.writer.up.until)
 	}
 	return t
 }
@@ -145,11 +145,11 @@ func (c *Conn) ring() {
 	if late := c.wakeLate(); late != nil {
 		c.cancel(late, fromDeadline(late.op(), whyDeadline))
 	}
-	switch r, w := c.reader, c.writer; {
-	case r != nil && c.inRead && passed(c.readEnd(r)):
-		c.readLate(r)
-	case w != nil && c.inWrite && c.dl == nil && passed(w.up.until):
-		c.writeLate(w)
+	switch {
+	case c.inRead && passed(c.readEnd(c.reader)):
+		c.readLate(c.reader)
+	case c.inWrite && c.dl == nil && passed(c.writer.up.until):
+		c.writeLate(c.writer)
 	case c.probe.runs && passed(c.probe.lookBy):
 		c.lookLate()
 	}

@@ -30,8 +30,8 @@ type Conn struct {
 
 	// What follows is guarded by mu, unless another owner is named.
 	writing bool // somebody owns the write half: is in a write, about to be, or filling wbuf for one
-	inWrite bool // writer is in a write on rw
-	inRead  bool // reader is in a read on rw
+	inWrite bool // writer, who is not nil then, is in a write on rw
+	inRead  bool // reader, who is not nil then, is in a read on rw
 	owing   bool // wbuf is to be written by the read that comes next
 	spoken  bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
 	mu      sync.Mutex

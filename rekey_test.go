@@ -379,7 +379,7 @@ func TestHandshakeBehindARead(t *testing.T) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		e := c.newExchange(context.Background(), get("/a"), new(asked))
-		c.reader, e.start, e.end = e, 0, 10
+		c.reader, e.inUse, e.start, e.end = e, true, 0, 10
 		c.beginRead()
 		c.beginWrite(e)
 		if want := time.Now().Add(time.Second); !c.readBy.Equal(want) || !e.recv.until.Equal(want) || e.recv.why != whyStall {

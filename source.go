@@ -67,7 +67,7 @@ func (c *Conn) readEnded(n int, err error) error {
 	if n > 0 {
 		return nil
 	}
-	if err == nil && c.reader != nil && passed(c.reader.recv.until) {
+	if err == nil && passed(c.reader.recv.until) {
 		return os.ErrDeadlineExceeded // it does not look at its deadline
 	}
 	return err
@@ -80,7 +80,7 @@ func (c *Conn) lasts(err error, n int) bool {
 	if isTimeout(err) { // that may be over by then
 		return false
 	}
-	if r := c.reader; n == 0 && (r == nil || r.err == nil) {
+	if n == 0 && c.reader.err == nil {
 		return false
 	}
 	_, own := err.(*Error)
@@ -143,8 +143,8 @@ func (c *Conn) endsReads() bool { return c.deadlines() != nil && !c.kind.encoded
 func (c *Conn) endRead(n int) {
 	c.inRead = false
 	c.counts.read += int64(n)
-	if r := c.reader; n > 0 && r != nil {
-		r.recv.vain, r.recv.comeBy = 0, time.Time{}
+	if n > 0 {
+		c.reader.recv.vain, c.reader.recv.comeBy = 0, time.Time{}
 	}
 	if e := c.queue.head; e != nil {
 		e.seen = e.seen || n > 0

@@ -564,7 +564,7 @@ func (c *Conn) tellSent() {
 			}
 		}
 	}
-	if c.reader != nil && c.inRead && (c.clocked || c.werr != nil) {
+	if c.inRead && (c.clocked || c.werr != nil) {
 		c.limitRead(c.reader)
 	}
 	if u := c.upload; u != nil {
@@ -612,7 +612,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	if c.wbuf != nil {
 		c.wbuf.b = c.wbuf.b[:0]
 	}
-	if c.reader != nil && c.inRead {
+	if c.inRead {
 		c.limitRead(c.reader)
 	}
 	c.changed()
