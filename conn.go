@@ -55,7 +55,7 @@ type Conn struct {
 	hasWriteBy bool // the write deadline on rw is not zero
 
 	flushing bool  // soon runs, or is about to
-	apart    bool  // the last flush was on a goroutine of the engine's: see flushApart
+	apart    bool  // whoever owns the write half is in flushApart
 	splices  bool  // reader's read is one in which the kernel writes as well, to another socket
 	haste    haste // owned by the read half
 

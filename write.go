@@ -271,34 +271,27 @@ func (c *Conn) loneHead(e *exchange) bool {
 	return c.queue.head == e && c.appended()-min(e.start, c.taken) <= int64(c.cfg.WriteBuffer)
 }
 
-// flush writes what was appended, in the name of e. It is for e's caller and for e's pump:
-// what these are not to write (mayNotWrite) is left to another. mu is held, but not while
-// it writes.
-func (c *Conn) flush(e *exchange) {
-	c.apart = false
-	c.flushAll(e)
-}
-
-// flushApart writes all of it, on a goroutine of the engine's for which e's caller does not
-// wait. mu is held, but not while it writes.
+// flushApart is flush on a goroutine of the engine's for which e's caller does not wait: it
+// writes all of it. mu is held, but not while it writes.
 func (c *Conn) flushApart(e *exchange) {
 	c.apart = true
-	c.flushAll(e)
+	c.flush(e)
+	c.apart = false
 }
 
-// flushAll takes and writes what was appended, until there is nothing more, or e ends.
-// Where others are in flight it lets them run once first, so that their requests go out in
-// the same write. mu is held, but not while it writes.
-func (c *Conn) flushAll(e *exchange) {
-	own := !c.apart
+// flush takes and writes what was appended, in the name of e, until there is nothing more,
+// or e ends. What neither e's caller nor e's pump is to write (mayNotWrite) is left to
+// another. Where others are in flight it lets them run once first, so that their requests
+// go out in the same write. mu is held, but not while it writes.
+func (c *Conn) flush(e *exchange) {
 	c.writing = true
 	before := e.err
 	e.refs++ // a response may end before the write that it answers has returned
-	if c.cfg.Depth > 1 || !own {
+	if c.cfg.Depth > 1 || c.apart {
 		c.letAppend(e)
 	}
 	for c.pending() && c.mayWrite() {
-		if e.err != before || own && c.mayNotWrite(e) || c.probe.stale && !c.stillGood() {
+		if e.err != before || !c.apart && c.mayNotWrite(e) || c.probe.stale && !c.stillGood() {
 			break
 		}
 		if !c.writeBuffered(e) {
