@@ -370,12 +370,8 @@ func whyLast(said, keeps bool, fr framing) *Error {
 func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	c.because(why)
 	c.life.must(evFinalClose)
-	var kept fifo
+	c.queue.pop() // x, which is the first
 	for y := c.queue.pop(); y != nil; y = c.queue.pop() {
-		if y == x {
-			kept.push(y)
-			continue
-		}
 		behind := *neighbour(why)
 		behind.unprocessed = said
 		y.fail(&behind)
@@ -384,7 +380,7 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 			c.upload = nil
 		}
 	}
-	c.queue = kept
+	c.queue.push(x)
 	c.discardBehind(x)
 	switch w := c.writer; {
 	case !c.inWrite:
