@@ -38,15 +38,11 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	switch {
 	case e.refs == 0 || e.err != nil && !e.outlives():
 		return
-	case e.recv.done: // but its body is still on its way
-		switch {
-		case c.upload == e:
-			c.endUpload(e, err)
-		case e.lastWrite():
-			c.endLastWrite(e, err)
-		}
-	case e.err != nil: // it outlives that
+	case e.recv.done && c.upload == e:
+		c.endUpload(e, err)
+	case e.lastWrite(), e.err != nil: // which it outlives
 		c.endLastWrite(e, err)
+	case e.recv.done: // and nothing else of it is under way
 	case e.start < 0:
 		if e.inLine {
 			c.line.remove(e)
@@ -157,11 +153,11 @@ func (e *exchange) lastWrite() bool {
 // endLastWrite ends CloseWrite's write, or keeps it from beginning: what is not out is left
 // to another request, if there is one; else the connection ends. mu is held.
 func (c *Conn) endLastWrite(e *exchange, err *Error) {
-	if c.writesFor(e) {
-		c.cutLast(e, err)
-	} else if c.written < e.end {
+	if !c.writesFor(e) { // it is about to begin
 		e.fail(err)
+		return
 	}
+	c.cutLast(e, err)
 }
 
 // interrupt ends the read or the write that e's goroutine is in, if any; the goroutine then
