@@ -102,10 +102,10 @@ func (e *exchange) outlives() bool {
 // return: that write is cut, and where it turns out to be over the connection is spared. mu
 // is held.
 func (c *Conn) endUpload(e *exchange, err *Error) {
-	switch whole := e.up.left == 0; {
-	case whole && c.writesFor(e) && (e.up.busy || !e.q.push): // else nobody is left to end the body
+	switch {
+	case e.up.left == 0 && c.writesFor(e) && (e.up.busy || !e.q.push): // else nobody would end the body
 		c.cutLast(e, err)
-	case whole && c.isOut(e): // CloseWrite alone was to come
+	case c.isOut(e): // CloseWrite alone was to come
 		c.endWhole(e)
 	default:
 		e.fail(err)

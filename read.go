@@ -419,7 +419,7 @@ func (c *Conn) switchOver(x *exchange) *Error {
 	}
 	c.counts.responses++
 	x.final = true
-	if c.upload == x && x.up.left == 0 && !c.pending() { // pushed whole; CloseWrite may yet come
+	if c.upload == x && c.isOut(x) { // pushed whole; CloseWrite may yet come
 		c.endWhole(x)
 	}
 	switch {
