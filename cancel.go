@@ -213,7 +213,7 @@ func (c *Conn) leave(e *exchange) {
 		}
 	case e.start < 0: // taken back
 		if c.reader == e {
-			if next := c.queue.head; c.br != nil && (next == nil || next.start >= c.taken) {
+			if c.br != nil {
 				c.lookBehind() // at what e's read may have brought; where no buffer is left, finish has
 			}
 			c.handOn()
