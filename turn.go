@@ -93,11 +93,10 @@ func (c *Conn) payOwed(e *exchange) error {
 		e.up.left = int64(len(e.up.whole))
 		e.refs++ // until the body's end
 		go e.pump()
-	case c.pending():
+	default:
 		c.writeOut(e)
 	}
 	if e.err != nil {
-		c.sentOut()
 		return e.err
 	}
 	c.inRead = true // what comes next is the read of the response, whose time begins
