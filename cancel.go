@@ -168,7 +168,7 @@ func (c *Conn) interrupt(e *exchange) {
 	}
 	if c.reader == e && c.inRead {
 		c.setReadBy(longAgo)
-		if c.kind.encoded() || c.splices || e.start < 0 {
+		if !c.endsReads() || e.start < 0 { // see readEnd
 			e.recv.until = time.Now()
 			c.wakeBy(c.readEnd(e))
 		}

@@ -136,8 +136,8 @@ func (c *Conn) beginRead() error {
 }
 
 // endsReads reports whether a deadline is sure to end a read: elsewhere only closing the
-// stream is. mu is held.
-func (c *Conn) endsReads() bool { return c.deadlines() != nil && !c.kind.encoded() && !c.splices }
+// stream is, for a read under TLS, or inside the kernel, may be in a write. mu is held.
+func (c *Conn) endsReads() bool { return c.cutsWrites() && !c.splices }
 
 // endRead counts what a read has brought. mu is held.
 func (c *Conn) endRead(n int) {
