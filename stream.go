@@ -151,11 +151,11 @@ func (c *Conn) Detach() (Parts, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.awaitLook()
-	switch {
-	case c.end.gone:
+	if c.end.gone {
 		return Parts{}, c.refusal("detach")
-	case !c.life.switched && c.inUse():
-		return Parts{}, newError(NotReady, "detach", c.whyInUse())
+	}
+	if why := c.whyInUse(); why != nil && !c.life.switched {
+		return Parts{}, newError(NotReady, "detach", why)
 	}
 	c.end.gone, c.err = true, errDetached
 	c.stopAlarm()
@@ -176,20 +176,18 @@ func (c *Conn) Detach() (Parts, error) {
 	return p, nil
 }
 
-// inUse reports whether exchanges are in flight, or what is left of one is. mu is held.
-func (c *Conn) inUse() bool {
-	return c.life.n > 0 || c.life.w == wBody || c.writing || c.pending() || c.reader != nil
-}
-
-// whyInUse says what Detach would have to wait for. mu is held.
+// whyInUse says what Detach would have to wait for: exchanges in flight, or what is left of
+// one; nil: nothing. mu is held.
 func (c *Conn) whyInUse() error {
 	switch {
 	case c.life.n > 0:
 		return errors.New("exchanges are in flight")
 	case c.life.w == wBody || c.writing || c.pending():
 		return errUnwritten
+	case c.reader != nil:
+		return errLeaving
 	}
-	return errLeaving
+	return nil
 }
 
 // clearDeadlines takes the deadlines back that the engine has set. mu is held.
