@@ -73,7 +73,7 @@ func (c *Conn) lookAt(e *exchange) *Error {
 			return c.refusal("send")
 		}
 	}
-	why := unfit(first[:], n, err)
+	why := unfit(first[:n], err)
 	c.endUnfit(e, why)
 	return why
 }
@@ -121,7 +121,7 @@ func (c *Conn) stillGood() bool {
 	}
 	c.probe.stale = false
 	first, n, err := c.peek()
-	why := unfit(first[:], n, err)
+	why := unfit(first[:n], err)
 	if n > 0 && c.kind == layered && !c.peeks {
 		why = errIdleSpoke
 	}
@@ -164,12 +164,12 @@ var errPeekCount = errors.New("the stream's PeekNow returned an impossible count
 // peeked is how many bytes a look at an idle socket brings: what tells 408 from others.
 const peeked = 16
 
-// unfit says why an idle connection is of no more use, by its first n bytes and its error;
-// nil: it is good.
-func unfit(first []byte, n int, err error) *Error {
+// unfit says why an idle connection is of no more use, by the first bytes that came and by
+// its error; nil: it is good.
+func unfit(first []byte, err error) *Error {
 	switch {
-	case n > 0:
-		return unasked(first[:n])
+	case len(first) > 0:
+		return unasked(first)
 	case err == io.EOF:
 		return errIdleEnd
 	case err != nil:

@@ -475,7 +475,7 @@ func (c *Conn) lookBehind() {
 // else the stream's end. mu is held.
 func (c *Conn) whyBehind() *Error {
 	b, _ := c.br.Peek(min(c.br.Buffered(), peeked))
-	return unfit(b, len(b), io.EOF)
+	return unfit(b, io.EOF)
 }
 
 // finish ends e's response and hands the read half on. mu is held.

@@ -46,7 +46,7 @@ func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
 	case t.wrote:
 		return t.n, nil
 	}
-	if why := unfit(t.first[:], t.n, t.err); why != nil {
+	if why := unfit(t.first[:t.n], t.err); why != nil {
 		return 0, why
 	}
 	return 0, c.payOwed(e)

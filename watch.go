@@ -97,7 +97,7 @@ func (c *Conn) canWake() bool {
 	switch {
 	case c.kind == layered && refuses(err):
 		_, _, end := c.peek() // or it was closed; a socket says so once
-		c.endUnfit(nil, unfit(nil, 0, end))
+		c.endUnfit(nil, unfit(nil, end))
 	case c.kind == layered || err == nil:
 		return true
 	case c.lookAt(nil) == nil: // else it was closed
@@ -131,9 +131,9 @@ func (c *Conn) parkWatch(w *watch) {
 	switch {
 	case c.end.gone || w.kicked && broken == nil || isTimeout(err):
 	case err != nil:
-		c.fail(nil, unfit(nil, 0, err))
+		c.fail(nil, unfit(nil, err))
 	case broken != nil: // a socket says so once
-		c.fail(nil, unfit(nil, 0, broken))
+		c.fail(nil, unfit(nil, broken))
 	default:
 		c.gate(nil)
 	}
