@@ -380,8 +380,8 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 		var used int
 		n, used, err = d.data(p, b)
 		c.br.Discard(used)
-		wants := len(p) > 0 || d.remain == 0 // data, or framing
-		if n == 0 && err == nil && !d.last && wants {
+		full := len(p) == 0 && d.remain > 0 // data is next, and p takes none
+		if n == 0 && err == nil && !d.last && !full {
 			if len(p) < c.br.Size() { // which is empty
 				err = c.more(e, "read body")
 			} else {
@@ -394,7 +394,7 @@ func (c *Conn) readChunks(e *exchange, resp *Response, p []byte) (n int, done bo
 		case d.last:
 			done, err = c.readTrailer(e, resp, n > 0)
 			return n, done, err
-		case n > 0 || len(p) == 0 && d.remain > 0:
+		case n > 0 || full:
 			return n, false, nil
 		}
 	}
