@@ -82,7 +82,8 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 // deliver gives the response to the caller, and ends it if it has no body. mu is held.
 func (c *Conn) deliver(e *exchange, resp *Response) error {
 	if c.cfg.Timing {
-		e.tellTimes(resp)
+		setNow(&e.times.Head)
+		resp.Timing = e.times
 	}
 	resp.body = body{c: c, e: e, id: e.id.Load(), resp: resp}
 	e.inUse = false
@@ -103,12 +104,6 @@ func (c *Conn) deliver(e *exchange, resp *Response) error {
 		c.stepOut(e)
 	}
 	return nil
-}
-
-// tellTimes notes when the head was there, and shows that and what was before.
-func (e *exchange) tellTimes(resp *Response) {
-	setNow(&e.times.Head)
-	resp.Timing = e.times
 }
 
 // readFailed ends a response whose reading failed, and returns the error for e's caller. If

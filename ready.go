@@ -90,7 +90,7 @@ func (c *Conn) admit(e *exchange) *Error {
 // waitInLine waits until e is admitted, unless its caller does not wait, and takes it out
 // of the line. mu is held, but not while it waits.
 func (c *Conn) waitInLine(e *exchange) *Error {
-	for !e.tries && !c.outOfLine(e) {
+	for !e.tries && e.err == nil && !passed(e.by) && !c.atHead(e) {
 		if c.line.head == e && c.allAbandoned() {
 			c.clearWay(e)
 		} else {
@@ -111,12 +111,6 @@ func (c *Conn) waitInLine(e *exchange) *Error {
 
 // atHead reports whether e is the first in line, and admitted. mu is held.
 func (c *Conn) atHead(e *exchange) bool { return c.line.head == e && c.admits(&e.q) == admitted }
-
-// outOfLine reports whether e waits no longer in line: it is admitted, or its time is over.
-// mu is held.
-func (c *Conn) outOfLine(e *exchange) bool {
-	return e.err != nil || passed(e.by) || c.atHead(e)
-}
 
 // oneHead reports whether all that is in flight is a head of no unusual length, of which no
 // writer has taken a byte: the server waits for that, and not for anybody to read. mu is
