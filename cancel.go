@@ -44,10 +44,8 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		c.endLastWrite(e, err)
 	case e.recv.done: // and nothing else of it is under way
 	case e.start < 0:
-		if e.inLine {
-			c.line.remove(e)
-			e.inLine = false
-		}
+		c.line.remove(e)
+		e.inLine = false
 		e.fail(err)
 		switch {
 		case c.readsOn(e):

@@ -224,7 +224,7 @@ func (c *Conn) closeLate() {
 	c.mu.Lock()
 	dl, in := c.dl, c.inCall()
 	c.mu.Unlock()
-	if in && dl != nil {
+	if in {
 		dl.SetReadDeadline(longAgo)
 		dl.SetWriteDeadline(longAgo)
 	}

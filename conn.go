@@ -271,7 +271,7 @@ func (c *Conn) failLine() {
 func (c *Conn) rest() {
 	nobody := c.line.head == nil && !c.writing
 	if nobody && c.upload == nil && c.pending() && c.mayWrite() {
-		c.failStuck() // the rest of a request that was answered: there is nobody to write it for
+		c.fail(nil, errStuck) // the rest of a request that was answered: there is nobody to write it for
 	}
 	c.giveBack()
 	if nobody && c.life.w != wBody && c.reader == nil && !c.probe.runs && !c.probe.rings {

@@ -53,7 +53,7 @@ type exchange struct {
 type marks struct {
 	inLine    bool // waiting to be admitted
 	waited    bool // somebody waits, or has waited, for the response
-	inUse     bool // somebody is in a call on the response's body
+	inUse     bool // its caller is in a call that reads: the head, the body, or what is in front
 	abandoned bool // its response is read for nobody
 	seen      bool // a byte of its response was read
 	final     bool // the final head was read

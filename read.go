@@ -477,7 +477,7 @@ func (c *Conn) whyBehind() *Error {
 func (c *Conn) finish(e *exchange) {
 	e.recv.done = true
 	was := c.life.w
-	c.life.few = was == wBody && c.upload == e && c.fewLeft(e)
+	c.life.few = c.upload == e && c.fewLeft(e)
 	c.life.must(evLast)
 	if was == wBody {
 		c.outlived(e)
