@@ -71,7 +71,15 @@ func (c *Conn) fits() bool {
 // longAgo is a deadline that has passed: it ends a read or a write that is under way.
 var longAgo = time.Unix(1, 0)
 
-// streamKind says what may be done with the socket that was found under a stream.
+// streamKind says what may be done with the socket that was found under a stream. What
+// goes by it, where the stream takes deadlines (else only Close ends a call):
+//
+//	         fits  cutsWrites  endsReads     canLook      kernelsWay, splice
+//	opaque   no    yes         yes           if a peeker  no
+//	direct   yes   yes         but a splice  yes          yes
+//	wrapped  yes   yes         yes           yes          no
+//	layered  yes   no          no            yes          no
+//	sealed   no    no          no            if a peeker  no
 type streamKind uint8
 
 const (
