@@ -105,7 +105,10 @@ func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *
 	}
 	set := c.link.settings
 	set.noGzip = set.noGzip || c.DisableCompression
+	returned := false
+	defer c.link.guard(up, &returned)
 	call, err := newCall(ctx, stop, hreq, up, &set)
+	returned = true
 	if err != nil {
 		c.link.giveBack()
 		return nil, err

@@ -130,11 +130,30 @@ func (l *link) roundTrip(c *call) (*http.Response, error) {
 	return l.deliver(c)
 }
 
-// exchange is h1.Conn.Do, in two steps if a trace is to be told what comes between them.
+// exchange is h1.Conn.Do, or traced.
 func (l *link) exchange(c *call) error {
 	if c.tr == nil {
 		return l.h.Do(c.ctx, &c.req, &c.resp)
 	}
+	returned := false
+	defer l.guard(c.upload(), &returned)
+	err := l.traced(c)
+	returned = true
+	return err
+}
+
+// guard ends an exchange, and the connection with it, if the caller's own code, a hook of
+// its trace for instance, has panicked or ended its goroutine: nobody is left to do it.
+func (l *link) guard(up *upload, returned *bool) {
+	if !*returned {
+		defer l.giveBack()
+		l.h.Close()
+		up.close()
+	}
+}
+
+// traced is h1.Conn.Do in two steps: a trace is told what comes between them.
+func (l *link) traced(c *call) error {
 	x, err := l.h.Send(c.ctx, &c.req)
 	if err != nil {
 		return err
@@ -162,8 +181,8 @@ func (l *link) close() {
 
 // failed ends an exchange without a response.
 func (l *link) failed(c *call, err error) error {
+	defer l.giveBack() // also where a hook does not return
 	c.tr.wroteRequest(err)
-	l.giveBack()
 	if c.ctx.Err() == nil && awaitedHead(err) {
 		return &timeoutError{"h1http: timeout awaiting response headers", err}
 	}
@@ -189,6 +208,7 @@ func (l *link) over(c *call) {
 		allBut = l.allBut()
 	}
 	usable := l.h.Err() == nil && l.getsOut(allBut)
+	defer l.owner.release(l, c.tr, usable) // also where the body's Close, or a hook, does not return
 	if c.up != nil {
 		c.ready = usable
 		c.up.close()
@@ -197,7 +217,6 @@ func (l *link) over(c *call) {
 	if c.stop != nil { // not earlier: it would cancel the rest of the upload
 		c.stop(nil)
 	}
-	l.owner.release(l, c.tr, usable)
 }
 
 // isOut reports whether what was answered is written, all but so many bytes. A server may

@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -210,5 +212,54 @@ func TestTraceDNS(t *testing.T) {
 			t.Errorf("%s is missing or too early in %q", want, l)
 		}
 		last = max(i, last)
+	}
+}
+
+// TestHookDoesNotReturn: a hook that panics, or ends its goroutine, costs the connection
+// and no more: neither a place among MaxConnsPerHost, nor a Conn's slot, nor the Close of the
+// request's body.
+func TestHookDoesNotReturn(t *testing.T) {
+	url, _ := rawRig(t, answers("HTTP/1.1 103 Early Hints\r\n\r\n"+okAnswer))
+	for _, end := range []func(){func() { panic("hook") }, runtime.Goexit} {
+		for name, hooks := range map[string]*httptrace.ClientTrace{
+			"GotConn":              {GotConn: func(httptrace.GotConnInfo) { end() }},
+			"WroteHeaders":         {WroteHeaders: end},
+			"WroteRequest":         {WroteRequest: func(httptrace.WroteRequestInfo) { end() }},
+			"Got1xxResponse":       {Got1xxResponse: func(int, textproto.MIMEHeader) error { end(); return nil }},
+			"GotFirstResponseByte": {GotFirstResponseByte: end},
+		} {
+			tr := &Transport{MaxConnsPerHost: 1}
+			c := connTo(t, tr, url)
+			for _, rt := range []http.RoundTripper{tr, c} {
+				var closed atomic.Int32
+				body := bodyFunc{io.NopCloser(strings.NewReader("")), func() { closed.Add(1) }}
+				req := newRequest(t, "GET", url, body)
+				if !strings.HasPrefix(name, "Wrote") { // these may come on the engine's goroutine, with a body
+					req.Method = "POST"
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					defer func() { recover() }()
+					resp, err := rt.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, hooks)))
+					if err == nil { // a Conn calls no GotConn
+						slurp(t, resp)
+					}
+				})
+				wg.Wait()
+				resp, err := rt.RoundTrip(newRequest(t, "GET", url, nil).WithContext(ctx))
+				if err == nil {
+					slurp(t, resp)
+				}
+				if ctx.Err() != nil || rt == tr && err != nil || closed.Load() != 1 {
+					t.Errorf("%T, %s: the next request: %v; the body was closed %d times", rt, name, err, closed.Load())
+				}
+				cancel()
+			}
+			if n := c.InFlight(); n > 0 {
+				t.Errorf("%s: %d slots are taken", name, n)
+			}
+			tr.CloseIdleConnections()
+		}
 	}
 }

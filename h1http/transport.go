@@ -163,8 +163,11 @@ func (t *Transport) attempt(ctx context.Context, stop context.CancelCauseFunc, h
 	if err != nil {
 		return nil, false, err
 	}
+	returned := false
+	defer l.guard(*up, &returned)
 	gotConn(hooks, l, was.idleAt, was.used)
 	c, err := newCall(ctx, stop, hreq, *up, &l.settings)
+	returned = true
 	if err != nil {
 		l.h.Probe() // newCall may have waited for the body
 		l.giveBack()
