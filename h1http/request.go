@@ -165,8 +165,11 @@ func (c *call) fillHeader(set *settings) {
 	}
 	if c.up != nil && c.up.size < 0 && len(hreq.Trailer) > 0 {
 		names := make([]string, 0, len(hreq.Trailer))
-		for k := range hreq.Trailer {
+		for k, values := range hreq.Trailer {
 			names = append(names, http.CanonicalHeaderKey(k))
+			for _, v := range values { // for the engine to refuse: others come with the body's end
+				c.req.Trailer.Add(k, v)
+			}
 		}
 		slices.Sort(names)
 		h.Add("Trailer", strings.Join(names, ","))

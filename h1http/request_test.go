@@ -405,6 +405,41 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
+// TestForbiddenTrailer: a field that may not stand in a trailer is refused before a byte of
+// the request goes out, and the connection serves the next. Behind a body of known length
+// there is no trailer, and one that the caller has emptied by the body's end is none.
+func TestForbiddenTrailer(t *testing.T) {
+	var heads atomic.Int32
+	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+		heads.Add(1)
+		io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Trailer)
+	})
+	get(t, r.tr, r.URL)
+	req := newRequest(t, "POST", r.URL, readerFunc(strings.NewReader("x").Read))
+	req.Trailer = http.Header{"X": nil, "Date": {"today"}}
+	_, err := r.tr.RoundTrip(req)
+	if e := (*h1.Error)(nil); !errors.As(err, &e) || e.Kind != h1.BadRequest || e.Sent != h1.SentNothing {
+		t.Errorf("%v", err)
+	}
+	req = newRequest(t, "POST", r.URL, strings.NewReader("x"))
+	req.Trailer = http.Header{"Date": {"today"}}
+	if got := do(t, r.tr, req); got != "map[]" {
+		t.Errorf("known length: %s", got)
+	}
+	req = newRequest(t, "POST", r.URL, readerFunc(func([]byte) (int, error) {
+		delete(req.Trailer, "X")
+		return 0, io.EOF
+	}))
+	req.Trailer = http.Header{"X": {"1"}}
+	if got := do(t, r.tr, req); got != "map[X:[]]" {
+		t.Errorf("emptied: %s", got)
+	}
+	if n := r.dials.Load(); n != 1 || heads.Load() != 3 {
+		t.Errorf("%d connections, %d requests", n, heads.Load())
+	}
+}
+
 func TestExpect(t *testing.T) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
 		for {

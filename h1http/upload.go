@@ -351,11 +351,8 @@ func (c *call) fillTrailer() error {
 	}
 	c.up.mu.Lock()
 	defer c.up.mu.Unlock()
-	switch {
-	case c.up.closed:
+	if c.up.closed {
 		return errBodyClosed
-	case len(c.hreq.Trailer) == 0:
-		return nil
 	}
 	c.req.Trailer = h1.Header{}
 	for name, values := range c.hreq.Trailer {
