@@ -79,14 +79,15 @@
 // while it is still going on: both bodies may stream at once. What a slow reader has given
 // is not held back for more.
 //
-// When a response ends before the request's body does (a 413, say), the upload is finished
-// if no more than MaxDrain bytes are known to be left, and is otherwise stopped, which ends
-// the connection. A context that ends before the upload has ends the connection, too: do
-// not cancel it before the connection is Ready or, with Push, before CloseWrite has
-// returned. A body that Expect holds back is not sent after the response: one of known
-// length ends the connection; a chunked one is ended empty, and the connection goes on if
-// nothing else ends it. The response is delivered in any case; but once a write has failed,
-// each read of it may take a tenth of a second, and no more.
+// When a response ends before the request's body does (a 413, say), the upload is
+// finished if no more than MaxDrain bytes are known to be left, and is otherwise
+// stopped, which ends the connection. A context that ends before the upload has ends the
+// connection, too: do not cancel it before the connection is Ready or, with Push, before
+// CloseWrite has returned. A body that Expect holds back is not sent after the response:
+// one of known length ends the connection, and so does any behind a 2xx, whose server
+// might take an empty body for the whole; else a chunked one is ended empty, and the
+// connection goes on if nothing else ends it. The response is delivered in any case; but
+// once a write has failed, each read of it may take a tenth of a second, and no more.
 //
 // A response's body is read straight from the stream into the caller's slice. It is an
 // [io.WriterTo], too. Response.Trailer is filled once it has returned io.EOF.

@@ -78,7 +78,7 @@ func (e *expectCase) push() bool { return strings.HasSuffix(e.body, "push") }
 func (e *expectCase) goes() bool { return e.status == 0 && !e.eof }
 
 // lives reports whether the connection takes a further request.
-func (e *expectCase) lives() bool { return e.goes() || e.chunked && !e.close }
+func (e *expectCase) lives() bool { return e.goes() || e.chunked && !e.close && e.status >= 300 }
 
 // head is the request's.
 func (e *expectCase) head() string {

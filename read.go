@@ -294,7 +294,7 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	c.counts.responses++
 	x.final = true
 	keeps := persists(resp.Minor, &resp.Header)
-	flush := x.up.hold && c.expectOver(x, keeps && fr.kind != framingClose)
+	flush := x.up.hold && c.expectOver(x, keeps && fr.kind != framingClose, resp.Status)
 	if resp.Header.has(knownKeepAlive) {
 		c.keep[0], c.keep[1] = hints(&resp.Header)
 	}

@@ -284,10 +284,12 @@ func (e *exchange) mayGoOn() {
 }
 
 // expectOver settles, at a final response, what becomes of e's body, which is still held
-// back: it is not sent. A chunked one is ended as an empty one, which keeps the framing
-// whole; for one of known length nothing can, and the connection is not used again (RFC
-// 9110, 10.1.1). It reports whether there is something to flush. mu is held.
-func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
+// back: it is not sent. A chunked one that was refused is ended as an empty one, which
+// keeps the framing whole; for one of known length nothing can, and the connection is
+// not used again (RFC 9110, 10.1.1). Nor is it where the status is no refusal: the
+// server may yet read on, and would take the empty body for the one that was meant. It
+// reports whether there is something to flush. mu is held.
+func (c *Conn) expectOver(e *exchange, keeps bool, status int) (flush bool) {
 	if passed(e.up.holdBy) {
 		e.mayGoOn() // its time was over before: who pushes it has not come to see that
 	}
@@ -296,7 +298,7 @@ func (c *Conn) expectOver(e *exchange, keeps bool) (flush bool) {
 	}
 	e.up.hold, e.up.skip = false, true
 	e.wake.Broadcast()
-	if e.q.body != bodyChunked || !keeps {
+	if e.q.body != bodyChunked || !keeps || status < 300 {
 		if keeps { // else the response says why
 			c.because(errUpload)
 		}
