@@ -130,7 +130,10 @@ func (s State) InFlight() int { return s.life.n }
 // to; what came before the first request counts against it too, unless Config.Fresh is set.
 // What a layer like TLS has read ahead before the first request is not looked at, and is
 // taken for its response. A type that only embeds a net.Conn hides the socket; a
-// SyscallConn method, or NetConn, shows it.
+// SyscallConn method, or NetConn, shows it, also where it comes with an embedded
+// *net.TCPConn. One whose Read takes more from the socket than it gives (through a
+// bufio.Reader, say) must hide it, or have PeekNow: no look at the socket finds what it
+// holds, which would be taken for the next response.
 //
 // A stream without a socket is probed where it has a method
 //

@@ -3,18 +3,22 @@ package h1http
 // ahead.go: streams that the engine cannot look into.
 //
 // Rule: the engine looks into a socket before each request, which costs nothing. A stream
-// that has no socket or hides it (a wrapper without SyscallConn), and every stream on a
-// system that offers no such look, is read ahead instead: a goroutine reads it all its
-// life, and the engine looks at what that has read. What comes while nothing is in flight
-// was asked for by nobody, and costs the connection (but see h1.Config.Fresh).
+// that has no socket or hides it (a wrapper without SyscallConn, or one that embeds a
+// socket), and every stream on a system that offers no such look, is read ahead instead: a
+// goroutine reads it all its life, and the engine looks at what that has read. What comes
+// while nothing is in flight was asked for by nobody, and costs the connection (but see
+// h1.Config.Fresh).
 // Not here: the system call (socket_unix.go, socket_windows.go, socket_other.go).
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -43,6 +47,9 @@ func (l layered) NetConn() net.Conn { return l.Conn.(interface{ NetConn() net.Co
 
 // canAsk reports whether the engine can look into the socket under a stream.
 func canAsk(nc net.Conn) bool {
+	if embeds(reflect.TypeOf(nc)) {
+		return false
+	}
 	under := any(nc)
 	if layer, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		under = layer.NetConn()
@@ -53,6 +60,26 @@ func canAsk(nc net.Conn) bool {
 	}
 	raw, err := s.SyscallConn()
 	return err == nil && isSocket(raw)
+}
+
+// embeds reports whether a type embeds a socket, or TLS. The SyscallConn, or NetConn, that
+// it has from there says nothing of its Read: that may take more from the socket than it
+// gives, which no look would find, or set deadlines of its own, which undo the engine's.
+func embeds(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || slices.Contains(askable[:], reflect.PointerTo(t)) {
+		return false
+	}
+	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
+		return f.Anonymous && slices.Contains(askable[:], f.Type)
+	})
+}
+
+// askable are the streams that the engine can look into by themselves.
+var askable = [...]reflect.Type{
+	reflect.TypeFor[*net.TCPConn](), reflect.TypeFor[*net.UnixConn](), reflect.TypeFor[*tls.Conn](),
 }
 
 // readAhead begins to read a stream, size bytes at a time, and returns it twice: the second

@@ -48,10 +48,10 @@ func Config() *h1.Config {
 // from then on. A nil cfg means [Config]'s; cfg.Depth is how many requests may be in flight
 // at once.
 //
-// If rw is a net.Conn without a socket, or one that hides it (it has no SyscallConn), a
-// goroutine reads it ahead, so that what the server sends while the connection is idle is
-// not taken for a response. A stream that is no net.Conn is not read ahead: there it is
-// taken for the next response.
+// If rw is a net.Conn without a socket, or one that hides it (it has no SyscallConn, or
+// embeds a *net.TCPConn or the like), a goroutine reads it ahead, so that what the server
+// sends while the connection is idle is not taken for a response. A stream that is no
+// net.Conn is not read ahead: there it is taken for the next response.
 func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 	if cfg == nil {
 		cfg = Config()
