@@ -164,7 +164,8 @@
 //     and Write must return then. (Those of an SSH channel do so once the peer has
 //     answered: where that may be dead, close the ssh.Client.) A stream whose methods
 //     return nil and do nothing is better without them: a context still ends its reads, but
-//     no other time limit does.
+//     no other time limit does. A Read or Write that sets deadlines of its own undoes the
+//     engine's.
 //   - SyscallConn (TCP and unix sockets), or NetConn that returns one (TLS): an idle
 //     connection is probed, without blocking, before it is written to, so that a request on
 //     one that the server has closed meanwhile fails Unprocessed instead of being lost.

@@ -43,7 +43,8 @@ func (e *events) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GetConn: func(hp string) { e.add("GetConn") },
 		GotConn: func(i httptrace.GotConnInfo) {
-			e.add("GotConn reused=%v idle=%v %v", i.Reused, i.WasIdle, i.IdleTime > 0)
+			idled := i.IdleTime > 0 || i.WasIdle && runtime.GOOS == "windows" // its clock may stand still
+			e.add("GotConn reused=%v idle=%v %v", i.Reused, i.WasIdle, idled)
 		},
 		PutIdleConn:          func(err error) { e.add("PutIdleConn %v", err) },
 		GotFirstResponseByte: func() { e.add("GotFirstResponseByte") },
