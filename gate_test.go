@@ -544,3 +544,29 @@ func TestWatchBehindAResponse(t *testing.T) {
 		}
 	}
 }
+
+// A layer that gives nothing, and no error, for each record of its own that it has read is
+// at their end once its socket is empty, however many there were.
+func TestLookAtQuietLayer(t *testing.T) {
+	client, server := ends(t, "tcp")
+	q := quiet{client.(*net.TCPConn)}
+	c := NewConn(q, nil)
+	defer c.Close()
+	c.written = 1 // as if it had been used
+	for n := range mostRounds {
+		io.WriteString(server, strings.Repeat("x", n+1))
+		until(c, func() bool { _, n, _ := peek(c.sock); return n > 0 })
+		if err := c.Probe(); err != nil {
+			t.Fatalf("%d records: %v", n+1, err)
+		}
+	}
+}
+
+type quiet struct{ *net.TCPConn }
+
+func (q quiet) NetConn() net.Conn { return q.TCPConn }
+
+func (q quiet) Read([]byte) (int, error) {
+	_, err := q.TCPConn.Read(make([]byte, 1))
+	return 0, err
+}

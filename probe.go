@@ -259,7 +259,7 @@ func (c *Conn) look(p []byte, readable bool) (n int, err error) {
 	for round := 0; readable && n == 0 && err == nil && round < mostRounds; round++ {
 		by := time.Now().Add(nearDeadline << min(round, 3)) // the read may have begun too late
 		c.dl.SetReadDeadline(by)
-		if n, err = c.rw.Read(p); saysTimeout(err) {
+		if n, err = c.rw.Read(p); n == 0 && (err == nil || saysTimeout(err)) {
 			_, got, _ := peek(c.sock)
 			if readable = got > 0; !readable || passed(by) {
 				err = nil
