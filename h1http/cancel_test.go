@@ -359,6 +359,10 @@ func TestRequestReusedAfterClose(t *testing.T) {
 		//lint:ignore SA1019 http.Client uses it for its Timeout
 		req.Cancel = make(chan struct{})
 		resp, err := tr.RoundTrip(req)
+		if errors.Is(err, context.DeadlineExceeded) { // on a busy machine
+			stop()
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
