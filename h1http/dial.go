@@ -35,7 +35,15 @@ func (t *Transport) startDial(h *host, n *want) {
 
 // runDial makes the connection and hands it, or the error, to a request that waits.
 func (t *Transport) runDial(ctx context.Context, d *dial) {
-	l, err := t.connect(ctx, &d.want.route)
+	l, err := (*link)(nil), errDeserted
+	defer func() { t.dialed(d, l, err) }() // also where a hook has ended this goroutine
+	l, err = t.connect(ctx, &d.want.route)
+}
+
+var errDeserted = errors.New("h1http: a function that the dial has called did not return")
+
+// dialed ends a dial.
+func (t *Transport) dialed(d *dial, l *link, err error) {
 	if err != nil { // else ctx is left to live: the stream may depend on it
 		d.cancel()
 	}

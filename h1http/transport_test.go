@@ -486,3 +486,23 @@ func TestRegisteredWebSocket(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestDialDoesNotReturn: a function that a dial calls, and that ends its goroutine, costs
+// the request that waits for the dial, and no place among MaxConnsPerHost.
+func TestDialDoesNotReturn(t *testing.T) {
+	url, tr := rawRig(t, answers(okAnswer))
+	tr.MaxConnsPerHost = 1
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	req := newRequest(t, "GET", url, nil).WithContext(ctx)
+	hooks := &httptrace.ClientTrace{ConnectStart: func(_, _ string) { runtime.Goexit() }}
+	_, err := tr.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, hooks)))
+	if err != errDeserted {
+		t.Errorf("%v", err)
+	}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slurp(t, resp)
+}
