@@ -106,7 +106,7 @@ func (c *Conn) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *
 	set := c.link.settings
 	set.noGzip = set.noGzip || c.DisableCompression
 	returned := false
-	defer c.link.guard(up, &returned)
+	defer c.link.guard(up, h1.Exchange{}, &returned)
 	call, err := newCall(ctx, stop, hreq, up, &set)
 	returned = true
 	if err != nil {

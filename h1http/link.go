@@ -135,29 +135,30 @@ func (l *link) exchange(c *call) error {
 	if c.tr == nil {
 		return l.h.Do(c.ctx, &c.req, &c.resp)
 	}
-	returned := false
-	defer l.guard(c.upload(), &returned)
-	err := l.traced(c)
-	returned = true
-	return err
-}
-
-// guard ends an exchange, and the connection with it, if the caller's own code, a hook of
-// its trace for instance, has panicked or ended its goroutine: nobody is left to do it.
-func (l *link) guard(up *upload, returned *bool) {
-	if !*returned {
-		defer l.giveBack()
-		l.h.Close()
-		up.close()
-	}
-}
-
-// traced is h1.Conn.Do in two steps: a trace is told what comes between them.
-func (l *link) traced(c *call) error {
 	x, err := l.h.Send(c.ctx, &c.req)
 	if err != nil {
 		return err
 	}
+	returned := false
+	defer l.guard(c.upload(), x, &returned)
+	err = traced(c, x)
+	returned = true
+	return err
+}
+
+// guard ends an exchange, of which x is what was sent, if the caller's own code, a hook of
+// its trace for instance, has panicked or ended its goroutine: nobody is left to do it. It
+// spares others on the connection as any cancel does.
+func (l *link) guard(up *upload, x h1.Exchange, returned *bool) {
+	if !*returned {
+		defer l.giveBack()
+		x.Cancel()
+		up.close()
+	}
+}
+
+// traced is Wait for an exchange that was sent, and tells a trace of what comes before it.
+func traced(c *call, x h1.Exchange) error {
 	c.tr.wroteHead()
 	if c.up == nil {
 		c.tr.wroteRequest(nil)

@@ -3,10 +3,12 @@ package h1http
 // trace_test.go: httptrace events: which, in what order, and how often.
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -180,7 +182,7 @@ func TestTraceOf1xx(t *testing.T) {
 		{"100-continue", "GotFirstResponseByte Got1xxResponse 103 Got100Continue Got1xxResponse 100"},
 	} {
 		withBoth(t, func(a *http.Transport, b *Transport) {
-			a.ExpectContinueTimeout, b.ExpectContinueTimeout = time.Second, time.Second
+			a.ExpectContinueTimeout, b.ExpectContinueTimeout = 10*time.Millisecond, 10*time.Millisecond
 		}, func(t *testing.T, rt anyTransport) {
 			var e events
 			for _, trace := range []*httptrace.ClientTrace{e.trace(), {}} {
@@ -262,5 +264,49 @@ func TestHookDoesNotReturn(t *testing.T) {
 			}
 			tr.CloseIdleConnections()
 		}
+	}
+}
+
+// TestHookSparesNeighbours: where a hook does not return, others on the connection have
+// their responses.
+func TestHookSparesNeighbours(t *testing.T) {
+	for name, hooks := range map[string]*httptrace.ClientTrace{
+		"GotConn":      {GotConn: func(httptrace.GotConnInfo) { runtime.Goexit() }},
+		"WroteHeaders": {WroteHeaders: runtime.Goexit},
+	} {
+		slow := make(chan struct{})
+		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			for {
+				req, _, err := readRequest(br)
+				if err != nil {
+					return
+				}
+				if req.URL.Path != "/slow" {
+					io.WriteString(nc, okAnswer)
+					continue
+				}
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsl")
+				<-slow
+				io.WriteString(nc, "ow")
+			}
+		})
+		tr.Depth = 4
+		get(t, tr, url) // now requests may share the connection
+		resp, err := tr.RoundTrip(newRequest(t, "GET", url+"/slow", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			req := newRequest(t, "GET", url, nil)
+			tr.RoundTrip(req.WithContext(httptrace.WithClientTrace(context.Background(), hooks)))
+		})
+		wg.Wait()
+		close(slow)
+		if b, err := io.ReadAll(resp.Body); string(b) != "slow" || err != nil {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+		resp.Body.Close()
+		get(t, tr, url)
 	}
 }

@@ -164,7 +164,7 @@ func (t *Transport) attempt(ctx context.Context, stop context.CancelCauseFunc, h
 		return nil, false, err
 	}
 	returned := false
-	defer l.guard(*up, &returned)
+	defer l.guard(*up, h1.Exchange{}, &returned)
 	gotConn(hooks, l, was.idleAt, was.used)
 	c, err := newCall(ctx, stop, hreq, *up, &l.settings)
 	returned = true
