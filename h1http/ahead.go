@@ -45,26 +45,25 @@ type layered struct{ *ahead }
 
 func (l layered) NetConn() net.Conn { return l.Conn.(interface{ NetConn() net.Conn }).NetConn() }
 
-// canAsk reports whether the engine can look into the socket under a stream.
+// canAsk reports whether the engine can look into the socket under a stream, or under the
+// stream that a layer is over.
 func canAsk(nc net.Conn) bool {
-	if embeds(reflect.TypeOf(nc)) {
-		return false
-	}
 	under := any(nc)
 	if layer, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		under = layer.NetConn()
 	}
 	s, ok := under.(syscall.Conn)
-	if !ok {
+	if !ok || embeds(reflect.TypeOf(nc)) || embeds(reflect.TypeOf(s)) {
 		return false
 	}
 	raw, err := s.SyscallConn()
 	return err == nil && isSocket(raw)
 }
 
-// embeds reports whether a type embeds a socket, or TLS. The SyscallConn, or NetConn, that
-// it has from there says nothing of its Read: that may take more from the socket than it
-// gives, which no look would find, or set deadlines of its own, which undo the engine's.
+// embeds reports whether a type embeds a socket, or TLS: a pointer to it, its value, or an
+// interface that shows it. The SyscallConn, or NetConn, that it has from there says nothing
+// of its Read: that may take more from the socket than it gives, which no look would find,
+// or set deadlines of its own, which undo the engine's.
 func embeds(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -73,7 +72,8 @@ func embeds(t reflect.Type) bool {
 		return false
 	}
 	return slices.ContainsFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool {
-		return f.Anonymous && slices.Contains(askable[:], f.Type)
+		return f.Anonymous && (slices.Contains(askable[:], f.Type) || slices.Contains(askable[:], reflect.PointerTo(f.Type)) ||
+			f.Type.Kind() == reflect.Interface && (f.Type.Implements(showsSocket) || f.Type.Implements(showsLayer)))
 	})
 }
 
@@ -81,6 +81,11 @@ func embeds(t reflect.Type) bool {
 var askable = [...]reflect.Type{
 	reflect.TypeFor[*net.TCPConn](), reflect.TypeFor[*net.UnixConn](), reflect.TypeFor[*tls.Conn](),
 }
+
+var (
+	showsSocket = reflect.TypeFor[syscall.Conn]()
+	showsLayer  = reflect.TypeFor[interface{ NetConn() net.Conn }]()
+)
 
 // readAhead begins to read a stream, size bytes at a time, and returns it twice: the second
 // is what the engine is given.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -22,20 +23,35 @@ type (
 		*net.TCPConn
 		br *bufio.Reader
 	}
+	// byValue and byName are greedy, and embed the socket in other ways.
+	byValue struct {
+		net.TCPConn
+		br *bufio.Reader
+	}
+	byName struct {
+		shown
+		br *bufio.Reader
+	}
+	shown interface {
+		net.Conn
+		syscall.Conn
+	}
 	// patient limits each Read by itself.
 	patient    struct{ *net.TCPConn }
 	patientTLS struct{ *tls.Conn }
 )
 
-func (g *greedy) Read(p []byte) (int, error) { return g.br.Read(p) }
+func (g *greedy) Read(p []byte) (int, error)  { return g.br.Read(p) }
+func (g *byValue) Read(p []byte) (int, error) { return g.br.Read(p) }
+func (g *byName) Read(p []byte) (int, error)  { return g.br.Read(p) }
 
 func (c patient) Read(p []byte) (int, error) {
-	c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	return c.TCPConn.Read(p)
 }
 
 func (c patientTLS) Read(p []byte) (int, error) {
-	c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
 	return c.Conn.Read(p)
 }
 
@@ -65,28 +81,33 @@ func TestEmbedded(t *testing.T) {
 			}
 		}
 	})
-	tr.ResponseHeaderTimeout = 50 * time.Millisecond
 	tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
-	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
+	for _, embed := range []func(*net.TCPConn, *bufio.Reader) net.Conn{
+		func(tc *net.TCPConn, br *bufio.Reader) net.Conn { return &greedy{tc, br} },
+		func(tc *net.TCPConn, br *bufio.Reader) net.Conn { return &byValue{*tc, br} },
+		func(tc *net.TCPConn, br *bufio.Reader) net.Conn { return &byName{tc, br} },
+	} {
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return embed(nc.(*net.TCPConn), bufio.NewReaderSize(nc, 64<<10)), nil
 		}
-		return &greedy{nc.(*net.TCPConn), bufio.NewReaderSize(nc, 64<<10)}, nil
+		long, err := tr.RoundTrip(newRequest(t, "GET", url+"/long", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // all of it has come
+		if _, err := io.ReadFull(long.Body, make([]byte, 20000)); err != nil {
+			t.Fatal(err)
+		}
+		long.Body.Close()
+		if got := get(t, tr, url); got != "good" {
+			t.Errorf("got %q", got)
+		}
+		tr.CloseIdleConnections()
 	}
-	long, err := tr.RoundTrip(newRequest(t, "GET", url+"/long", nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(20 * time.Millisecond) // all of it has come
-	if _, err := io.ReadFull(long.Body, make([]byte, 20000)); err != nil {
-		t.Fatal(err)
-	}
-	long.Body.Close()
-	if got := get(t, tr, url); got != "good" {
-		t.Errorf("got %q", got)
-	}
-	tr.CloseIdleConnections()
 
 	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -95,28 +116,37 @@ func TestEmbedded(t *testing.T) {
 		}
 		return patient{nc.(*net.TCPConn)}, nil
 	}
+	tr.ResponseHeaderTimeout = 50 * time.Millisecond // of the connection to be dialed, and of no other
 	began := time.Now()
-	if _, err := tr.RoundTrip(newRequest(t, "GET", url+"/hang", nil)); err == nil || time.Since(began) > time.Second {
+	if _, err := tr.RoundTrip(newRequest(t, "GET", url+"/hang", nil)); err == nil || time.Since(began) > 3*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
+	tr.ResponseHeaderTimeout = 0
 
-	tr.DialContext = nil
-	dials := 0
-	tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	dials, below := 0, tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		dials++
-		nc, err := tls.Dial(network, addr, tr.TLSClientConfig)
-		if err != nil {
-			return nil, err
-		}
-		return patientTLS{nc}, nil
+		return below(ctx, network, addr)
 	}
-	for range 3 {
-		if got := get(t, tr, strings.Replace(url, "http:", "https:", 1)); got != "good" {
-			t.Errorf("got %q", got)
+	for range 2 { // TLS over such a socket, then such a TLS
+		for range 3 {
+			if got := get(t, tr, strings.Replace(url, "http:", "https:", 1)); got != "good" {
+				t.Errorf("got %q", got)
+			}
 		}
-	}
-	if dials != 1 {
-		t.Errorf("%d connections", dials)
+		if dials != 1 {
+			t.Errorf("%d connections", dials)
+		}
+		dials = 0
+		tr.CloseIdleConnections()
+		tr.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials++
+			nc, err := tls.Dial(network, addr, tr.TLSClientConfig)
+			if err != nil {
+				return nil, err
+			}
+			return patientTLS{nc}, nil
+		}
 	}
 }
 
