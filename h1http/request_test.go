@@ -579,3 +579,28 @@ func hangingDial(ctx context.Context, _, _ string) (net.Conn, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+// mute takes nothing.
+type mute struct{ net.Conn }
+
+func (mute) Write([]byte) (int, error) { return 0, errors.New("broken") }
+
+// TestRetryIsNotUnprocessed: a server has read a request, and hung up. Where nothing of the
+// second attempt gets out, the error does not say that the server did not act.
+func TestRetryIsNotUnprocessed(t *testing.T) {
+	var tries, dials atomic.Int32
+	url, tr := rawRig(t, hangsUp(t, "head", &tries))
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil && dials.Add(1) > 1 {
+			nc = mute{nc}
+		}
+		return nc, err
+	}
+	get(t, tr, url)
+	_, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+	var e *h1.Error
+	if !errors.As(err, &e) || e.Kind != h1.IO || e.Unprocessed() || dials.Load() != 2 {
+		t.Errorf("%v after %d connections", err, dials.Load())
+	}
+}

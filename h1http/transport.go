@@ -128,14 +128,22 @@ func hasHTTPScheme(u *url.URL) bool { return u.Scheme == "http" || u.Scheme == "
 // error up is closed.
 func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request,
 	up *upload) (*http.Response, error) {
+	var before *h1.Error // of an attempt that the server may have acted on
 	for {
 		resp, repeat, err := t.attempt(ctx, stop, hreq, &up)
 		if err == nil {
 			return resp, nil
 		}
+		var e *h1.Error
+		if errors.As(err, &e) && e.Unprocessed() && before != nil { // that one may not be
+			err = &h1.Error{Kind: e.Kind, Op: e.Op, Offset: e.Offset, Sent: before.Sent, Err: e.Err}
+		}
 		if !repeat || !up.mayRepeat(hreq) {
 			up.close()
 			return nil, err
+		}
+		if !e.Unprocessed() {
+			before = e
 		}
 		if up, err = up.next(hreq); err != nil {
 			return nil, err
