@@ -79,7 +79,8 @@ type Transport struct {
 	// Depth is how many requests may be in flight on one connection; 0 means 1. With more,
 	// requests that are safe to pipeline (GET, HEAD, OPTIONS, TRACE, and those with an
 	// Idempotency-Key, all without a body) join a connection in use before another is dialed.
-	// A response that its caller reads slowly, or leaves unread, then delays those behind it.
+	// A response that its caller reads slowly, or leaves unread, then delays those behind it:
+	// for ever, where the goroutine that would close it waits for one of them.
 	Depth int
 
 	pool  pool
