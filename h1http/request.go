@@ -167,7 +167,7 @@ func (c *call) fillHeader(set *settings) {
 		names := make([]string, 0, len(hreq.Trailer))
 		for k, values := range hreq.Trailer {
 			names = append(names, http.CanonicalHeaderKey(k))
-			for _, v := range values { // for the engine to refuse: others come with the body's end
+			for _, v := range values { // a forbidden one is refused now; fillTrailer begins anew
 				c.req.Trailer.Add(k, v)
 			}
 		}

@@ -598,9 +598,11 @@ func TestRetryIsNotUnprocessed(t *testing.T) {
 		return nc, err
 	}
 	get(t, tr, url)
-	_, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+	req := newRequest(t, "POST", url, nil)
+	req.Header.Set("Idempotency-Key", "1")
+	_, err := tr.RoundTrip(req)
 	var e *h1.Error
-	if !errors.As(err, &e) || e.Kind != h1.IO || e.Unprocessed() || dials.Load() != 2 {
+	if !errors.As(err, &e) || e.Kind != h1.IO || e.Unprocessed() || !e.Retryable("POST") || dials.Load() != 2 {
 		t.Errorf("%v after %d connections", err, dials.Load())
 	}
 }

@@ -218,9 +218,9 @@ func TestTraceDNS(t *testing.T) {
 	}
 }
 
-// TestHookDoesNotReturn: a hook that panics, or ends its goroutine, costs the connection
-// and no more: neither a place among MaxConnsPerHost, nor a Conn's slot, nor the Close of
-// the request's body.
+// TestHookDoesNotReturn: a hook that panics, or ends its goroutine, costs the connection at
+// most: neither a place among MaxConnsPerHost, nor a Conn's slot, nor the Close of the
+// request's body.
 func TestHookDoesNotReturn(t *testing.T) {
 	url, _ := rawRig(t, answers("HTTP/1.1 103 Early Hints\r\n\r\n"+okAnswer))
 	for _, end := range []func(){func() { panic("hook") }, runtime.Goexit} {

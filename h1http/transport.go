@@ -136,8 +136,10 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 			return resp, nil
 		}
 		var e *h1.Error
-		if errors.As(err, &e) && e.Unprocessed() && before != nil { // that one may not be
-			err = &h1.Error{Kind: e.Kind, Op: e.Op, Offset: e.Offset, Sent: before.Sent, Err: e.Err}
+		if errors.As(err, &e) && e.Unprocessed() && before != nil { // this attempt, but not that one
+			both := *before
+			both.Kind, both.Op, both.Offset, both.Err = e.Kind, e.Op, e.Offset, e.Err
+			err = &both
 		}
 		if !repeat || !up.mayRepeat(hreq) {
 			up.close()
