@@ -21,20 +21,25 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // park waits for e.cond until a deadline: e's own, or that of an exchange in front whose
-// caller is in no call, so that e would wait for nobody. mu is held.
-func (c *Conn) park(e *exchange) {
-	e.wakeAt = e.by
-	c.lookOut()
+// caller is in no call, so that e would wait for nobody; or until by, where that is set.
+// mu is held.
+func (c *Conn) park(e *exchange, by time.Time) {
+	e.wakeAt = earlier(e.by, by)
+	if !by.IsZero() {
+		c.wakeBy(by)
+	} else {
+		c.lookOut()
+	}
 	e.cond.Wait()
 	e.wakeAt = time.Time{}
 }
 
 // parkOrCancel parks e, or cancels it if its Deadline has passed. mu is held.
-func (c *Conn) parkOrCancel(e *exchange) {
+func (c *Conn) parkOrCancel(e *exchange, by time.Time) {
 	if passed(e.by) {
 		c.cancel(e, fromDeadline(e.op(), whyDeadline))
 	} else {
-		c.park(e)
+		c.park(e, by)
 	}
 }
 

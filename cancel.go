@@ -238,6 +238,9 @@ func (c *Conn) takeBack(e *exchange) bool {
 	if w := c.writer; c.queue.head == nil && c.inWrite && w.recv.done {
 		c.writesOn(w) // not for e any more
 	}
+	if c.unclaimed() { // it may have been e's caller who saw to the rest
+		c.runLater()
+	}
 	switch {
 	case c.reader == nil:
 		c.handOn()

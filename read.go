@@ -51,13 +51,7 @@ func (r *reception) empty() bool {
 // waits.
 func (c *Conn) receive(e *exchange, resp *Response) error {
 	e.waited = true
-	if e.err == nil && c.pending() && !c.writing && c.upload == nil {
-		c.writeOut(e)
-	}
-	for e.err == nil && (!c.turn(e) || c.untaken(e)) {
-		c.parkOrCancel(e)
-	}
-	if e.err != nil {
+	if c.awaitTurn(e); e.err != nil {
 		return e.err
 	}
 	c.reader, e.inUse = e, true
@@ -77,6 +71,29 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 		return c.readFailed(e, err)
 	}
 	return c.deliver(e, resp)
+}
+
+// awaitTurn waits until e's response may be read. What is to be written it writes first, or
+// leaves to others, but not for long (gather.go): its own request, if nobody else sees to
+// that. mu is held, but not while it waits.
+func (c *Conn) awaitTurn(e *exchange) {
+	var by time.Time
+	if e.err == nil && c.unclaimed() {
+		if !c.gathers(e) {
+			c.writeOut(e)
+		} else if e.start == c.taken { // the first that is left
+			by = time.Now().Add(gatherTime)
+		}
+	}
+	for e.err == nil && (!c.turn(e) || c.untaken(e)) {
+		if passed(by) {
+			by = time.Time{}
+			if c.unclaimed() {
+				c.runLater()
+			}
+		}
+		c.parkOrCancel(e, by)
+	}
 }
 
 // deliver gives the response to the caller, and ends it if it has no body. mu is held.
@@ -407,7 +424,7 @@ func (c *Conn) discardBehind(e *exchange) {
 // for the other protocol's. mu is held, but not while it waits.
 func (c *Conn) switchOver(x *exchange) *Error {
 	for x.err == nil && c.writing && (x.end >= 0 || x.up.left == 0) {
-		c.parkOrCancel(x)
+		c.parkOrCancel(x, time.Time{})
 	}
 	if x.err != nil {
 		return x.err

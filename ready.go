@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // plain is the request that Ready speaks of: idempotent and without a body.
@@ -94,7 +95,7 @@ func (c *Conn) waitInLine(e *exchange) *Error {
 		if c.line.head == e && c.allAbandoned() {
 			c.clearWay(e)
 		} else {
-			c.park(e)
+			c.park(e, time.Time{})
 		}
 	}
 	switch {

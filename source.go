@@ -106,8 +106,12 @@ func (e *streamError) Unwrap() error { return e.error }
 // Timeout is false: that another connection's time is up is no deadline of this one's.
 func (e *streamError) Timeout() bool { return false }
 
-// beginRead marks a read as under way and sets its deadline. mu is held.
+// beginRead writes what was left to it, marks a read as under way and sets its deadline. mu
+// is held, but not while it writes.
 func (c *Conn) beginRead() error {
+	if c.cfg.Depth > 1 && c.unclaimed() {
+		c.writeGathered()
+	}
 	for c.watched() {
 		c.watch.cond.Wait()
 	}

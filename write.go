@@ -6,13 +6,13 @@ package h1
 // sets writing takes them all, and does not hold mu while it writes them. Every exchange
 // knows the positions of its first and last byte, so that what has gone out of it is never
 // a guess.
-// Not here: bodies (upload.go), a request that the read of its response writes (turn.go).
+// Not here: bodies (upload.go), several requests in one write (gather.go), a request that
+// the read of its response writes (turn.go).
 
 import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 	"time"
 )
 
@@ -201,42 +201,6 @@ func (c *Conn) writeOut(e *exchange) {
 	go e.pump()
 }
 
-// runLater has what was appended written, unless somebody comes first, by a goroutine that
-// the scheduler runs when this one waits, or a few microseconds later on another core,
-// which is time enough to send some more. mu is held.
-func (c *Conn) runLater() {
-	if c.flushing {
-		return
-	}
-	if c.soon == nil {
-		c.soon = c.runSoon
-	}
-	c.flushing = true
-	go c.soon()
-}
-
-// runSoon is that goroutine. It lets a body's pump run once, so that a body at hand goes
-// out in large pieces, and a slow one at once: no clock is needed.
-func (c *Conn) runSoon() {
-	c.mu.Lock()
-	if c.upload != nil {
-		c.mu.Unlock()
-		runtime.Gosched()
-		c.mu.Lock()
-	}
-	c.flushing = false
-	e := c.unwritten()
-	if e == nil { // the rest of a request that was answered before it was out whole: in line's name
-		for e = c.line.head; e != nil && (e.err != nil || passed(e.by)); {
-			e = e.next
-		}
-	}
-	if e != nil && c.pending() && !c.writing {
-		c.flushApart(e)
-	}
-	c.unlock()
-}
-
 // saidClose ends reuse after a request that says close, and tells those in line, who need
 // not wait for its write. mu is held.
 func (c *Conn) saidClose() {
@@ -307,21 +271,6 @@ func (c *Conn) flush(e *exchange) {
 		c.runLater()
 	}
 	e.release()
-}
-
-// letAppend lets others run once where some are in flight, so that they append what they
-// have. Then, or since this goroutine was started, e's Deadline may have passed. mu is
-// held, but not while they run.
-func (c *Conn) letAppend(e *exchange) {
-	if c.life.n > 1 && e.next == nil {
-		c.mu.Unlock()
-		runtime.Gosched()
-		c.mu.Lock()
-	}
-	if passed(e.by) && e.err == nil && c.takeBack(e) {
-		e.fail(fromDeadline("write head", whyDeadline))
-		c.changed()
-	}
 }
 
 // writeBuffered takes and writes what was appended, in the name of e, and reports whether

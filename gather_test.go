@@ -1,0 +1,173 @@
+package h1
+
+// gather_test.go: requests of several goroutines go out in one write, and none of them
+// waits for it longer than gatherTime.
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// whole is a channel for do: the body is read at once.
+var whole = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// do sends a request by Do from a goroutine of its own, which reads the body once read is
+// closed.
+func (r *rig) do(ctx context.Context, target string, read chan struct{}) *call {
+	k := &call{}
+	go func() {
+		if k.err = r.c.Do(ctx, get(target), &k.resp); k.err == nil {
+			<-read
+			var b []byte
+			b, k.err = k.resp.AppendBody(nil, -1)
+			k.body = string(b)
+		}
+		k.over.Store(true)
+	}()
+	synctest.Wait()
+	return k
+}
+
+// A gathering is a connection of which /a was answered, and the caller has not read the
+// body yet, while the caller of /b waits.
+type gathering struct {
+	*rig
+	a, b *call
+	read chan struct{} // to be closed for a's caller to read its body
+}
+
+// gather runs f where the answer to /b, as much of it as arrived, has come with that to /a.
+func gather(t *testing.T, b string, f func(g gathering)) {
+	t.Helper()
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		r.c.kind = wrapped
+		r.warm()
+		g := gathering{rig: r, read: make(chan struct{})}
+		g.a, g.b = r.do(context.Background(), "/a", g.read), r.do(context.Background(), "/b", whole)
+		r.sees("GET /a;GET /b;")
+		r.raw(answer("/a") + b)
+		synctest.Wait()
+		r.s.writes.Store(0)
+		f(g)
+		r.alive()
+	})
+}
+
+// sees checks which requests the server has received since it was asked last.
+func (r *rig) sees(want string) {
+	r.Helper()
+	synctest.Wait()
+	if got := r.took(); got != want {
+		r.Errorf("the server has received %q, want %q", got, want)
+	}
+}
+
+// wrote checks in how many writes.
+func (r *rig) wrote(want int32) {
+	r.Helper()
+	if n := r.s.writes.Load(); n != want {
+		r.Errorf("%d writes, want %d", n, want)
+	}
+}
+
+// Requests that come while responses are handed on go out before the stream is read next,
+// in one write.
+func TestGathers(t *testing.T) {
+	for _, b := range []string{answer("/b"), answer("/b")[:20]} {
+		gather(t, b, func(g gathering) {
+			c, d := g.do(context.Background(), "/c", whole), g.do(context.Background(), "/d", whole)
+			g.sees("")
+			close(g.read)
+			g.sees("GET /c;GET /d;")
+			g.wrote(1)
+			g.raw(answer("/b")[len(b):] + answer("/c") + answer("/d"))
+			g.got(g.a, "/a")
+			g.got(g.b, "/b")
+			g.got(c, "/c")
+			g.got(d, "/d")
+		})
+	}
+}
+
+// They wait for that no longer than gatherTime.
+func TestGathersNotForLong(t *testing.T) {
+	ends := map[string]func(g gathering, cancel func()){
+		"nobody comes":          func(gathering, func()) { time.Sleep(gatherTime) },
+		"the first is canceled": func(_ gathering, cancel func()) { cancel() },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			gather(t, answer("/b"), func(g gathering) {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				c, d := g.do(ctx, "/c", whole), g.do(context.Background(), "/d", whole)
+				time.Sleep(gatherTime - 1)
+				g.sees("")
+				want := "GET /c;GET /d;"
+				end(g, cancel)
+				if synctest.Wait(); ctx.Err() != nil {
+					g.failed(c, Canceled, SentNothing)
+					want = "GET /d;"
+				} else {
+					g.serve("/c")
+				}
+				g.sees(want)
+				g.wrote(1)
+				g.serve("/d")
+				close(g.read)
+				g.got(d, "/d")
+			})
+		})
+	}
+}
+
+// Nothing is left to those who are not likely to come at once, nor where a stream may not
+// take what is written then.
+func TestGathersWithCause(t *testing.T) {
+	tests := []struct {
+		name   string
+		kind   streamKind
+		before func(r *rig, read chan struct{})
+	}{
+		{"no body is at hand", wrapped, func(r *rig, read chan struct{}) {
+			r.do(context.Background(), "/a", read)
+			r.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		}},
+		{"a body is not there whole", wrapped, func(r *rig, read chan struct{}) {
+			r.do(context.Background(), "/a", read)
+			r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbod")
+		}},
+		{"who reads waits for more", wrapped, func(r *rig, _ chan struct{}) {
+			r.do(context.Background(), "/a", whole)
+			r.raw(answer("/a")[:20])
+		}},
+		{"nobody waits for what is at hand", wrapped, func(r *rig, _ chan struct{}) {
+			a := r.begin(context.Background(), get("/a"))
+			r.begin(context.Background(), get("/b"))
+			r.raw(answer("/a") + answer("/b"))
+			r.await(a)
+			r.got(a, "/a")
+		}},
+		{"it may not fit", opaque, func(r *rig, read chan struct{}) {
+			r.do(context.Background(), "/a", read)
+			r.raw(answer("/a"))
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+				r.c.kind = test.kind
+				r.warm()
+				read := make(chan struct{})
+				defer close(read)
+				test.before(r, read)
+				synctest.Wait()
+				r.took()
+				r.do(context.Background(), "/last", whole)
+				r.sees("GET /last;")
+			})
+		})
+	}
+}
