@@ -137,7 +137,8 @@
 // informational responses, bytes moved for nothing. Past them calls fail with [TooLarge].
 // Nothing is allocated by a number that the peer sent. A body is as long as it is;
 // [Response.AppendBody], which collects one, takes a limit. An idle connection holds no
-// buffer and some 400 bytes, with a timer, if deadlines were used, some 530.
+// buffer and some 400 bytes; with a timer, where deadlines were used or Depth is more than
+// 1, some 530.
 //
 // There are no time limits by default. A context ends an exchange, and so do
 // Request.Deadline, Config.HeadTimeout and Config.StallTimeout; a context that can be done

@@ -5,7 +5,7 @@ package h1
 //
 // Rule: who could write what was appended may let others append theirs first:
 //
-//   - Send leaves it to whoever waits for a response next (runLater);
+//   - Send leaves it to whoever waits for a response, or reads the stream, next (runLater);
 //   - a caller whose request comes while responses are at hand, whose callers are likely to
 //     come with further ones, leaves it to whoever reads the stream next (gathers);
 //   - whoever writes lets the others run once (letAppend).
@@ -28,21 +28,26 @@ const gatherTime = time.Millisecond
 func (c *Conn) unclaimed() bool { return c.pending() && !c.writing && c.upload == nil }
 
 // gathers reports whether to leave what is pending, as e's caller waits, to whoever reads
-// the stream next: a response in front of e is at hand, whole as far as it is known, and
-// its caller waits for it or is to read its body. mu is held.
+// the stream next: a response in front of e is at hand, whole as far as it is known (of a
+// chunked body it is not), and its caller waits for it or is to read its body. mu is held.
 func (c *Conn) gathers(e *exchange) bool {
 	x := c.nextReader()
-	if x == e || !x.waited || c.inRead || !c.fits() {
+	if x == e || !x.waited || c.inRead || !c.readerMayWrite() {
 		return false
 	}
 	n := int64(c.br.Buffered())
 	return n > 0 && (!x.final || x.recv.remain <= n)
 }
 
+// readerMayWrite reports whether who is about to read may write for others: the stream
+// takes that at once, and where the reader's time ends meanwhile, theirs does not. mu is
+// held.
+func (c *Conn) readerMayWrite() bool { return c.cutsWrites() && c.fits() }
+
 // writeGathered writes what was left to who reads the stream next. mu is held, but not
 // while it writes.
 func (c *Conn) writeGathered() {
-	if c.fits() {
+	if c.readerMayWrite() {
 		c.flush(c.reader)
 	} else {
 		c.runLater()

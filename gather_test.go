@@ -124,7 +124,7 @@ func TestGathersNotForLong(t *testing.T) {
 }
 
 // Nothing is left to those who are not likely to come at once, nor where a stream may not
-// take what is written then.
+// take what is written then, or the reader's end would be the connection's.
 func TestGathersWithCause(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -154,6 +154,10 @@ func TestGathersWithCause(t *testing.T) {
 			r.do(context.Background(), "/a", read)
 			r.raw(answer("/a"))
 		}},
+		{"who reads could not be let go of the write", layered, func(r *rig, read chan struct{}) {
+			r.do(context.Background(), "/a", read)
+			r.raw(answer("/a"))
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -167,6 +171,44 @@ func TestGathersWithCause(t *testing.T) {
 				r.took()
 				r.do(context.Background(), "/last", whole)
 				r.sees("GET /last;")
+			})
+		})
+	}
+}
+
+// Who reads next may end while it writes what was left to it. The others are spared.
+func TestGathersSpares(t *testing.T) {
+	ends := map[Kind]func(r *rig, b *call){
+		Canceled: func(r *rig, b *call) {
+			cancel := b.x.Cancel
+			r.s.onSent.Store(&cancel)
+		},
+		Timeout: func(r *rig, _ *call) { // its Deadline, in a write that takes long
+			r.s.setWindow(0)
+			time.AfterFunc(2*time.Second, func() { r.s.setWindow(wireWindow) })
+		},
+	}
+	for why, end := range ends {
+		t.Run(why.Error(), func(t *testing.T) {
+			inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+				r.c.kind = wrapped
+				r.warm()
+				read := make(chan struct{})
+				a := r.do(context.Background(), "/a", read)
+				b := r.begin(context.Background(), soon("/b", time.Second))
+				r.await(b)
+				r.raw(answer("/a"))
+				r.sees("GET /a;GET /b;")
+				c := r.do(context.Background(), "/c", whole)
+				r.sees("") // b's caller is to write it
+				end(r, b)
+				close(read)
+				time.Sleep(3 * time.Second)
+				r.got(a, "/a")
+				r.failed(b, why, SentAll)
+				r.serve("/b", "/c")
+				r.got(c, "/c")
+				r.alive()
 			})
 		})
 	}
