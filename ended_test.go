@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -305,6 +306,7 @@ func TestEndIsKnownBeforeTheNext(t *testing.T) {
 		if err := a.Wait(ctx, &resp); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // for the goroutine that would have written /a
 		r.took()
 		r.c.mu.Lock()
 		r.c.flushing = true // the goroutine that would write comes late

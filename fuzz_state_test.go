@@ -554,6 +554,9 @@ func FuzzState(f *testing.F) {
 		f.Add(kind, "h0v1s2w0S9R0")
 		f.Add(kind, "h0s0w0S0R0v1s0w1k1")
 	}
+	// Requests that are left to whoever reads next, or to the clock.
+	f.Add(uint16(fuzzConfigs), "s0w0S0R0s0w1R7R8S2d6s0w2z0R1S0")
+	f.Add(uint16(fuzzConfigs), "s0w0S0R0S2s0w1s0w2S0d4z6s0w3")
 	// More than the write buffer holds, while a write waits.
 	f.Add(uint16(12), "s0w0S0R0v0s0w1s0s0w2w3v3S0R1S0R2S0R3")
 	f.Fuzz(func(t *testing.T, bits uint16, plan string) {
