@@ -262,13 +262,13 @@ func TestCloseKeepsItsPatienceInAnUpload(t *testing.T) {
 func TestAppendBodyTakesTheRoom(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {
 		buf := make([]byte, 1, 3)
-		for range 3 {
+		for _, max := range []int64{100, 2, -1} {
 			r.serve("ok")
 			var resp Response
 			if err := r.c.Do(context.Background(), get("/"), &resp); err != nil {
 				t.Fatal(err)
 			}
-			body, err := resp.AppendBody(buf, 100)
+			body, err := resp.AppendBody(buf, max)
 			if string(body) != "\x00ok" || err != nil || &body[0] != &buf[0] {
 				t.Errorf("%q, %v, in the slice that was given: %v", body, err, &body[0] == &buf[0])
 			}

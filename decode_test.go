@@ -652,6 +652,7 @@ func TestFieldEndFindsEveryOctet(t *testing.T) {
 	}{
 		{fieldChar, "\tx~\x80\xffy ", valueEnd},
 		{tchar, "aZ-z_0A|", nameEnd},
+		{tchar, "aZ-zbYAk", func(b []byte, i int) int { return nameEnd(b, lettersEnd(b, i)) }},
 	} {
 		for c := range 256 {
 			for at := range 20 {

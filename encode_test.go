@@ -258,6 +258,7 @@ func TestRefused(t *testing.T) {
 
 		{Request{}, "no Host: neither in Host, nor in Header, nor in the target"},
 		{Request{Target: "/a"}, "no Host"},
+		{Request{Method: "POST", Body: encodeFive, Header: fieldsOf("Content-Length: 5")}, "no Host"},
 		{Request{Method: "OPTIONS", Target: "*"}, "no Host"},
 		{Request{Host: "a/b"}, `Host "a/b" is not host or host:port`},
 		{Request{Host: "http://a"}, "is not host or host:port"},
@@ -266,6 +267,7 @@ func TestRefused(t *testing.T) {
 		{Request{Host: "[::1"}, "is not host or host:port"},
 		{Request{Host: "[::1/"}, "is not host or host:port"},
 		{Request{Host: "[::1|"}, "is not host or host:port"},
+		{Request{Host: "[::1|]"}, "is not host or host:port"},
 		{Request{Host: "[:80"}, "is not host or host:port"},
 		{Request{Host: "[::1]x"}, "is not host or host:port"},
 		{Request{Host: "a/80"}, "is not host or host:port"},

@@ -124,6 +124,9 @@ func TestOctetClasses(t *testing.T) {
 				t.Errorf("%q in a %s: %v", rune(c), class.name, got)
 			}
 		}
+		if got := lower(byte(c)) != byte(c); got != ('A' <= c && c <= 'Z') {
+			t.Errorf("%q has a lower case: %v", rune(c), got)
+		}
 	}
 }
 
@@ -167,8 +170,10 @@ func TestErrorWords(t *testing.T) {
 			t.Errorf("kind %d prints %q", k, s)
 		}
 	}
-	if s := kinds.Error(); !strings.HasPrefix(s, "kind ") {
-		t.Errorf("an unknown kind prints %q", s)
+	for _, k := range []Kind{0, kinds} {
+		if s := k.Error(); !strings.HasPrefix(s, "kind ") {
+			t.Errorf("an unknown kind prints %q", s)
+		}
 	}
 	if SentNothing.String() != "nothing" || SentPart.String() != "part" || SentAll.String() != "all" {
 		t.Error("Sent")
@@ -192,6 +197,9 @@ func TestErrorsAre(t *testing.T) {
 	bare := &Error{Kind: Incomplete, Op: "read head", Offset: -1}
 	if !errors.Is(bare, Incomplete) || errors.Is(bare, IO) || errors.Is(bare, nil) {
 		t.Errorf("%v is not what it is", bare)
+	}
+	if got := bare.Unwrap(); len(got) != 1 || got[0] != Incomplete { // package errors allows no nil there
+		t.Errorf("it holds %v", got)
 	}
 	if got, want := bare.Error(), "h1: read head: incomplete message"; got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -270,6 +278,16 @@ func TestCopiedHeader(t *testing.T) {
 				r.Header.Add("Id", "2")
 				return []*Request{&one, r}
 			}, template + "Id: 1\r\n\r\n" + template + "Id: 2\r\n\r\n"},
+			"an empty original that is put back after Del": {func(r *Request) []*Request {
+				r.Header.Reset()
+				base := r.Header
+				r.Header.Add("Id", "1")
+				one := *r
+				r.Header.Del("Id")
+				r.Header = base
+				r.Header.Add("Id", "2")
+				return []*Request{&one, r}
+			}, "GET / HTTP/1.1\r\nHost: a\r\nId: 1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nId: 2\r\n\r\n"},
 			"an original that is put back after Add, and emptied": {
 				putBackAndEmptied(func(h *Header) { h.Add("Id", "1") }), template + "\r\n"},
 			"an original that is put back after Del, and emptied": {
@@ -375,6 +393,17 @@ func TestErrorOfAnother(t *testing.T) {
 		}
 		if got := neighbour(test.why).Error(); got != test.neighbour {
 			t.Errorf("%q, want %q", got, test.neighbour)
+		}
+	}
+}
+
+// What one caller did, or had no more time for, is told to others in words alone.
+func TestToldToOthers(t *testing.T) {
+	for k := Kind(1); k < kinds; k++ {
+		err := newError(k, "test", nil).forOthers()
+		own := k == Canceled || k == Timeout || k == BadRequest || k == BodyFailed
+		if errors.Is(err, k) == own {
+			t.Errorf("%v is found: %v", err, !own)
 		}
 	}
 }

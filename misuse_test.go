@@ -592,6 +592,31 @@ func TestNegativeConfig(t *testing.T) {
 	}
 }
 
+// The defaults are those that Config's comments say, and one is not none.
+func TestDefaults(t *testing.T) {
+	want := Config{
+		Depth: 1, MaxHeadBytes: 256 << 10, MaxHeaders: 256, MaxInformational: 16, MaxDrain: 64 << 10,
+		ExpectTimeout: time.Second, ReadBuffer: 4 << 10, WriteBuffer: 4 << 10,
+	}
+	if defaults != want {
+		t.Errorf("%+v, want %+v", defaults, want)
+	}
+	want.MaxHeadBytes, want.MaxHeaders, want.MaxInformational, want.MaxDrain, want.ExpectTimeout = 1, 1, 1, 1, 1
+	if got := want.withDefaults(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// A buffer is of a power of two, and of no less than was asked for.
+func TestBuffersAreRoundedUp(t *testing.T) {
+	for asked, want := range map[int]int{4095: 4096, 4096: 4096, 4097: 8192} {
+		cfg := Config{ReadBuffer: asked, WriteBuffer: asked}.withDefaults()
+		if cfg.ReadBuffer != want || cfg.WriteBuffer != want {
+			t.Errorf("%d: %d to read, %d to write", asked, cfg.ReadBuffer, cfg.WriteBuffer)
+		}
+	}
+}
+
 // Close ends reuse with a request whose body goes out with its head, too.
 func TestCloseWithSmallBody(t *testing.T) {
 	inBubble(t, Config{}, false, func(r *rig) {

@@ -101,6 +101,7 @@ func TestHeadNearMisses(t *testing.T) {
 		{SpaceBeforeColon, ok + "A : b\t\nX", "bad field at 23"},
 		{SpaceBeforeColon, ok + "A : b\t\n c\r\n\r\n", "bad field at 23"},
 		{SpaceBeforeColon, ok + "Content-Length :\t 5\r\n\r\n", `40: HTTP/1.1 200 "OK" [Content-Length|5]`}, // not folded
+		{SpaceBeforeColon, ok + "A : b\r\n\n", "bad field at 24"},
 		{SkipInvalidField, ok + "b c\r\n\x00\nX", "bad field at 22"},
 		{SkipInvalidField, ok + "b c\r\n\r\t\r\n\r\n", "bad field at 23"},
 		{SkipInvalidField | BareLF, ok + "b c\n\x00: d\nA: 1\n\n", `32: HTTP/1.1 200 "OK" [A|1]`},
@@ -270,6 +271,21 @@ func TestErrorsQuote(t *testing.T) {
 			t.Errorf("%q is not said: %v", want, err)
 		} else if n := len(err.Error()); n > 3*quoted+100 {
 			t.Errorf("%d bytes of text", n)
+		}
+	}
+}
+
+// A line that leniency does not help is refused in the same words, and its bytes are quoted
+// as they came.
+func TestLenientErrorsQuote(t *testing.T) {
+	for wire, want := range map[string]string{
+		"HTTP/1.1 20\n":                        `bad status at 11: not three digits from 100 on: "HTTP/1.1 20\n"`,
+		ok + " : b\r\nX":                       `bad field at 17: white space before a field line: " "`,
+		ok + "Content-Length: 1\r\n 2\r\n\r\n": `bad field at 36: folded line in a field that frames the body: "Content-Length: 1\r\n "`,
+	} {
+		_, _, err := respond(t, Config{Lenient: BareLF | SpaceBeforeColon}, wire, false)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not said: %v", want, err)
 		}
 	}
 }
