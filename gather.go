@@ -44,11 +44,12 @@ func (c *Conn) gathers(e *exchange) bool {
 // held.
 func (c *Conn) readerMayWrite() bool { return c.cutsWrites() && c.fits() }
 
-// writeGathered writes what was left to who reads the stream next. mu is held, but not
-// while it writes.
+// writeGathered writes what was left to who reads the stream next. One that has ended by
+// now, or closes its body, is to return at once, and leaves it to a goroutine. mu is held,
+// but not while it writes.
 func (c *Conn) writeGathered() {
-	if c.readerMayWrite() {
-		c.flush(c.reader)
+	if e := c.reader; e.err == nil && e.recv.closeBy.IsZero() && c.readerMayWrite() {
+		c.flush(e)
 	} else {
 		c.runLater()
 	}

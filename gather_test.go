@@ -213,3 +213,59 @@ func TestGathersSpares(t *testing.T) {
 		})
 	}
 }
+
+// Who was canceled in the read, or closes the body, returns at once, and does not write for
+// others.
+func TestGathersNotOnceEnded(t *testing.T) {
+	tests := map[string]func(r *rig) (over chan struct{}){
+		"canceled": func(r *rig) chan struct{} {
+			over := make(chan struct{})
+			b, _ := r.c.Send(context.Background(), get("/b"))
+			end := func() {
+				r.c.Send(context.Background(), get("/c"))
+				b.Cancel()
+			}
+			r.s.onRead.Store(&end)
+			go func() {
+				wantError(r, b.Wait(context.Background(), &Response{}), Canceled, SentAll)
+				close(over)
+			}()
+			r.sees("GET /b;")
+			r.s.setWindow(0)
+			r.raw(answer("/b")[:20])
+			return over
+		},
+		"closed": func(r *rig) chan struct{} {
+			over := make(chan struct{})
+			b, _ := r.c.Send(context.Background(), get("/b"))
+			var resp Response
+			go b.Wait(context.Background(), &resp)
+			r.sees("GET /b;")
+			r.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+			synctest.Wait()
+			r.do(context.Background(), "/c", whole)
+			r.sees("") // it is left to b's caller
+			r.s.setWindow(0)
+			go func() { resp.Body.Close(); close(over) }()
+			return over
+		},
+	}
+	for name, begin := range tests {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+				r.c.kind = wrapped
+				r.warm()
+				over := begin(r)
+				synctest.Wait()
+				select {
+				case <-over:
+				default:
+					t.Error("it is in the write of another's request")
+				}
+				r.s.setWindow(wireWindow)
+				r.sees("GET /c;")
+				r.c.Close()
+			})
+		})
+	}
+}
