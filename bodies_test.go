@@ -6,6 +6,7 @@ package h1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -274,4 +275,34 @@ func TestAppendBodyTakesTheRoom(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A body that is longer than AppendBody's caller allows is cut off, be it by one byte: no
+// read after that says that it has ended.
+func TestCutOffIsNoEnd(t *testing.T) {
+	for _, chunked := range []bool{false, true} {
+		for longer := 1; longer < 4; longer++ {
+			inBubble(t, Config{}, false, func(r *rig) {
+				text := strings.Repeat("x", 3+longer)
+				if chunked {
+					r.raw(fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(text), text))
+				} else {
+					r.serve(text)
+				}
+				var resp Response
+				if err := r.c.Do(context.Background(), get("/"), &resp); err != nil {
+					t.Fatal(err)
+				}
+				body, err := resp.AppendBody(nil, 3)
+				if wantError(t, err, TooLarge, SentAll); string(body) != "xxx" {
+					t.Errorf("%q", body)
+				}
+				_, err = resp.Body.Read(make([]byte, 9))
+				wantError(t, err, Closed, SentAll)
+				_, err = resp.AppendBody(nil, -1)
+				wantError(t, err, Closed, SentAll)
+				r.alive()
+			})
+		}
+	}
 }

@@ -164,17 +164,36 @@ func (b *body) Close() error {
 		c.cancel(e, errTheirs)
 		return nil
 	}
-	b.err = errBodyClosed
-	if sent := e.sentSoFar(); sent != SentAll {
-		own := *errBodyClosed
-		own.Sent, b.err = sent, &own
-	}
+	b.err = closedBody(e.sentSoFar())
 	if !c.life.reuse && c.dueAlone(e) { // there is nothing to save
 		c.fail(e, errUnread)
 		return nil
 	}
 	c.drainClosed(e, b.resp)
 	return nil
+}
+
+// closedBody is what a body answers with that was closed before its caller had its end.
+func closedBody(sent Sent) error {
+	if sent == SentAll {
+		return errBodyClosed
+	}
+	own := *errBodyClosed
+	own.Sent = sent
+	return &own
+}
+
+// cutOff notes that the caller was not given all that was read: its body was closed then,
+// and has not ended, though the last byte was read.
+func (b *body) cutOff(sent Sent) {
+	if b.c == nil {
+		return
+	}
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
+	if b.err == io.EOF {
+		b.err = closedBody(sent)
+	}
 }
 
 // drainClosed reads the rest of e's response, since e's caller has closed its body, or

@@ -289,6 +289,7 @@ func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 			dst = dst[:start+int(max)]
 			sent := r.body.sent()
 			r.Body.Close()
+			r.body.cutOff(sent)
 			return dst, &Error{Kind: TooLarge, Op: "read body", Offset: max, Sent: sent, seen: true,
 				Err: errors.New("the body is longer than the caller allows")}
 		}
