@@ -56,17 +56,13 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 	}
 	c.reader, e.inUse = e, true
 	if c.queue.head != e {
-		if err := c.drainOthers(e, resp); err != nil {
-			resp.discard()
+		err := c.drainOthers(e, resp)
+		resp.discard() // what was read into it was not e's
+		if err != nil {
 			return c.readFailed(e, err)
 		}
-		resp.discard() // what was read into it was not e's
 	}
-	err := c.readHead(e, e.req.Informational, resp)
-	if err == nil {
-		err = c.finalHead(e, resp)
-	}
-	if err != nil {
+	if err := c.readHead(e, e.req.Informational, resp); err != nil {
 		resp.discard()
 		return c.readFailed(e, err)
 	}
@@ -146,11 +142,7 @@ func (c *Conn) drainOthers(e *exchange, resp *Response) *Error {
 			return e.err
 		}
 		if !x.final {
-			err := c.readHead(x, nil, resp)
-			if err == nil {
-				err = c.finalHead(x, resp)
-			}
-			if err != nil {
+			if err := c.readHead(x, nil, resp); err != nil {
 				return e.ofOther(err)
 			}
 		}
@@ -206,8 +198,8 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 var tooMuch = newError(Closed, "drain",
 	errors.New("a response nobody reads is longer than MaxDrain"))
 
-// readHead reads x's response up to the end of its final head, passing each 1xx to info. mu
-// is held, but not while the stream is read or info runs.
+// readHead reads x's response up to the end of its final head, and acts on that, passing
+// each 1xx to info. mu is held, but not while the stream is read or info runs.
 func (c *Conn) readHead(x *exchange, info func(int, *Header) error, resp *Response) *Error {
 	for {
 		if err := c.nextHead(x, resp); err != nil {
@@ -220,7 +212,7 @@ func (c *Conn) readHead(x *exchange, info func(int, *Header) error, resp *Respon
 		}
 		if resp.Status >= 200 || fr.kind == framingSwitch {
 			x.recv.fr = fr
-			return nil
+			return c.finalHead(x, resp)
 		}
 		if err := c.informational(x, info, resp, fr); err != nil {
 			return err
