@@ -57,17 +57,8 @@ func (r *Response) discard() {
 	r.Status, r.Minor, r.ContentLength, r.Close, r.reason = 0, 0, 0, false, r.reason[:0]
 }
 
-// enter takes the exchange for one call on its body, if it can. mu is held.
-func (b *body) enter() bool {
-	if b.err != nil || b.e.id.Load() != b.id || b.e.err != nil || b.e.inUse {
-		return false
-	}
-	b.e.inUse = true
-	return true
-}
-
-// refusal says why it cannot. mu is held.
-func (b *body) refusal() error {
+// enter takes the exchange for one call on its body, or says why it cannot. mu is held.
+func (b *body) enter() error {
 	switch {
 	case b.err != nil:
 		return b.err
@@ -76,8 +67,11 @@ func (b *body) refusal() error {
 	case b.e.err != nil:
 		b.err = b.e.err
 		return b.err
+	case b.e.inUse:
+		return b.e.own(newError(NotReady, "read body", errors.New("another goroutine reads the body")))
 	}
-	return b.e.own(newError(NotReady, "read body", errors.New("another goroutine reads the body")))
+	b.e.inUse = true
+	return nil
 }
 
 // exit gives the exchange back, or ends it. mu is held.
@@ -118,8 +112,8 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.c.mu.Lock()
 	defer b.c.unlock()
-	if !b.enter() {
-		return 0, b.refusal()
+	if err := b.enter(); err != nil {
+		return 0, err
 	}
 	n, done, bad := b.c.readBody(b.e, b.resp, p)
 	return n, b.exit(b.e, done, bad)
@@ -274,8 +268,8 @@ func (b *body) splice(w io.Writer) (int64, error) {
 	c := b.c
 	c.mu.Lock()
 	defer c.unlock()
-	if !b.enter() {
-		return 0, b.refusal()
+	if err := b.enter(); err != nil {
+		return 0, err
 	}
 	n, done, bad, werr := c.spliceBody(b.e, dst)
 	err := b.exit(b.e, done, bad)
