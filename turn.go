@@ -67,7 +67,7 @@ func (c *Conn) paidOwed(e *exchange, n int) bool {
 		e.up.whole = nil
 		c.endBody(e)
 	}
-	c.sentOut()
+	c.afterWrite()
 	return true
 }
 

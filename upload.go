@@ -515,7 +515,7 @@ func (c *Conn) part(e *exchange, p []byte) error {
 		c.wbuf.b = appendChunkSize(c.wbuf.b, int64(len(p)))
 	}
 	if !fits {
-		return c.writePiece(e, p)
+		return c.writePart(e, p)
 	}
 	c.wbuf.b = append(c.wbuf.b, p...)
 	if chunked {
@@ -529,9 +529,9 @@ func (c *Conn) hasRoom(n int) bool {
 	return c.wbuf != nil && len(c.wbuf.b)+n <= c.cfg.WriteBuffer
 }
 
-// writePiece writes what waits in wbuf, p, and the end of its chunk. mu is held, but not
+// writePart writes what waits in wbuf, p, and the end of its chunk. mu is held, but not
 // while it writes; nobody else is writing.
-func (c *Conn) writePiece(e *exchange, p []byte) error {
+func (c *Conn) writePart(e *exchange, p []byte) error {
 	front := c.wbuf
 	c.wbuf = nil
 	e.up.vec = [3][]byte{front.b, p}
@@ -550,7 +550,7 @@ func (c *Conn) writePiece(e *exchange, p []byte) error {
 		return errStop
 	}
 	if e.up.left == 0 { // its last byte: CloseWrite may be long in coming
-		c.sentOut()
+		c.afterWrite()
 	}
 	return nil
 }
@@ -573,7 +573,7 @@ func (c *Conn) writeVec(e *exchange, want int) error {
 		c.mu.Unlock()
 		n, err := e.up.bufs.WriteTo(c.rw)
 		c.mu.Lock()
-		if err = c.wrote(e, int(n), want, err); err != nil {
+		if err = c.endWrite(e, int(n), want, err); err != nil {
 			return err
 		}
 		want -= int(n)

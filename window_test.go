@@ -62,7 +62,7 @@ func TestCancelBeforeWriteEnds(t *testing.T) {
 		time.Sleep(time.Second)
 		r.c.mu.Lock()
 		r.c.cancel(a.x.e, &Error{Kind: Canceled, Op: "read head", Offset: -1})
-		r.c.sentOut() // what the end of a write does, had it the lock next
+		r.c.afterWrite() // what the end of a write does, had it the lock next
 		r.c.unlock()
 		r.failed(a, Canceled, SentAll)
 		r.serve("/a", "/b")

@@ -263,7 +263,7 @@ func (c *Conn) flush(e *exchange) {
 		}
 	}
 	c.writing = false
-	c.sentOut()
+	c.afterWrite()
 	if c.reader != nil {
 		c.reader.cond.Signal() // it may wait for this write: see switchOver
 	}
@@ -293,7 +293,7 @@ func (c *Conn) writeBuffered(e *exchange) bool {
 	if err != nil {
 		c.writeFailed(e, err)
 	} else if c.pending() {
-		c.sentOut()
+		c.afterWrite()
 	}
 	return true
 }
@@ -413,11 +413,11 @@ func (c *Conn) write(e *exchange, p []byte) error {
 		c.mu.Unlock()
 		n, err := c.rw.Write(p)
 		c.mu.Lock()
-		if err = c.wrote(e, n, len(p), err); err != nil || n == len(p) {
+		if err = c.endWrite(e, n, len(p), err); err != nil || n == len(p) {
 			return err
 		}
 		p = p[n:]
-		c.sentOut()
+		c.afterWrite()
 	}
 	return nil
 }
@@ -455,8 +455,9 @@ func (c *Conn) onlyRequest(e *exchange) bool {
 	return c.queue.head == e && e.next == nil && !c.inRead && c.watch == nil
 }
 
-// wrote counts what a write of want bytes has moved, and says whether to go on. mu is held.
-func (c *Conn) wrote(e *exchange, n, want int, err error) error {
+// endWrite counts what a write of want bytes has moved, and says whether to go on. mu is
+// held.
+func (c *Conn) endWrite(e *exchange, n, want int, err error) error {
 	c.inWrite = false
 	if n < 0 || n > want {
 		c.written += int64(want) // whether any of it went out is not known: none of it may be sent again
@@ -486,9 +487,9 @@ func (c *Conn) onlyStalls(e *exchange, err error) bool {
 	return e.up.why == whyStall && !e.up.cut() && !c.kind.encoded() && isTimeout(err)
 }
 
-// sentOut tells those whom it concerns that a write has ended, and notes which exchanges
-// are out whole. mu is held.
-func (c *Conn) sentOut() {
+// afterWrite tells those whom it concerns that a write has ended, and notes which
+// exchanges are out whole. mu is held.
+func (c *Conn) afterWrite() {
 	// A request with a body waits for the write half, and on an idle connection the buffers
 	// do.
 	if c.line.head != nil || c.life.n == 0 || c.upload != nil || c.clocked {
@@ -496,7 +497,7 @@ func (c *Conn) sentOut() {
 	}
 }
 
-// tellSent is sentOut where it concerns anybody. mu is held.
+// tellSent is afterWrite where it concerns anybody. mu is held.
 func (c *Conn) tellSent() {
 	if c.cfg.HeadTimeout > 0 || c.cfg.Timing {
 		for e := c.queue.head; e != nil; e = e.next {
