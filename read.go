@@ -81,7 +81,7 @@ func (c *Conn) awaitTurn(e *exchange) {
 			by = time.Now().Add(gatherTime)
 		}
 	}
-	for e.err == nil && (!c.turn(e) || c.untaken(e)) {
+	for e.err == nil && !c.mayRead(e) {
 		if passed(by) {
 			by = time.Time{}
 			if c.unclaimed() {

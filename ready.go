@@ -195,9 +195,11 @@ func (c *Conn) waitedFor(e *exchange, err *Error) *Error {
 	return err.with(fmt.Errorf("%w: %w", why, err.Err))
 }
 
-// turn reports whether e may read: nobody does, and nobody in front of it wants to. mu is
-// held.
-func (c *Conn) turn(e *exchange) bool { return c.reader == nil && c.nextReader() == e }
+// mayRead reports whether it is e's turn to read: nobody reads, nobody in front of it wants
+// to, and e's head is with a writer, or no writer is to come. mu is held.
+func (c *Conn) mayRead(e *exchange) bool {
+	return c.reader == nil && c.nextReader() == e && !c.untaken(e)
+}
 
 // nextReader returns the first exchange in the queue whose response somebody wants.
 func (c *Conn) nextReader() *exchange {
