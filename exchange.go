@@ -103,7 +103,7 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q *asked) *exchang
 //go:noinline
 func makeExchange() *exchange {
 	e := &exchange{}
-	e.done, e.pump, e.wait.done = e.contextEnded, e.runPump, e.waitOver
+	e.done, e.pump, e.wait.done = e.contextEnded, e.runPump, e.waitContextEnded
 	return e
 }
 
@@ -284,7 +284,11 @@ func (x Exchange) Wait(ctx context.Context, resp *Response) error {
 	if e.err == nil && ctx.Done() != nil && ctx.Done() != e.ctx.Done() {
 		e.wait.ctx = ctx
 		e.wait.stop = context.AfterFunc(ctx, e.wait.done)
-		defer x.waited()
+		defer func() {
+			if e.id.Load() == x.id { // else release has ended it
+				e.endWait()
+			}
+		}()
 	}
 	return x.c.receive(e, resp)
 }
@@ -300,13 +304,6 @@ func (e *exchange) mayWait(resp *Response) error {
 	return nil
 }
 
-// waited ends the context's part in Wait. mu is held.
-func (x Exchange) waited() {
-	if x.e.id.Load() == x.id { // else release has done it
-		x.e.endWait()
-	}
-}
-
 // endWait takes the callback of Wait's context back. mu is held.
 func (e *exchange) endWait() {
 	if e.wait.stop != nil && !e.wait.stop() {
@@ -315,8 +312,8 @@ func (e *exchange) endWait() {
 	e.wait.stop = nil
 }
 
-// waitOver runs on a goroutine of the context's that Wait was given, when that ends.
-func (e *exchange) waitOver() {
+// waitContextEnded is contextEnded for the context that Wait was given.
+func (e *exchange) waitContextEnded() {
 	c := e.c
 	c.mu.Lock()
 	if !e.final {
