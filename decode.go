@@ -218,9 +218,7 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 					h.buf = append(h.buf[:0], b[base:line]...)
 					return line + 2, nil
 				}
-				if err := d.noField(b, line, h); err != nil {
-					return 0, err
-				}
+				return 0, d.noField(b, line, h)
 			}
 			if i = lettersEnd(b, i); i < len(b) && b[i] != ':' { // a digit, say
 				i = nameEnd(b, i)
@@ -267,17 +265,15 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 	return 0, nil
 }
 
-// noField says what is wrong with a line that begins with CR or ":", or is one too many.
+// noField says what is wrong with a line that begins as no field does, or is one too many.
 func (d *headDecoder) noField(b []byte, line int, h *Header) *Error {
 	switch c := b[line]; {
 	case c == '\r':
 		return d.refuse(BadField, b, line, line+1, "CR without LF")
 	case len(h.fields) >= d.maxFields && !isBlank(c) && c != '\n':
 		return d.tooMany(b, line)
-	case c == ':':
-		return d.refuse(BadField, b, line, line, whyNoName(c, 0))
 	}
-	return nil
+	return d.refuse(BadField, b, line, line, whyNoName(b[line], 0))
 }
 
 // fault says what is wrong with byte i of a line, if it is not that more bytes are needed.
