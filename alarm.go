@@ -103,7 +103,7 @@ func (c *Conn) earliest(t time.Time) time.Time {
 		t = earlier(t, c.probe.lookBy)
 	}
 	if c.inRead {
-		t = earlier(t, c.readEnd(c.reader))
+		t = earlier(t, c.readEnd())
 	}
 	if c.inWrite && c.dl == nil {
 		t = earlier(t, c.writer.up.until)
@@ -125,9 +125,10 @@ func (e *exchange) unattended() bool {
 // and nobody may ever take what is written.
 const graceBeforeClose = 100 * time.Millisecond
 
-// readEnd returns when a read in e's name is ended by closing the stream, since its
-// deadline may not end it; zero: never. mu is held.
-func (c *Conn) readEnd(e *exchange) time.Time {
+// readEnd returns when the read under way, or next, is ended by closing the stream, since
+// its deadline may not end it; zero: never. mu is held.
+func (c *Conn) readEnd() time.Time {
+	e := c.reader
 	switch until := e.recv.until; {
 	case until.IsZero() || c.deadlines() == nil:
 		return until
@@ -151,10 +152,10 @@ func (c *Conn) ring() {
 		c.cancel(late, fromDeadline(late.op(), whyDeadline))
 	}
 	switch {
-	case c.inRead && passed(c.readEnd(c.reader)):
-		c.readLate(c.reader)
+	case c.inRead && passed(c.readEnd()):
+		c.readLate()
 	case c.inWrite && c.dl == nil && passed(c.writer.up.until):
-		c.writeLate(c.writer)
+		c.writeLate()
 	case c.probe.runs && passed(c.probe.lookBy):
 		c.lookLate()
 	}
@@ -190,9 +191,10 @@ func (c *Conn) wakeLate() (late *exchange) {
 	return late
 }
 
-// readLate ends a read in e's name that is over its time, where no deadline has. mu is
+// readLate ends the read under way, which is over its time, where no deadline has. mu is
 // held.
-func (c *Conn) readLate(e *exchange) {
+func (c *Conn) readLate() {
+	e := c.reader
 	why := e.err // interrupt has set that time
 	switch {
 	case why != nil:
@@ -207,9 +209,10 @@ func (c *Conn) readLate(e *exchange) {
 	c.fail(e, why)
 }
 
-// writeLate ends a write in e's name that is over its time, where no deadline has. mu is
+// writeLate ends the write under way, which is over its time, where no deadline has. mu is
 // held.
-func (c *Conn) writeLate(e *exchange) {
+func (c *Conn) writeLate() {
+	e := c.writer
 	over := e.recv.done || e.abandoned
 	switch x := c.stalled(e); {
 	case e.up.lastCut != nil:

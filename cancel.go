@@ -168,7 +168,7 @@ func (c *Conn) interrupt(e *exchange) {
 		c.setReadBy(longAgo)
 		if !c.endsReads() || e.start < 0 { // see readEnd
 			e.recv.until = time.Now()
-			c.wakeBy(c.readEnd(e))
+			c.wakeBy(c.readEnd())
 		}
 	}
 	if c.reader != e || !e.inUse {
@@ -193,7 +193,7 @@ func (c *Conn) abandon(e *exchange, err *Error) *Error {
 	e.fail(err)
 	forOthers := c.writesFor(e) && c.taken > e.end
 	if forOthers && !c.cutsWrites() && !passed(e.by) {
-		c.writesOn(e) // its Deadline, when that comes, would end it for those behind, too
+		c.writesOn() // its Deadline, when that comes, would end it for those behind, too
 	}
 	return e.err
 }
@@ -235,8 +235,8 @@ func (c *Conn) takeBack(e *exchange) bool {
 	if c.owing {
 		c.owesNoMore()
 	}
-	if w := c.writer; c.queue.head == nil && c.inWrite && w.recv.done {
-		c.writesOn(w) // not for e any more
+	if c.queue.head == nil && c.inWrite && c.writer.recv.done {
+		c.writesOn() // not for e any more
 	}
 	if c.unclaimed() { // it may have been e's caller who saw to the rest
 		c.runLater()

@@ -22,8 +22,9 @@ func (c *Conn) isLimited(e *exchange) bool {
 		c.werr == nil && !c.clocked && e.recv.closeBy.IsZero() && c.endsReads()
 }
 
-// limitRead sets the deadline of e's read, under way or next. mu is held.
-func (c *Conn) limitRead(e *exchange) {
+// limitRead sets the deadline of the read under way, or next. mu is held.
+func (c *Conn) limitRead() {
+	e := c.reader
 	if c.end.gone || e.abandoned || e.start < 0 && !e.inLine {
 		return // closeStream, or interrupt, has ended the read, which another deadline would undo
 	}
@@ -32,7 +33,7 @@ func (c *Conn) limitRead(e *exchange) {
 	if !until.Equal(c.readBy) && c.deadlines() != nil {
 		c.setReadBy(until)
 	}
-	if end := c.readEnd(e); !end.IsZero() {
+	if end := c.readEnd(); !end.IsZero() {
 		c.wakeBy(end)
 	}
 }
@@ -154,13 +155,14 @@ func (c *Conn) timeIsOver(e *exchange) bool {
 	return e.recv.done && !e.lastWrite() && c.queue.head != nil
 }
 
-// limitWrite sets the deadline of a write in e's name, under way. mu is held.
-func (c *Conn) limitWrite(e *exchange) {
+// limitWrite sets the deadline of the write under way. mu is held.
+func (c *Conn) limitWrite() {
+	e := c.writer
 	none := c.deadlines() == nil // asked before all else, which goes by c.dl
 	until, why := c.writeLimit(e)
 	e.up.until, e.up.why = until, why
 	if c.shakes() && c.inRead {
-		c.limitRead(c.reader)
+		c.limitRead()
 	} else if c.shakes() && !until.Equal(c.readBy) {
 		c.setReadBy(until)
 	}
@@ -180,11 +182,11 @@ func (c *Conn) limitWrite(e *exchange) {
 	}
 }
 
-// writesOn lifts e's Deadline, for e has ended, from the write under way in its name, which
+// writesOn lifts the writer's Deadline, for it has ended, from its write under way, which
 // goes on for others; but not from a write that was cut. mu is held.
-func (c *Conn) writesOn(e *exchange) {
-	if !e.by.IsZero() && !e.up.cut() {
-		c.limitWrite(e)
+func (c *Conn) writesOn() {
+	if e := c.writer; !e.by.IsZero() && !e.up.cut() {
+		c.limitWrite()
 	}
 }
 

@@ -129,7 +129,7 @@ func (c *Conn) beginRead() error {
 		if x := c.queue.head; c.clocked && x != nil {
 			x.recv.lateBy = time.Time{} // each read that is late has its look
 		}
-		c.limitRead(e)
+		c.limitRead()
 	}
 	// No copy of the time: it has just been stored in parts, and to load it whole would stall.
 	if !e.recv.until.IsZero() && !c.endsReads() && passed(e.recv.until) {

@@ -154,8 +154,8 @@ func (c *Conn) begin(e *exchange) *Error {
 	}
 	if !c.writing {
 		c.sendOut(e)
-	} else if w := c.writer; c.inWrite && w.recv.done {
-		c.writesOn(w)
+	} else if c.inWrite && c.writer.recv.done {
+		c.writesOn()
 	}
 	if c.line.head != nil || c.ready != nil {
 		c.changed()
@@ -438,7 +438,7 @@ func (c *Conn) beginWrite(e *exchange) bool {
 		if s := c.cfg.StallTimeout; s > 0 {
 			e.up.moveBy = time.Now().Add(s)
 		}
-		c.limitWrite(e)
+		c.limitWrite()
 	}
 	return true
 }
@@ -508,7 +508,7 @@ func (c *Conn) tellSent() {
 		}
 	}
 	if c.inRead && (c.clocked || c.werr != nil) {
-		c.limitRead(c.reader)
+		c.limitRead()
 	}
 	if u := c.upload; u != nil {
 		u.wake.Broadcast()
@@ -556,7 +556,7 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 		c.wbuf.b = c.wbuf.b[:0]
 	}
 	if c.inRead {
-		c.limitRead(c.reader)
+		c.limitRead()
 	}
 	c.changed()
 }
