@@ -54,7 +54,7 @@ type Conn struct {
 	dlAsked    bool // dl has shown that it does not refuse, or is not asked
 	hasWriteBy bool // the write deadline on rw is not zero
 
-	flushing bool  // soon runs, or is about to
+	flushing bool  // soon was started, and has yet to look at what is to be written
 	apart    bool  // whoever owns the write half is in flushApart
 	splices  bool  // reader's read is one in which the kernel writes as well, to another socket
 	haste    haste // owned by the read half

@@ -56,17 +56,12 @@ func (c *Conn) writeGathered() {
 }
 
 // letAppend lets others run once where some are in flight, so that they append what they
-// have. Then, or since this goroutine was started, e's Deadline may have passed. mu is
-// held, but not while they run.
+// have. mu is held, but not while they run.
 func (c *Conn) letAppend(e *exchange) {
 	if c.life.n > 1 && e.next == nil {
 		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
-	}
-	if passed(e.by) && e.err == nil && c.takeBack(e) {
-		e.fail(fromDeadline("write head", whyDeadline))
-		c.changed()
 	}
 }
 

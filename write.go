@@ -253,6 +253,7 @@ func (c *Conn) flush(e *exchange) {
 	e.refs++ // a response may end before the write that it answers has returned
 	if c.cfg.Depth > 1 || c.apart {
 		c.letAppend(e)
+		c.dropLate(e)
 	}
 	for c.pending() && c.mayWrite() {
 		if e.err != before || !c.apart && c.mayNotWrite(e) || c.probe.stale && !c.stillGood() {
@@ -271,6 +272,15 @@ func (c *Conn) flush(e *exchange) {
 		c.runLater()
 	}
 	e.release()
+}
+
+// dropLate takes e's request back where its Deadline has passed before its write begins:
+// while others ran, or until this goroutine did. mu is held.
+func (c *Conn) dropLate(e *exchange) {
+	if passed(e.by) && e.err == nil && c.takeBack(e) {
+		e.fail(fromDeadline("write head", whyDeadline))
+		c.changed()
+	}
 }
 
 // writeBuffered takes and writes what was appended, in the name of e, and reports whether
