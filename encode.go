@@ -230,9 +230,6 @@ func (r *Request) checkKnown(q *asked) *Error {
 	for i := range r.Header.fields {
 		name, value := r.Header.At(i)
 		k := lookup(name)
-		if k == 0 {
-			continue
-		}
 		if seen&k&single != 0 {
 			return badRequest("%s twice, the second %.64q", name, value)
 		}

@@ -24,12 +24,10 @@ const (
 	framingSwitch              // there is none, and what follows is not HTTP
 )
 
-// String returns "none", "length", "chunked", "close" or "switch".
+// String returns "none", "length", "chunked", "close" or "switch"; "illegal" where nothing
+// was decided.
 func (k framingKind) String() string {
-	if k == 0 || k > framingSwitch {
-		return "illegal"
-	}
-	return [...]string{"", "none", "length", "chunked", "close", "switch"}[k]
+	return [...]string{"illegal", "none", "length", "chunked", "close", "switch"}[k]
 }
 
 // A framing is how a response's body is framed.

@@ -35,8 +35,8 @@ func (d *headDecoder) mendable(b []byte, err *Error, h *Header) bool {
 
 // startMending takes the section again from its start.
 func (d *headDecoder) startMending() {
+	d.reset(d.lenient, d.maxBytes, d.maxFields)
 	d.mending = true
-	d.start, d.line, d.colon, d.look, d.length, d.dropped = 0, 0, 0, 0, 0, 0
 }
 
 // mendHead parses status line and fields as next does. The fields in r.Header are those
