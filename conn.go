@@ -158,7 +158,7 @@ func NewConn(rw io.ReadWriteCloser, cfg *Config) *Conn {
 	c.clocked = c.cfg.HeadTimeout > 0 || c.cfg.StallTimeout > 0 || c.cfg.Timing
 	c.sock, c.kind = socketOf(rw)
 	c.dl, _ = rw.(deadliner)
-	c.dlAsked = c.kind != opaque && c.kind != sealed
+	c.dlAsked = c.kind.hasSocket()
 	if _, c.peeks = rw.(peeker); c.peeks {
 		c.sock = nil
 	}

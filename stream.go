@@ -64,7 +64,7 @@ func (c *Conn) fits() bool {
 	if oldest := c.queue.head; oldest != nil {
 		from = oldest.start
 	}
-	return c.kind != opaque && c.kind != sealed && c.deadlines() != nil &&
+	return c.kind.hasSocket() && c.deadlines() != nil &&
 		c.written >= from && c.appended()-from <= alwaysFits
 }
 
@@ -89,6 +89,9 @@ const (
 	layered                   // a socket carries the stream's bytes in another form (TLS)
 	sealed                    // as layered, but no socket was found
 )
+
+// hasSocket reports whether a socket was found, even if there is no way to look into it.
+func (k streamKind) hasSocket() bool { return k != opaque && k != sealed }
 
 // encoded reports whether the stream's bytes travel in another form, as under TLS: a write
 // that is cut then does not say how far it came.
