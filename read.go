@@ -23,7 +23,7 @@ type reception struct {
 	head    headDecoder   // of a head, then of a trailer section
 	chunks  chunkDecoder  // valid only with framingChunked
 	remain  int64         // data bytes to come; 0 but with framingLength
-	base    int64         // bytes of the message before what head decodes
+	headLen int64         // bytes of the last head: where the body begins in its message
 	at      int64         // position of the last head in the stream of bytes read
 	vain    int           // timeouts in a row that came too early
 	infos   int           // 1xx responses before the final one
@@ -38,7 +38,7 @@ type reception struct {
 // forget makes it ready for another response; head and chunks are reset when they are used.
 func (r *reception) forget() {
 	r.until, r.comeBy, r.closeBy, r.lateBy = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	r.fr, r.remain, r.base, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
+	r.fr, r.remain, r.headLen, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
 	r.why, r.done, r.vain, r.late = whyNone, false, 0, 0
 }
 
@@ -241,7 +241,7 @@ func (c *Conn) nextHead(x *exchange, resp *Response) *Error {
 			if done {
 				x.recv.at = c.counts.read - int64(k)
 				c.br.Discard(n)
-				x.recv.base = int64(n)
+				x.recv.headLen = int64(n)
 				return nil
 			}
 		}
@@ -321,7 +321,7 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	case framingLength:
 		x.recv.remain = fr.length
 	case framingChunked:
-		x.recv.chunks.reset(x.recv.base)
+		x.recv.chunks.reset(x.recv.headLen)
 	}
 	if flush {
 		c.writeOut(x)
