@@ -143,36 +143,19 @@ func (c *call) fillHeader(set *settings) {
 	}
 	slices.Sort(c.keys)
 	for _, k := range c.keys {
+		values := hreq.Header[k]
 		switch {
 		case writtenApart(k):
 			continue
 		case foldEqual(k, "Expect"):
-			if c.up == nil { // it must not be sent then: RFC 9110, 10.1.1
-				continue
-			}
-			if onlyToken(hreq.Header[k], "100-continue") {
-				// A proxy's client may say it twice, or name nothing. The engine takes it once.
-				if !c.expects && hasToken(hreq.Header[k], "100-continue") {
-					c.expects = true
-					h.Add(k, "100-continue")
-				}
-				continue
-			}
+			values = c.expectation(values)
 		}
-		for _, v := range hreq.Header[k] {
+		for _, v := range values {
 			h.Add(k, v)
 		}
 	}
 	if c.up != nil && c.up.size < 0 && len(hreq.Trailer) > 0 {
-		names := make([]string, 0, len(hreq.Trailer))
-		for k, values := range hreq.Trailer {
-			names = append(names, http.CanonicalHeaderKey(k))
-			for _, v := range values { // a forbidden one is refused now; fillTrailer begins anew
-				c.req.Trailer.Add(k, v)
-			}
-		}
-		slices.Sort(names)
-		h.Add("Trailer", strings.Join(names, ","))
+		c.announceTrailer()
 	}
 	// gzip is not asked for where the caller asks for a coding, where part of a coded body
 	// would come, or where no body comes.
@@ -184,6 +167,34 @@ func (c *call) fillHeader(set *settings) {
 	if set.auth != "" {
 		h.Add("Proxy-Authorization", set.auth)
 	}
+}
+
+// expectation returns what is to be sent of an Expect field.
+func (c *call) expectation(values []string) []string {
+	switch {
+	case c.up == nil: // it must not be sent then: RFC 9110, 10.1.1
+		return nil
+	case !onlyToken(values, "100-continue"): // the engine refuses it
+		return values
+	case c.expects || !hasToken(values, "100-continue"):
+		return nil // a proxy's client may say it twice, or name nothing; the engine takes it once
+	}
+	c.expects = true
+	return []string{"100-continue"}
+}
+
+// announceTrailer names the trailer fields in the head. Their values may come until the
+// body's end, when fillTrailer begins anew; but what may not be sent is refused now.
+func (c *call) announceTrailer() {
+	names := make([]string, 0, len(c.hreq.Trailer))
+	for k, values := range c.hreq.Trailer {
+		names = append(names, http.CanonicalHeaderKey(k))
+		for _, v := range values {
+			c.req.Trailer.Add(k, v)
+		}
+	}
+	slices.Sort(names)
+	c.req.Header.Add("Trailer", strings.Join(names, ","))
 }
 
 // addUserAgent writes the caller's User-Agent, if it is not empty, or this package's.
