@@ -121,10 +121,7 @@ func (t *Transport) throughProxy(ctx context.Context, r *route, nc net.Conn) (ne
 		nc, err = t.connectByHTTP(ctx, r, nc)
 	}
 	if err == nil && r.key.scheme == "https" {
-		host := r.target
-		if i := strings.LastIndexByte(host, ':'); i >= 0 {
-			host = strings.Trim(host[:i], "[]")
-		}
+		host, _, _ := net.SplitHostPort(r.target)
 		return t.addTLS(ctx, nc, host)
 	}
 	if err != nil {

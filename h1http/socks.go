@@ -42,7 +42,6 @@ const (
 	socksVersion  = 5
 	socksNoAuth   = 0
 	socksPassword = 2
-	socksRefused  = 0xff
 	socksIPv4     = 1
 	socksName     = 3
 	socksIPv6     = 4
