@@ -166,19 +166,19 @@ func (c *Conn) limitWrite() {
 	} else if c.shakes() && !until.Equal(c.readBy) {
 		c.setReadBy(until)
 	}
-	switch {
-	case !until.IsZero() && none:
-		c.wakeBy(until)
-	case !until.IsZero():
-		if both, ok := c.dl.(bothDeadliner); ok && why == whyDeadline && c.onlyRequest(e) {
-			c.readBy, c.hasWriteBy = until, true // the response is due by then as well
-			e.recv.until, e.recv.why = until, why
-			both.SetDeadline(until)
-			break
+	switch both, ok := c.dl.(bothDeadliner); {
+	case until.IsZero():
+		if c.hasWriteBy {
+			c.setWriteBy(time.Time{})
 		}
+	case none:
+		c.wakeBy(until)
+	case ok && why == whyDeadline && c.onlyRequest(e): // the response is due by then as well
+		c.readBy, c.hasWriteBy = until, true
+		e.recv.until, e.recv.why = until, why
+		both.SetDeadline(until)
+	default:
 		c.setWriteBy(until)
-	case c.hasWriteBy:
-		c.setWriteBy(time.Time{})
 	}
 }
 
