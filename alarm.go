@@ -62,7 +62,8 @@ func (c *Conn) stepOut(e *exchange) {
 	}
 }
 
-// mindBy is stepOut for an exchange that has a deadline. mu is held.
+// mindBy is stepOut for an exchange that has a deadline: apart, so that stepOut is inlined.
+// mu is held.
 func (c *Conn) mindBy(e *exchange) {
 	if e.next != nil || c.line.head != nil || c.ready != nil || c.end.done != nil || c.watch != nil {
 		c.wakeBy(e.by)

@@ -17,6 +17,7 @@ package h1
 //	takeBack   its request leaves the queue, if no writer has a byte of it: drop, evDrop
 //	stop       its body is not written on: stopUpload, evStop
 //	cut        a write under way is ended, and says how far it has come
+//	outlive    it has ended, but CloseWrite's last write is under way in its name
 //	fail       an exchange gets its error; Conn.fail ends the connection, evFail
 //	release    its memory has one user less (exchange.go)
 //	giveBack   the connection's buffers go back to their pools (buffer.go)
@@ -40,7 +41,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		return
 	case e.recv.done && c.upload == e:
 		c.endUpload(e, err)
-	case e.lastWrite(), e.err != nil: // which it outlives
+	case e.lastWrite(), e.err != nil: // answered, or abandoned and outlived: see outlives
 		c.endLastWrite(e, err)
 	case e.recv.done: // and nothing else of it is under way
 	case e.start < 0:

@@ -32,7 +32,7 @@ type Conn struct {
 	writing bool // somebody owns the write half: is in a write, about to be, or filling wbuf for one
 	inWrite bool // writer, who is not nil then, is in a write on rw
 	inRead  bool // reader, who is not nil then, is in a read on rw
-	owing   bool // wbuf is to be written by the read that comes next
+	owing   bool // wbuf is to be written by the read that comes next: see turn.go
 	spoken  bool // a response has shown HTTP/1.1 and persistence: what pipelining needs
 	mu      sync.Mutex
 	life    life

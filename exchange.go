@@ -74,7 +74,7 @@ var exchanges sync.Pool
 // newExchange makes the exchange of a request that has passed its check. mu is held.
 func (c *Conn) newExchange(ctx context.Context, req *Request, q *asked) *exchange {
 	if c.br == nil && c.err == nil {
-		c.borrow() // where there is an exchange as well
+		c.borrow() // exchanges that have ended come with a read buffer
 	}
 	var e *exchange
 	if c.br != nil && c.br.spare != nil {
@@ -90,6 +90,7 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q *asked) *exchang
 	e.c, e.req, e.ctx = c, req, ctx
 	e.q = *q
 	e.cond.L, e.wake.L = &c.mu, &c.mu
+	// up.why is as limitWrite leaves it, which is not called where nothing limits a write.
 	e.refs, e.start, e.end, e.by, e.up.why = 1, -1, -1, req.Deadline, whyDeadline
 	c.stamp(&e.times.Queued)
 	if ctx.Done() != nil {

@@ -23,8 +23,8 @@ import (
 // before it reads a body that is at hand.
 const gatherTime = time.Millisecond
 
-// unclaimed reports whether bytes wait for a writer that nobody is yet. A body's belong to
-// who writes that. mu is held.
+// unclaimed reports whether bytes wait for a writer, and nobody is about to be that. While
+// a body is being written, who writes that sees to them. mu is held.
 func (c *Conn) unclaimed() bool { return c.pending() && !c.writing && c.upload == nil }
 
 // gathers reports whether to leave what is pending, as e's caller waits, to whoever reads

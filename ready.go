@@ -218,7 +218,8 @@ func (c *Conn) handOn() {
 	}
 }
 
-// wakeNext wakes whoever is to read next, if that one waits already. mu is held.
+// wakeNext wakes whoever is to read next, if that one waits already: apart, so that handOn
+// is inlined. mu is held.
 func (c *Conn) wakeNext() {
 	if e := c.nextReader(); e != nil && e.waited {
 		e.cond.Signal()

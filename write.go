@@ -8,6 +8,15 @@ package h1
 // a guess.
 // Not here: bodies (upload.go), several requests in one write (gather.go), a request that
 // the read of its response writes (turn.go).
+//
+// The words for a byte's way to the stream, by its position there:
+//
+//	appended   it is before c.appended(): in wbuf, or further
+//	taken      it is before c.taken: in the write under way, or further
+//	written    it is before c.written: the stream has it
+//	pending    appended and not taken; unclaimed, if nobody is about to take it
+//	owed       pending, and to be written by the read of the response
+//	out        said of a request whose last byte is written
 
 import (
 	"context"
@@ -507,7 +516,8 @@ func (c *Conn) afterWrite() {
 	}
 }
 
-// tellSent is afterWrite where it concerns anybody. mu is held.
+// tellSent is afterWrite where it concerns anybody: apart, so that afterWrite is inlined.
+// mu is held.
 func (c *Conn) tellSent() {
 	if c.cfg.HeadTimeout > 0 || c.cfg.Timing {
 		for e := c.queue.head; e != nil; e = e.next {
