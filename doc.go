@@ -66,10 +66,10 @@
 // several requests must wait for them, and read their bodies, in the order it sent them:
 // a response can be read only when those before it have been.
 //
-// Requests that are sent at about the same time go out in one write. So a request may stay
-// in the buffer for some microseconds; or, where it comes while responses that others wait
-// for have arrived, until these have been taken, for it is likely that those others send
-// more: at most for a millisecond.
+// Requests that are sent at about the same time go out in one write. For that, a request
+// stays in the buffer for some microseconds. It stays longer, for a millisecond at most,
+// where responses have arrived that others wait for: until they have taken these, for then
+// they are likely to send more.
 //
 // # Bodies
 //
