@@ -36,7 +36,7 @@ func (c *Conn) gathers(e *exchange) bool {
 		return false
 	}
 	n := int64(c.br.Buffered())
-	return n > 0 && (!x.final || x.recv.remain <= n)
+	return n > 0 && x.recv.remain <= n
 }
 
 // readerMayWrite reports whether who is about to read may write for others: the stream

@@ -127,7 +127,6 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 	}
 	if bad != nil {
 		c.drop(e)
-		c.changed()
 		return bad
 	}
 	c.wbuf.b = room
@@ -374,10 +373,10 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 		n, err = readSome(e.up.body, p)
 		return err
 	}
-	for !c.stopped(e) && (e.up.left != 0 || e.q.body == bodyChunked) {
+	for !c.stopped(e) && e.up.left != 0 {
 		p = buf.b[:cap(buf.b)]
 		switch room := int64(len(p)); {
-		case e.up.left < 0 || e.up.left > room:
+		case e.up.left < 0:
 		case e.up.left == room && extra > 0: // the next read has room for them
 			p = p[:room/2]
 		case e.up.left < room:
@@ -390,10 +389,8 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 		if c.stopped(e) {
 			return errStop
 		}
-		if n > 0 {
-			if bad := c.piece(e, p[:n]); bad != nil {
-				return bad
-			}
+		if bad := c.piece(e, p[:n]); bad != nil {
+			return bad
 		}
 		if err == io.EOF {
 			return nil
