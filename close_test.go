@@ -137,7 +137,8 @@ var scenes = []scene{
 	}, answer("")},
 }
 
-// in runs f in each scene, on streams with and without deadlines.
+// inScenes runs f in each scene, once that has settled, on streams with and without
+// deadlines.
 func inScenes(t *testing.T, f func(r *rig, s scene, calls []*call)) {
 	for _, s := range scenes {
 		for _, plain := range []bool{false, true} {
@@ -146,7 +147,11 @@ func inScenes(t *testing.T, f func(r *rig, s scene, calls []*call)) {
 				name += "/plain"
 			}
 			t.Run(name, func(t *testing.T) {
-				inBubble(t, Config{Depth: 4}, plain, func(r *rig) { f(r, s, s.setup(r)) })
+				inBubble(t, Config{Depth: 4}, plain, func(r *rig) {
+					calls := s.setup(r)
+					synctest.Wait()
+					f(r, s, calls)
+				})
 			})
 		}
 	}
@@ -313,9 +318,10 @@ func TestShutdownTimesOut(t *testing.T) {
 func TestDetachInEachPhase(t *testing.T) {
 	inScenes(t, func(r *rig, s scene, calls []*call) {
 		if r.c.State().InFlight() > 0 {
+			was := r.c.Err()
 			_, err := r.c.Detach()
 			wantError(r, err, NotReady, SentNothing)
-			if r.c.Err() != nil {
+			if r.c.Err() != was || r.c.State().InFlight() == 0 {
 				r.Errorf("a Detach that was refused ended the connection: %v", r.c.Err())
 			}
 			r.c.Close()

@@ -408,8 +408,8 @@ func TestExchangeMemoryIsClean(t *testing.T) {
 			if id := e.id.Load(); id == k.x.id {
 				t.Fatal("the memory is not free")
 			}
-			e.next = nil // the list of the free
 			made := &exchange{done: e.done, pump: e.pump, wait: waiting{done: e.wait.done}}
+			made.next = e.next                                            // the list of the free
 			made.recv.head, made.recv.chunks = e.recv.head, e.recv.chunks // reset when used
 			made.id.Store(e.id.Load())
 			made.start, made.end, made.readAt, made.by, made.q = e.start, e.end, e.readAt, e.by, e.q // by newExchange, begin

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -326,10 +327,10 @@ func TestCloseAfterCancel(t *testing.T) {
 // deadline meanwhile. Its writes return late.
 type lingers struct {
 	lateWrites
-	mu *sync.Mutex // held by Close, and while a deadline is set
+	mu   *sync.Mutex   // held by Close, and while a deadline is set
+	may  chan struct{} // closed: Close has waited for long enough
+	over *atomic.Bool  // Close is about to return
 }
-
-const lingerTime = 8 * graceBeforeClose
 
 func (l lingers) SetReadDeadline(t time.Time) error {
 	l.mu.Lock()
@@ -346,28 +347,33 @@ func (l lingers) SetWriteDeadline(t time.Time) error {
 func (l lingers) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	time.Sleep(lingerTime)
+	select {
+	case <-l.may:
+	case <-time.After(tcpHang):
+	}
+	l.over.Store(true)
 	return l.Conn.Close()
 }
 
 // All but Close go on while the stream's Close is under way.
 func TestOthersGoOnWhileClosing(t *testing.T) {
 	client, server := net.Pipe()
-	c := NewConn(lingers{lateWrites{client, lingerTime / 2}, new(sync.Mutex)}, nil)
+	stream := lingers{lateWrites{client, 4 * graceBeforeClose}, new(sync.Mutex), make(chan struct{}), new(atomic.Bool)}
+	c := NewConn(stream, nil)
 	answersOnce(t, server, "Connection: close\r\n")
 	his, end := context.WithCancel(context.Background())
-	began := time.Now()
 	others := closesBehindPush(t, his, c)
 	end()
 	time.Sleep(2 * graceBeforeClose)
 	ctx, cancel := context.WithTimeout(context.Background(), graceBeforeClose)
 	defer cancel()
-	if err := c.Shutdown(ctx); err == nil || time.Since(began) > lingerTime {
-		t.Errorf("Shutdown, whose context was over: %v, after %v", err, time.Since(began))
+	if err := c.Shutdown(ctx); err == nil || stream.over.Load() {
+		t.Errorf("Shutdown, whose context was over: %v, behind Close: %v", err, stream.over.Load())
 	}
-	if c.State(); time.Since(began) > lingerTime {
-		t.Errorf("State after %v", time.Since(began))
+	if c.State(); stream.over.Load() {
+		t.Error("State has waited for Close")
 	}
+	close(stream.may)
 	others.Wait()
 }
 

@@ -442,7 +442,7 @@ func byItself(t *testing.T, arg string) (string, bool) {
 	if got := os.Getenv(name); got != "" {
 		return got, true
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	again := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$")
 	again.Env = append(os.Environ(), name+"="+arg, "GOMAXPROCS=1")
