@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/h1"
@@ -182,43 +183,51 @@ func TestStreamsAhead(t *testing.T) {
 		"wordy":      func(nc net.Conn) net.Conn { return wordy{nc} },
 	} {
 		for _, secure := range []bool{false, true} {
-			nasty := make(chan net.Conn, 1)
-			r := newRig(t, secure, func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/hijack" {
-					nc, rw, _ := w.(http.Hijacker).Hijack()
-					rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
-					rw.Flush()
-					nasty <- nc
-					return
-				}
-				remote(w, r)
-			})
-			r.tr.ResponseHeaderTimeout = 50 * time.Millisecond
-			r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-				nc, err := r.dial(ctx, network, addr)
-				if err != nil {
-					return nil, err
-				}
-				return wrap(nc), nil
-			}
-			first := get(t, r.tr, r.URL)
-			for range 3 {
-				time.Sleep(60 * time.Millisecond)
-				if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
-					t.Errorf("%s, secure %v: %s, then %s", name, secure, first, b)
-				}
-			}
-			if b := get(t, r.tr, r.URL+"/hijack"); b != "good" {
-				t.Errorf("%q", b)
-			}
-			nc := <-nasty
-			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL")
-			eventually(t, "it has come", r.tr.newestUnasked)
-			if b := get(t, r.tr, r.URL); b == first || b == "EVIL" {
-				t.Errorf("%s, secure %v: got %q", name, secure, b)
-			}
-			nc.Close()
+			synctest.Test(t, func(t *testing.T) { testStreamAhead(t, name, wrap, secure) })
 		}
+	}
+}
+
+func testStreamAhead(t *testing.T, name string, wrap func(net.Conn) net.Conn, secure bool) {
+	nasty := make(chan net.Conn, 1)
+	r := pipeRig(t, secure, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hijack" {
+			nc, rw, _ := w.(http.Hijacker).Hijack()
+			rw.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+			rw.Flush()
+			nasty <- nc
+			return
+		}
+		remote(w, r)
+	})
+	r.tr.ResponseHeaderTimeout = 50 * time.Millisecond
+	dial := r.tr.DialContext
+	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return wrap(nc), nil
+	}
+	first := get(t, r.tr, r.URL)
+	for range 3 {
+		time.Sleep(60 * time.Millisecond)
+		if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
+			t.Errorf("%s, secure %v: %s, then %s", name, secure, first, b)
+		}
+	}
+	if b := get(t, r.tr, r.URL+"/hijack"); b != "good" {
+		t.Errorf("%q", b)
+	}
+	nc := <-nasty
+	defer nc.Close()
+	io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL")
+	synctest.Wait()
+	if !r.tr.newestUnasked() {
+		t.Errorf("%s, secure %v: it has not come", name, secure)
+	}
+	if b := get(t, r.tr, r.URL); b == first || b == "EVIL" {
+		t.Errorf("%s, secure %v: got %q", name, secure, b)
 	}
 }
 
@@ -299,7 +308,7 @@ func TestPipesAhead(t *testing.T) {
 		t.Errorf("got %q", b)
 	}
 	io.WriteString(out, evil)
-	time.Sleep(20 * time.Millisecond)
+	eventually(t, "it has come", c.link.ahead.unasked)
 	if _, err := c.RoundTrip(newRequest(t, "GET", "http://a.example/", nil)); !errors.Is(err, h1.Unsolicited) {
 		t.Errorf("behind it: %v", err)
 	}
@@ -388,35 +397,38 @@ func (s impatient) Read(p []byte) (int, error) {
 // begun while the connection was idle.
 func TestImpatientAhead(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		const limit = 200 * time.Millisecond
-		r := newRig(t, secure, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == "POST" {
-				time.Sleep(limit / 2)
+		synctest.Test(t, func(t *testing.T) {
+			const limit = 200 * time.Millisecond
+			r := pipeRig(t, secure, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == "POST" {
+					time.Sleep(limit / 2)
+				}
+				if r.URL.Path == "/mute" {
+					<-r.Context().Done()
+				}
+				remote(w, r)
+			})
+			dial := r.tr.DialContext
+			r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := dial(ctx, network, addr)
+				return impatient{nc, limit}, err
 			}
-			if r.URL.Path == "/mute" {
-				<-r.Context().Done()
+			first := get(t, r.tr, r.URL)
+			for range 2 {
+				time.Sleep(limit * 3 / 4)
+				if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
+					t.Errorf("secure %v: %s, then %s", secure, first, b)
+				}
 			}
-			remote(w, r)
+			began := time.Now()
+			resp, err := r.tr.RoundTrip(newRequest(t, "POST", r.URL+"/mute", nil))
+			if err == nil {
+				t.Errorf("got %q", slurp(t, resp))
+			}
+			if d := time.Since(began); d < limit || d > 2*limit {
+				t.Errorf("secure %v: %v after %v", secure, err, d)
+			}
 		})
-		r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			nc, err := r.dial(ctx, network, addr)
-			return impatient{nc, limit}, err
-		}
-		first := get(t, r.tr, r.URL)
-		for range 2 {
-			time.Sleep(limit * 3 / 4)
-			if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
-				t.Errorf("secure %v: %s, then %s", secure, first, b)
-			}
-		}
-		began := time.Now()
-		resp, err := r.tr.RoundTrip(newRequest(t, "POST", r.URL+"/mute", nil))
-		if err == nil {
-			t.Errorf("got %q", slurp(t, resp))
-		}
-		if d := time.Since(began); d < limit || d > 10*limit {
-			t.Errorf("secure %v: %v after %v", secure, err, d)
-		}
 	}
 }
 
@@ -441,22 +453,25 @@ func (s ownTimeout) Read(p []byte) (int, error) {
 // TestOwnTimeoutAhead: also by a stream's own error the time of an idle read is up, and
 // not the stream's end.
 func TestOwnTimeoutAhead(t *testing.T) {
-	const limit = 200 * time.Millisecond
-	r := newRig(t, false, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == "POST" {
-			time.Sleep(limit / 2)
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 200 * time.Millisecond
+		r := pipeRig(t, false, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "POST" {
+				time.Sleep(limit / 2)
+			}
+			remote(w, r)
+		})
+		dial := r.tr.DialContext
+		r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := dial(ctx, network, addr)
+			return ownTimeout{impatient{nc, limit}}, err
 		}
-		remote(w, r)
+		first := get(t, r.tr, r.URL)
+		time.Sleep(limit * 3 / 4)
+		if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
+			t.Errorf("%s, then %s", first, b)
+		}
 	})
-	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		nc, err := r.dial(ctx, network, addr)
-		return ownTimeout{impatient{nc, limit}}, err
-	}
-	first := get(t, r.tr, r.URL)
-	time.Sleep(limit * 3 / 4)
-	if b := do(t, r.tr, newRequest(t, "POST", r.URL, strings.NewReader("x"))); b != first {
-		t.Errorf("%s, then %s", first, b)
-	}
 }
 
 // polling is a stream whose Close ends no Read, and each of whose Reads is over after a

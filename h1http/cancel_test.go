@@ -23,90 +23,97 @@ import (
 )
 
 // stuck is a server that answers nothing, or a head and nothing more.
-func stuck(t *testing.T) (string, *Transport) {
-	return rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
-		req, err := http.ReadRequest(br)
-		if err != nil {
-			return
-		}
-		switch req.URL.Path {
-		case "/body":
-			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
-		case "/early":
-			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789")
-		}
-		io.Copy(io.Discard, br)
-	})
+func stuck(t *testing.T) (string, *Transport) { return rawRig(t, serveStuck) }
+
+func serveStuck(nc net.Conn, br *bufio.Reader, _ int) {
+	req, err := http.ReadRequest(br)
+	if err != nil {
+		return
+	}
+	switch req.URL.Path {
+	case "/body":
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+	case "/early":
+		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789")
+	}
+	io.Copy(io.Discard, br)
 }
 
 func TestCancel(t *testing.T) {
-	own := errors.New("own cause")
 	for _, how := range []string{"context", "cause", "Cancel", "deadline"} {
 		for _, path := range []string{"/head", "/body", "/before", "/head/conn", "/body/conn", "/before/conn"} {
 			t.Run(how+path, func(t *testing.T) {
-				url, tr := stuck(t)
-				var rt http.RoundTripper = tr
-				if before, ok := strings.CutSuffix(path, "/conn"); ok {
-					rt, path = connTo(t, tr, url), before
+				if how != "deadline" {
+					url, tr := stuck(t)
+					testCancel(t, url, tr, how, path)
+					return
 				}
-				req := newRequest(t, "GET", url+path, nil)
-				var end func()
-				var want error
-				after := 20 * time.Millisecond
-				if path == "/body" {
-					after = 100 * time.Millisecond // the head is to be there by then
-				}
-				switch how {
-				case "context":
-					ctx, cancel := context.WithCancel(context.Background())
-					req, end, want = req.WithContext(ctx), cancel, context.Canceled
-				case "cause":
-					ctx, cancel := context.WithCancelCause(context.Background())
-					req, end, want = req.WithContext(ctx), func() { cancel(own) }, own
-				case "Cancel":
-					ch := make(chan struct{})
-					//lint:ignore SA1019 http.Client uses it for its Timeout
-					req.Cancel = ch
-					end, want = func() { close(ch) }, errRequestCanceled
-				case "deadline":
-					ctx, cancel := context.WithTimeout(context.Background(), after)
-					defer cancel()
-					req, end, want = req.WithContext(ctx), func() {}, context.DeadlineExceeded
-				}
-				if path == "/before" {
-					if end(); how == "deadline" || how == "Cancel" {
-						time.Sleep(30 * time.Millisecond)
-						if how == "deadline" {
-							<-req.Context().Done() // its timer may be late
-						}
-					}
-				} else {
-					time.AfterFunc(after, end)
-				}
-				resp, err := rt.RoundTrip(req)
-				if path == "/body" {
-					if err != nil {
-						t.Fatal(err)
-					}
-					_, err = io.ReadAll(resp.Body)
-					resp.Body.Close()
-				}
-				if !errors.Is(err, want) {
-					t.Errorf("%v, want %v", err, want)
-				}
-				// Callers compare with ==: echo's proxy answers 499 to a request that was canceled,
-				// and 502 to any other error, and colly's users ask for a deadline so.
-				if (how == "context" || how == "deadline" && path == "/body") && err != want {
-					t.Errorf("%v is not %v itself", err, want)
-				}
-				var ne net.Error
-				if how == "deadline" && (!errors.As(err, &ne) || !ne.Timeout()) {
-					t.Errorf("%v is no timeout", err)
-				}
-				eventually(t, "no connection", func() bool { tr.CloseIdleConnections(); _, n := tr.counts(""); return n == 0 })
+				synctest.Test(t, func(t *testing.T) { // where the head is sure to be in time
+					url, tr := rawPipes(t, serveStuck)
+					testCancel(t, url, tr, how, path)
+				})
 			})
 		}
 	}
+}
+
+func testCancel(t *testing.T, url string, tr *Transport, how, path string) {
+	own := errors.New("own cause")
+	var rt http.RoundTripper = tr
+	if before, ok := strings.CutSuffix(path, "/conn"); ok {
+		rt, path = connTo(t, tr, url), before
+	}
+	req := newRequest(t, "GET", url+path, nil)
+	const after = 20 * time.Millisecond
+	var end func()
+	var want error
+	switch how {
+	case "context":
+		ctx, cancel := context.WithCancel(context.Background())
+		req, end, want = req.WithContext(ctx), cancel, context.Canceled
+	case "cause":
+		ctx, cancel := context.WithCancelCause(context.Background())
+		req, end, want = req.WithContext(ctx), func() { cancel(own) }, own
+	case "Cancel":
+		ch := make(chan struct{})
+		//lint:ignore SA1019 http.Client uses it for its Timeout
+		req.Cancel = ch
+		end, want = func() { close(ch) }, errRequestCanceled
+	case "deadline":
+		ctx, cancel := context.WithTimeout(context.Background(), after)
+		defer cancel()
+		req, end, want = req.WithContext(ctx), func() { <-ctx.Done() }, context.DeadlineExceeded
+	}
+	switch path {
+	case "/before":
+		if end(); how == "Cancel" {
+			time.Sleep(after)
+		}
+	case "/head":
+		time.AfterFunc(after, end)
+	}
+	resp, err := rt.RoundTrip(req)
+	if path == "/body" {
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(after, end)
+		_, err = io.ReadAll(resp.Body)
+		resp.Body.Close()
+	}
+	if !errors.Is(err, want) {
+		t.Errorf("%v, want %v", err, want)
+	}
+	// Callers compare with ==: echo's proxy answers 499 to a request that was canceled, and
+	// 502 to any other error, and colly's users ask for a deadline so.
+	if (how == "context" || how == "deadline" && path == "/body") && err != want {
+		t.Errorf("%v is not %v itself", err, want)
+	}
+	var ne net.Error
+	if how == "deadline" && (!errors.As(err, &ne) || !ne.Timeout()) {
+		t.Errorf("%v is no timeout", err)
+	}
+	eventually(t, "no connection", func() bool { tr.CloseIdleConnections(); _, n := tr.counts(""); return n == 0 })
 }
 
 // connTo returns a Conn to a server.
@@ -134,14 +141,22 @@ func limitedFor(life time.Duration) func(ctx context.Context, network, addr stri
 // If a connection's own deadline has passed while it was idle, the next request gets
 // another.
 func TestOwnDeadlineWhileIdle(t *testing.T) {
-	addr := rawServer(t, answers(okAnswer))
-	dial := limitedFor(100 * time.Millisecond)
+	const life = 100 * time.Millisecond
+	idle := idleSocket(t)
+	dial := func(context.Context, string, string) (net.Conn, error) {
+		nc := pipeTo(answers(okAnswer), 0, idle)
+		nc.SetDeadline(time.Now().Add(life))
+		return nc, nil
+	}
 	for _, method := range []string{"GET", "POST"} {
 		withBoth(t, func(a *http.Transport, b *Transport) { a.DialContext, b.DialContext = dial, dial },
 			func(t *testing.T, rt anyTransport) {
-				do(t, rt, newRequest(t, "GET", addr, nil))
-				time.Sleep(150 * time.Millisecond)
-				do(t, rt, newRequest(t, method, addr, nil))
+				synctest.Test(t, func(t *testing.T) {
+					defer rt.CloseIdleConnections()
+					do(t, rt, newRequest(t, "GET", "http://x/", nil))
+					time.Sleep(life * 3 / 2)
+					do(t, rt, newRequest(t, method, "http://x/", nil))
+				})
 			})
 	}
 }
@@ -177,65 +192,74 @@ func TestOtherTimeouts(t *testing.T) {
 }
 
 func TestResponseHeaderTimeout(t *testing.T) {
-	url, tr := stuck(t)
-	tr.ResponseHeaderTimeout = 30 * time.Millisecond
-	_, err := tr.RoundTrip(newRequest(t, "GET", url+"/head", nil))
-	var ne net.Error
-	var e *h1.Error
-	if !errors.As(err, &ne) || !ne.Timeout() || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &e) || errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-	resp, err := tr.RoundTrip(newRequest(t, "GET", url+"/body", nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(40 * time.Millisecond)
-	b := make([]byte, 3)
-	if _, err := io.ReadFull(resp.Body, b); err != nil || string(b) != "abc" {
-		t.Errorf("%q %v", b, err)
-	}
-	resp.Body.Close()
+	synctest.Test(t, func(t *testing.T) {
+		url, tr := rawPipes(t, serveStuck)
+		tr.ResponseHeaderTimeout = 30 * time.Millisecond
+		_, err := tr.RoundTrip(newRequest(t, "GET", url+"/head", nil))
+		var ne net.Error
+		var e *h1.Error
+		if !errors.As(err, &ne) || !ne.Timeout() || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &e) || errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+		resp, err := tr.RoundTrip(newRequest(t, "GET", url+"/body", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(40 * time.Millisecond)
+		b := make([]byte, 3)
+		if _, err := io.ReadFull(resp.Body, b); err != nil || string(b) != "abc" {
+			t.Errorf("%q %v", b, err)
+		}
+		resp.Body.Close()
+	})
 }
 
 // TestClientTimeout: http.Client's own, which reaches a Transport that is not net/http's
 // through Request.Cancel.
 func TestClientTimeout(t *testing.T) {
-	url, tr := stuck(t)
-	c := &http.Client{Transport: tr, Timeout: 50 * time.Millisecond}
-	_, err := c.Get(url + "/head")
-	var ne net.Error
-	if !errors.As(err, &ne) || !ne.Timeout() {
-		t.Errorf("%v", err)
-	}
-	resp, err := c.Get(url + "/body")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = io.ReadAll(resp.Body); !errors.As(err, &ne) || !ne.Timeout() {
-		t.Errorf("%v", err)
-	}
-	resp.Body.Close()
-	eventually(t, "no connection", func() bool { _, n := tr.counts(""); return n == 0 })
+	synctest.Test(t, func(t *testing.T) {
+		url, tr := rawPipes(t, serveStuck)
+		c := &http.Client{Transport: tr, Timeout: 50 * time.Millisecond}
+		_, err := c.Get(url + "/head")
+		var ne net.Error
+		if !errors.As(err, &ne) || !ne.Timeout() {
+			t.Errorf("%v", err)
+		}
+		resp, err := c.Get(url + "/body")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = io.ReadAll(resp.Body); !errors.As(err, &ne) || !ne.Timeout() {
+			t.Errorf("%v", err)
+		}
+		resp.Body.Close()
+		synctest.Wait()
+		if _, n := tr.counts(""); n != 0 {
+			t.Errorf("%d connections", n)
+		}
+	})
 }
 
 // TestClientTimeoutTold: http.Client says "Client.Timeout exceeded" of an error that comes
 // behind its own timer, which may fire a little later than the request's deadline.
 func TestClientTimeoutTold(t *testing.T) {
-	url, tr := stuck(t)
-	for _, path := range []string{"/head", "/body"} {
-		for _, conn := range []bool{false, true} {
-			const tries = 20
-			told := 0
-			for range tries {
-				if toldBehindTimer(t, tr, url, path, conn) {
-					told++
+	synctest.Test(t, func(t *testing.T) {
+		url, tr := rawPipes(t, serveStuck)
+		for _, path := range []string{"/head", "/body"} {
+			for _, conn := range []bool{false, true} {
+				const tries = 20
+				told := 0
+				for range tries {
+					if toldBehindTimer(t, tr, url, path, conn) {
+						told++
+					}
+				}
+				if told < tries {
+					t.Errorf("%s, Conn %v: %d of %d errors came behind the timer", path, conn, told, tries)
 				}
 			}
-			if told < tries/10 { // not all, for a busy machine may be slow to fire; else none would
-				t.Errorf("%s, Conn %v: %d of %d errors came behind the timer", path, conn, told, tries)
-			}
 		}
-	}
+	})
 }
 
 // toldBehindTimer sends a request that runs into its deadline, and reports whether
@@ -450,45 +474,47 @@ func TestCancelWithBody(t *testing.T) {
 // TestAnswerBeforeBodyEnds: what is left of a body when its answer has been read is not cut
 // off by the end of what Request.Cancel, or Client.Timeout, is watched with.
 func TestAnswerBeforeBodyEnds(t *testing.T) {
-	bodies := make(chan string, 1)
-	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
-		for {
-			req, err := http.ReadRequest(br)
-			if err != nil {
-				return
+	synctest.Test(t, func(t *testing.T) {
+		bodies := make(chan string, 1)
+		url, tr := rawPipes(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			for {
+				req, err := http.ReadRequest(br)
+				if err != nil {
+					return
+				}
+				io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+				b, err := io.ReadAll(req.Body)
+				bodies <- string(b)
+				if err != nil {
+					return
+				}
 			}
-			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-			b, err := io.ReadAll(req.Body)
-			bodies <- string(b)
+		})
+		for range 2 {
+			pr, pw := io.Pipe()
+			req := newRequest(t, "POST", url, pr)
+			req.ContentLength = 10
+			//lint:ignore SA1019 http.Client uses it for its Timeout
+			req.Cancel = make(chan struct{})
+			go func() {
+				io.WriteString(pw, "01234")
+				time.Sleep(10 * time.Millisecond)
+				io.WriteString(pw, "56789")
+				pw.Close()
+			}()
+			resp, err := tr.RoundTrip(req)
 			if err != nil {
-				return
+				t.Fatal(err)
+			}
+			slurp(t, resp)
+			if got := <-bodies; got != "0123456789" {
+				t.Errorf("the server got %q", got)
+			}
+			if idle, _ := tr.counts(""); idle != 1 {
+				t.Errorf("%d idle connections", idle)
 			}
 		}
 	})
-	for range 2 {
-		pr, pw := io.Pipe()
-		req := newRequest(t, "POST", url, pr)
-		req.ContentLength = 10
-		//lint:ignore SA1019 http.Client uses it for its Timeout
-		req.Cancel = make(chan struct{})
-		go func() {
-			io.WriteString(pw, "01234")
-			time.Sleep(10 * time.Millisecond)
-			io.WriteString(pw, "56789")
-			pw.Close()
-		}()
-		resp, err := tr.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		slurp(t, resp)
-		if got := <-bodies; got != "0123456789" {
-			t.Errorf("the server got %q", got)
-		}
-		if idle, _ := tr.counts(""); idle != 1 {
-			t.Errorf("%d idle connections", idle)
-		}
-	}
 }
 
 // The engine may read a body in memory still when RoundTrip has failed, and the reader is

@@ -46,9 +46,12 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// SyscallConn lets the engine look at the socket.
+// SyscallConn lets the engine look at the socket, if there is one.
 func (c *countedConn) SyscallConn() (syscall.RawConn, error) {
-	return c.Conn.(syscall.Conn).SyscallConn()
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 func (c *countedConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
@@ -57,25 +60,74 @@ func (c *countedConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWri
 func newRig(t *testing.T, tls bool, h http.HandlerFunc) *rig {
 	t.Helper()
 	noLeak(t)
-	r := &rig{t: t}
-	r.Server = httptest.NewUnstartedServer(h)
+	r := &rig{t: t, Server: httptest.NewUnstartedServer(h)}
+	r.tr = &Transport{DialContext: r.dial}
+	r.start(tls)
+	return r
+}
+
+// pipeRig is newRig in a bubble: the connections are pipes, and a busy machine makes nobody
+// late.
+func pipeRig(t *testing.T, tls bool, h http.HandlerFunc) *rig {
+	t.Helper()
+	pipes := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	r := &rig{t: t, Server: &httptest.Server{Listener: pipes, Config: &http.Server{Handler: h}}}
+	r.tr = &Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		pipes.conns <- &from{server, &net.TCPAddr{Port: int(r.dials.Add(1))}}
+		r.open.Add(1)
+		return &countedConn{Conn: client, open: &r.open}, nil
+	}}
+	r.start(tls)
+	return r
+}
+
+func (r *rig) start(tls bool) {
+	r.t.Helper()
 	r.Server.Config.ErrorLog = log.New(io.Discard, "", 0) // a dial nobody waits for any more
 	if tls {
 		r.Server.StartTLS()
+		r.tr.TLSClientConfig = r.Server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	} else {
 		r.Server.Start()
 	}
-	r.tr = &Transport{DialContext: r.dial}
-	if tls {
-		r.tr.TLSClientConfig = r.Server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-	}
-	t.Cleanup(func() {
+	r.t.Cleanup(func() {
 		r.tr.CloseIdleConnections()
 		r.Server.Close()
-		eventually(t, "no open connection", func() bool { return r.open.Load() == 0 })
+		eventually(r.t, "no open connection", func() bool { return r.open.Load() == 0 })
 	})
-	return r
 }
+
+// A pipeListener accepts the far ends of pipes.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (ln *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case nc := <-ln.conns:
+		return nc, nil
+	case <-ln.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (ln *pipeListener) Close() error {
+	ln.once.Do(func() { close(ln.closed) })
+	return nil
+}
+
+func (ln *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+// from is a stream that came from some address.
+type from struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (c *from) RemoteAddr() net.Addr { return c.addr }
 
 func (r *rig) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	var d net.Dialer
@@ -96,26 +148,38 @@ func noLeak(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-		for range 200 {
+		for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
 			if runtime.NumGoroutine() <= before {
 				return
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 		buf := make([]byte, 1<<20)
 		t.Errorf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
 	})
 }
 
+// eventually waits for a condition, for long enough also on a busy machine.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 500 {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	t.Errorf("never: %s", what)
+}
+
+// come gives what was sent the time to come: 20 ms in which the machine is late for
+// nothing, if it has such.
+func come() {
+	const long = 2 * time.Second
+	began := time.Now()
+	for row := 0; row < 20 && time.Since(began) < long; row++ {
+		slept := time.Now()
+		if time.Sleep(time.Millisecond); time.Since(slept) > 10*time.Millisecond {
+			row = -1
+		}
+	}
 }
 
 // get fetches a URL and returns the body.

@@ -50,13 +50,17 @@ func (b *lockedBody) Read([]byte) (int, error) {
 }
 func (b *lockedBody) Close() error { b.mu.Lock(); defer b.mu.Unlock(); return nil }
 
+// patience is how long a test waits for what must not hang: longer than a busy machine
+// takes for anything, and less than a rawServer keeps its connections.
+const patience = 20 * time.Second
+
 func within(t *testing.T, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() { defer close(done); f() }()
 	select {
 	case <-done:
-	case <-time.After(2 * time.Second):
+	case <-time.After(patience):
 		t.Errorf("hangs: %s", what)
 	}
 }
@@ -127,7 +131,7 @@ func TestIdleThatWasNeverUsed(t *testing.T) {
 						t.Fatal("the first request was sent")
 					}
 					(<-accepted).Close()
-					time.Sleep(50 * time.Millisecond)
+					come()
 					resp, err := rt.RoundTrip(newRequest(t, method, addr, nil))
 					if err != nil {
 						t.Fatal(err)
@@ -172,11 +176,11 @@ func slowProxy(t *testing.T, think time.Duration, target string) (*url.URL, chan
 // A proxy that is slow to connect is no server that is slow to answer.
 func TestConnectIsNoResponseHeader(t *testing.T) {
 	r := newRig(t, true, echo)
-	proxy, _ := slowProxy(t, 500*time.Millisecond, r.Listener.Addr().String())
+	proxy, _ := slowProxy(t, time.Second, r.Listener.Addr().String())
 	withBoth(t, func(a *http.Transport, b *Transport) {
 		a.Proxy, b.Proxy = http.ProxyURL(proxy), http.ProxyURL(proxy)
 		a.TLSClientConfig, b.TLSClientConfig = r.tr.TLSClientConfig.Clone(), r.tr.TLSClientConfig.Clone()
-		a.ResponseHeaderTimeout, b.ResponseHeaderTimeout = 200*time.Millisecond, 200*time.Millisecond
+		a.ResponseHeaderTimeout, b.ResponseHeaderTimeout = 500*time.Millisecond, 500*time.Millisecond
 	}, func(t *testing.T, rt anyTransport) { get(t, rt, r.URL) })
 }
 
@@ -496,16 +500,18 @@ func refusedIsClosedFirst(t *testing.T, rt http.RoundTripper, addr string) {
 // A connection that the server has closed while a request on it was refused is not the
 // next one's.
 func TestRefusedForLong(t *testing.T) {
-	addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
-		nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		if _, err := http.ReadRequest(br); err == nil {
-			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		}
-	})
 	one := func(a *http.Transport, b *Transport) { a.MaxConnsPerHost, b.MaxConnsPerHost = 1, 1 }
 	for _, method := range []string{"GET", "POST"} {
 		t.Run(method, func(t *testing.T) {
 			withBoth(t, one, func(t *testing.T, rt anyTransport) {
+				addr := rawServer(t, func(nc net.Conn, br *bufio.Reader, n int) {
+					if n == 0 {
+						nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+					}
+					if _, err := http.ReadRequest(br); err == nil {
+						io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+					}
+				})
 				slow := readerFunc(func([]byte) (int, error) {
 					time.Sleep(150 * time.Millisecond)
 					return 0, io.EOF

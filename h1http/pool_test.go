@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -231,8 +232,9 @@ func TestLateBinding(t *testing.T) {
 func TestDialOutlives(t *testing.T) {
 	r := newRig(t, false, remote)
 	dial := r.tr.DialContext
-	gate := make(chan struct{})
+	begun, gate := make(chan struct{}, 9), make(chan struct{})
 	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		begun <- struct{}{}
 		select {
 		case <-gate:
 		case <-ctx.Done():
@@ -241,9 +243,9 @@ func TestDialOutlives(t *testing.T) {
 		return dial(ctx, network, addr)
 	}
 	canceled := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-		defer cancel()
-		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() { <-begun; cancel() }()
+		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx)); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -315,17 +317,19 @@ func TestCloseIdleSparesDials(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
-	r := newRig(t, false, remote)
-	r.tr.IdleConnTimeout = 30 * time.Millisecond
-	a := get(t, r.tr, r.URL)
-	if b := get(t, r.tr, r.URL); a != b {
-		t.Error("not used again")
-	}
-	eventually(t, "closed", func() bool { return r.open.Load() == 0 })
-	if c := get(t, r.tr, r.URL); a == c {
-		t.Error("used again")
-	}
-	eventually(t, "closed again", func() bool { return r.open.Load() == 0 })
+	synctest.Test(t, func(t *testing.T) {
+		r := pipeRig(t, false, remote)
+		r.tr.IdleConnTimeout = 30 * time.Millisecond
+		a := get(t, r.tr, r.URL)
+		if b := get(t, r.tr, r.URL); a != b {
+			t.Error("not used again")
+		}
+		eventually(t, "closed", func() bool { return r.open.Load() == 0 })
+		if c := get(t, r.tr, r.URL); a == c {
+			t.Error("used again")
+		}
+		eventually(t, "closed again", func() bool { return r.open.Load() == 0 })
+	})
 }
 
 // TestSweepSpares: the sweep leaves what is in order, and runs again.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/h1"
@@ -441,63 +442,65 @@ func TestForbiddenTrailer(t *testing.T) {
 }
 
 func TestExpect(t *testing.T) {
-	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
-		for {
-			req, err := http.ReadRequest(br)
+	synctest.Test(t, func(t *testing.T) {
+		url, tr := rawPipes(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			for {
+				req, err := http.ReadRequest(br)
+				if err != nil {
+					return
+				}
+				switch req.URL.Path {
+				case "/continue":
+					io.WriteString(nc, "HTTP/1.1 100 Continue\r\n\r\n")
+				case "/refuse":
+					io.WriteString(nc, "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
+					return
+				}
+				b, err := io.ReadAll(req.Body)
+				if err != nil {
+					return
+				}
+				fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
+			}
+		})
+		for _, test := range []struct {
+			path   string
+			wait   time.Duration
+			want   int
+			read   bool
+			within time.Duration
+		}{
+			{"/continue", 10 * time.Second, 200, true, 5 * time.Second},
+			{"/refuse", 10 * time.Second, 417, false, 5 * time.Second},
+			{"/silent", 50 * time.Millisecond, 200, true, 5 * time.Second},
+			{"/silent", 0, 200, true, 40 * time.Millisecond},
+		} {
+			tr.CloseIdleConnections()
+			tr.ExpectContinueTimeout = test.wait
+			var read atomic.Bool
+			src := strings.NewReader("body")
+			body := &closeCounter{Reader: readerFunc(func(p []byte) (int, error) {
+				read.Store(true)
+				return src.Read(p)
+			})}
+			req := newRequest(t, "POST", url+test.path, nil)
+			req.Body, req.ContentLength = body, 4
+			req.Header.Set("Expect", "100-continue")
+			start := time.Now()
+			resp, err := tr.RoundTrip(req)
 			if err != nil {
-				return
+				t.Fatal(err)
 			}
-			switch req.URL.Path {
-			case "/continue":
-				io.WriteString(nc, "HTTP/1.1 100 Continue\r\n\r\n")
-			case "/refuse":
-				io.WriteString(nc, "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
-				return
+			took := time.Since(start)
+			b := slurp(t, resp)
+			if resp.StatusCode != test.want || read.Load() != test.read || took > test.within || took < min(test.wait, 40*time.Millisecond) && test.path == "/silent" {
+				t.Errorf("%s: %d %q, read %v, took %v", test.path, resp.StatusCode, b, read.Load(), took)
 			}
-			b, err := io.ReadAll(req.Body)
-			if err != nil {
-				return
+			if body.n.Load() != 1 {
+				t.Errorf("%s: closed %d times", test.path, body.n.Load())
 			}
-			fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
 		}
 	})
-	for _, test := range []struct {
-		path   string
-		wait   time.Duration
-		want   int
-		read   bool
-		within time.Duration
-	}{
-		{"/continue", 10 * time.Second, 200, true, 5 * time.Second},
-		{"/refuse", 10 * time.Second, 417, false, 5 * time.Second},
-		{"/silent", 50 * time.Millisecond, 200, true, 5 * time.Second},
-		{"/silent", 0, 200, true, 40 * time.Millisecond},
-	} {
-		tr.CloseIdleConnections()
-		tr.ExpectContinueTimeout = test.wait
-		var read atomic.Bool
-		src := strings.NewReader("body")
-		body := &closeCounter{Reader: readerFunc(func(p []byte) (int, error) {
-			read.Store(true)
-			return src.Read(p)
-		})}
-		req := newRequest(t, "POST", url+test.path, nil)
-		req.Body, req.ContentLength = body, 4
-		req.Header.Set("Expect", "100-continue")
-		start := time.Now()
-		resp, err := tr.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		took := time.Since(start)
-		b := slurp(t, resp)
-		if resp.StatusCode != test.want || read.Load() != test.read || took > test.within || took < min(test.wait, 40*time.Millisecond) && test.path == "/silent" {
-			t.Errorf("%s: %d %q, read %v, took %v", test.path, resp.StatusCode, b, read.Load(), took)
-		}
-		if body.n.Load() != 1 {
-			t.Errorf("%s: closed %d times", test.path, body.n.Load())
-		}
-	}
 }
 
 // TestSlowBodyOfGet: a body that takes its time is taken for one, and waits for nothing.

@@ -17,6 +17,8 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,7 +46,7 @@ func rawServer(t *testing.T, serve func(nc net.Conn, br *bufio.Reader, n int)) s
 			}
 			wg.Go(func() {
 				defer nc.Close()
-				nc.SetDeadline(time.Now().Add(20 * time.Second))
+				nc.SetDeadline(time.Now().Add(time.Minute)) // longer than anybody waits
 				serve(nc, bufio.NewReader(nc), n)
 			})
 		}
@@ -86,6 +88,47 @@ func rawRig(t *testing.T, serve func(net.Conn, *bufio.Reader, int)) (string, *Tr
 	t.Cleanup(tr.CloseIdleConnections) // before the server's own
 	return url, tr
 }
+
+// rawPipes is rawRig in a bubble, where a busy machine makes nobody late.
+func rawPipes(t *testing.T, serve func(net.Conn, *bufio.Reader, int)) (string, *Transport) {
+	t.Helper()
+	idle := idleSocket(t)
+	var dials atomic.Int32
+	tr := &Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return pipeTo(serve, int(dials.Add(1))-1, idle), nil
+	}}
+	t.Cleanup(tr.CloseIdleConnections)
+	return "http://pipe.example:80", tr
+}
+
+// pipeTo returns a pipe to a server, which shows the engine a socket to look into.
+func pipeTo(serve func(net.Conn, *bufio.Reader, int), n int, shows *net.UDPConn) socketed {
+	client, server := net.Pipe()
+	go func() {
+		defer server.Close()
+		serve(server, bufio.NewReader(server), n)
+	}()
+	return socketed{client, shows}
+}
+
+// idleSocket returns a socket to which nothing comes.
+func idleSocket(t *testing.T) *net.UDPConn {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*net.UDPConn)
+}
+
+// socketed is a stream that shows a socket.
+type socketed struct {
+	net.Conn
+	socket *net.UDPConn
+}
+
+func (s socketed) SyscallConn() (syscall.RawConn, error) { return s.socket.SyscallConn() }
 
 // TestConversion compares with net/http what comes of a response, field by field.
 func TestConversion(t *testing.T) {

@@ -80,7 +80,7 @@ func longGet(t *testing.T, url string, head int) *http.Request {
 // answered makes a request that must be answered soon.
 func answered(t *testing.T, what string, rt http.RoundTripper, req *http.Request) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	resp, err := rt.RoundTrip(req.WithContext(ctx))
 	if err != nil {
@@ -220,9 +220,9 @@ func TestJoinedUnreadHead(t *testing.T) {
 		pipe     bool
 		head     int
 	}{
-		"joins":                 {2 * time.Second, false, 16 << 20},
+		"joins":                 {patience, false, 16 << 20},
 		"is canceled":           {100 * time.Millisecond, false, 16 << 20},
-		"joins on a pipe":       {2 * time.Second, true, 10_000},
+		"joins on a pipe":       {patience, true, 10_000},
 		"is canceled on a pipe": {100 * time.Millisecond, true, 10_000},
 	} {
 		hang := make(chan struct{})
@@ -342,52 +342,54 @@ func (l lateReturn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// lateSocket is lateReturn for a socket, which it shows.
-type lateSocket struct{ *net.TCPConn }
+// lateSocket is lateReturn for a stream that shows a socket.
+type lateSocket struct{ socketed }
 
-func (l lateSocket) Write(p []byte) (int, error) { return lateReturn{l.TCPConn}.Write(p) }
+func (l lateSocket) Write(p []byte) (int, error) { return lateReturn{l.socketed.Conn}.Write(p) }
 
 // Nor for one that is refused behind an upload whose last write is yet to return. Others
 // may join meanwhile.
 func TestBesideUncountedUpload(t *testing.T) {
-	addr := rawServer(t, answers(okAnswer))
-	dial := func() net.Conn {
-		nc, err := net.Dial("tcp", strings.TrimPrefix(addr, "http://"))
-		if err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		url, tr := rawPipes(t, answers(okAnswer))
+		var dials atomic.Int32
+		dial := tr.DialContext
+		late := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials.Add(1)
+			nc, err := dial(ctx, network, addr)
+			return lateSocket{nc.(socketed)}, err
 		}
-		return lateSocket{nc.(*net.TCPConn)}
-	}
-	post := func() *http.Request {
-		return newRequest(t, "POST", addr, io.MultiReader(strings.NewReader(strings.Repeat("x", 1000))))
-	}
-	c := NewConn(dial(), nil)
-	defer c.Close()
-	for range 3 {
-		do(t, c, post())
-		if _, err := c.RoundTrip(newRequest(t, "TRACE", addr, strings.NewReader("x"))); err == nil {
-			t.Error("TRACE with a body was sent")
+		tr.DialContext, tr.Depth = late, 8
+		nc, _ := late(t.Context(), "", "")
+		c := NewConn(nc, nil)
+		defer c.Close()
+		if !c.link.socket {
+			t.Error("the engine sees no socket")
 		}
-		do(t, c, newRequest(t, "GET", addr, nil))
-	}
-	var dials atomic.Int32
-	tr := &Transport{Depth: 8, DialContext: func(context.Context, string, string) (net.Conn, error) {
-		dials.Add(1)
-		return dial(), nil
-	}}
-	defer tr.CloseIdleConnections()
-	do(t, tr, newRequest(t, "GET", addr, nil))
-	for range 50 {
-		do(t, tr, post())
-		var gets sync.WaitGroup
-		for range 2 {
-			gets.Go(func() { do(t, tr, newRequest(t, "GET", addr, nil)) })
+		post := func() *http.Request {
+			return newRequest(t, "POST", url, io.MultiReader(strings.NewReader(strings.Repeat("x", 1000))))
 		}
-		gets.Wait()
-	}
-	if n := dials.Load(); n != 1 {
-		t.Errorf("%d dials", n)
-	}
+		for range 3 {
+			do(t, c, post())
+			if _, err := c.RoundTrip(newRequest(t, "TRACE", url, strings.NewReader("x"))); err == nil {
+				t.Error("TRACE with a body was sent")
+			}
+			do(t, c, newRequest(t, "GET", url, nil))
+		}
+		dials.Store(0)
+		do(t, tr, newRequest(t, "GET", url, nil))
+		for range 50 {
+			do(t, tr, post())
+			var gets sync.WaitGroup
+			for range 2 {
+				gets.Go(func() { do(t, tr, newRequest(t, "GET", url, nil)) })
+			}
+			gets.Wait()
+		}
+		if n := dials.Load(); n != 1 {
+			t.Errorf("%d dials", n)
+		}
+	})
 }
 
 // Whatever requests are just beginning on it, a good connection can be joined.

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"example.com/h1"
@@ -64,7 +65,7 @@ func liar(t *testing.T) (url string, tr *Transport, lie func()) {
 	})
 	return url, tr, func() {
 		io.WriteString(<-first, evil)
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // sniffTime goes on meanwhile
 	}
 }
 
@@ -153,8 +154,10 @@ func TestUnaskedLateConn(t *testing.T) {
 // TestUnaskedFirst: it comes before the first request of a Conn.
 func TestUnaskedFirst(t *testing.T) {
 	for name, dial := range bothDials {
+		said := make(chan struct{})
 		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
 			io.WriteString(nc, evil)
+			close(said)
 			br.ReadByte()
 		})
 		tr.DialContext = dial
@@ -162,7 +165,8 @@ func TestUnaskedFirst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-said
+		come()
 		if resp, err := c.RoundTrip(newRequest(t, "GET", url, nil)); err == nil {
 			t.Errorf("%s: got %q", name, slurp(t, resp))
 		} else if !errors.Is(err, h1.Unsolicited) {
@@ -187,7 +191,7 @@ func TestAnswerReady(t *testing.T) {
 				req = newRequest(t, method, addr, nil)
 			}
 			req.Close = true
-			if b := do(t, tr, whenChosen(req, func() { time.Sleep(20 * time.Millisecond) })); b != "good" {
+			if b := do(t, tr, whenChosen(req, come)); b != "good" {
 				t.Errorf("%s, %s: got %q", name, method, b)
 			}
 		}
@@ -210,7 +214,7 @@ func TestAnsweredTwice(t *testing.T) {
 				answerGood(nc, br)
 			})
 			tr.DialContext, tr.Depth = dial, depth
-			first := whenChosen(newRequest(t, "GET", addr, nil), func() { time.Sleep(20 * time.Millisecond) })
+			first := whenChosen(newRequest(t, "GET", addr, nil), come)
 			resp, err := tr.RoundTrip(first)
 			if err != nil {
 				t.Fatal(err)
@@ -239,7 +243,7 @@ func TestProxyRefusesAtOnce(t *testing.T) {
 	tr.Proxy = http.ProxyURL(to)
 	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		nc, err := net.Dial(network, addr)
-		time.Sleep(20 * time.Millisecond) // it has come
+		come()
 		return nc, err
 	}
 	if _, err := tr.RoundTrip(newRequest(t, "GET", "https://x.example/", nil)); err == nil || err.Error() != "Too Busy" {
@@ -276,7 +280,7 @@ func TestSpareCloses(t *testing.T) {
 		closing = true
 		close(dialing)
 		<-goOn
-		time.Sleep(20 * time.Millisecond) // it has come
+		come()
 		return slowCloser{nc.(*net.TCPConn), may}, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -301,7 +305,7 @@ func TestUnaskedSpare(t *testing.T) {
 	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
 		if n == 1 {
 			io.WriteString(nc, evil)
-			time.Sleep(50 * time.Millisecond)
+			come()
 			close(said)
 		}
 		answerGood(nc, br)
@@ -353,7 +357,7 @@ func TestUnaskedHandedOn(t *testing.T) {
 			next := make(chan string, 1)
 			leave := func() {
 				go func() {
-					req := whenChosen(newRequest(t, "GET", url, nil), func() { time.Sleep(20 * time.Millisecond) })
+					req := whenChosen(newRequest(t, "GET", url, nil), come)
 					resp, err := tr.RoundTrip(req)
 					if err != nil {
 						if !errors.Is(err, h1.Unsolicited) {
@@ -432,55 +436,56 @@ func TestNoEndlessAttempts(t *testing.T) {
 // no request by TLS's goodbye to it.
 func TestGoodbyeUnasked(t *testing.T) {
 	certs := certificates()
-	noLeak(t)
 	for _, late := range []bool{false, true} {
-		idle, end := make(chan struct{}), make(chan struct{})
-		n := 0
-		tr := &Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-		tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
-			ours, theirs := net.Pipe() // what is not read stands in the way of a write
-			first := n == 0
-			n++
-			go func() {
-				defer theirs.Close()
-				nc := tls.Server(theirs, &tls.Config{Certificates: certs})
-				br := bufio.NewReader(nc)
-				readRequest(br)
-				io.WriteString(nc, good)
-				if first {
-					<-idle
-					io.WriteString(nc, evil)
-					<-end
-					return
-				}
-				br.ReadByte()
-			}()
-			return ours, nil
-		}
-		get(t, tr, "https://a.example/")
-		come := func() {
-			close(idle)
-			time.Sleep(50 * time.Millisecond)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		req := newRequest(t, "GET", "https://a.example/", nil).WithContext(ctx)
-		if late {
-			req = whenChosen(req, come)
-		} else {
-			come()
-		}
-		began := time.Now()
-		if resp, err := tr.RoundTrip(req); err != nil {
-			t.Errorf("late %v: %v", late, err)
-		} else if b := slurp(t, resp); b != "good" {
-			t.Errorf("late %v: got %q", late, b)
-		}
-		if d := time.Since(began); d > time.Second {
-			t.Errorf("late %v: took %v", late, d)
-		}
-		cancel()
-		close(end)
-		tr.CloseIdleConnections()
+		synctest.Test(t, func(t *testing.T) {
+			idle, end := make(chan struct{}), make(chan struct{})
+			n := 0
+			tr := &Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+			tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe() // what is not read stands in the way of a write
+				first := n == 0
+				n++
+				go func() {
+					defer theirs.Close()
+					nc := tls.Server(theirs, &tls.Config{Certificates: certs})
+					br := bufio.NewReader(nc)
+					readRequest(br)
+					io.WriteString(nc, good)
+					if first {
+						<-idle
+						io.WriteString(nc, evil)
+						<-end
+						return
+					}
+					br.ReadByte()
+				}()
+				return ours, nil
+			}
+			get(t, tr, "https://a.example/")
+			say := func() {
+				close(idle)
+				synctest.Wait()
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			req := newRequest(t, "GET", "https://a.example/", nil).WithContext(ctx)
+			if late {
+				req = whenChosen(req, say)
+			} else {
+				say()
+			}
+			began := time.Now()
+			if resp, err := tr.RoundTrip(req); err != nil {
+				t.Errorf("late %v: %v", late, err)
+			} else if b := slurp(t, resp); b != "good" {
+				t.Errorf("late %v: got %q", late, b)
+			}
+			if d := time.Since(began); d > time.Second {
+				t.Errorf("late %v: took %v", late, d)
+			}
+			cancel()
+			close(end)
+			tr.CloseIdleConnections()
+		})
 	}
 }
 
@@ -499,7 +504,7 @@ func TestUnaskedInLine(t *testing.T) {
 				} else {
 					io.WriteString(nc, evil)
 				}
-				time.Sleep(50 * time.Millisecond)
+				come()
 				close(said)
 				br.ReadByte()
 			})
@@ -546,7 +551,7 @@ func TestUnaskedInLineJoined(t *testing.T) {
 				if n == 0 && i == 1 {
 					time.Sleep(50 * time.Millisecond)
 					io.WriteString(nc, evil)
-					time.Sleep(50 * time.Millisecond)
+					come()
 					close(said)
 				}
 			}
@@ -569,30 +574,32 @@ func TestUnaskedInLineJoined(t *testing.T) {
 
 // TestGoodbyeCanceled: the same where its only request is canceled before it is sent.
 func TestGoodbyeCanceled(t *testing.T) {
-	certs := certificates()
-	said := make(chan struct{})
-	tr := &Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
-		ours, theirs := net.Pipe()
-		go func() {
-			nc := tls.Server(theirs, &tls.Config{Certificates: certs})
-			nc.Handshake()
-			io.WriteString(nc, evil)
-			close(said)
-		}()
-		return ours, nil
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	req := whenChosen(newRequest(t, "GET", "https://a.example/", nil).WithContext(ctx), func() {
-		<-said
-		time.Sleep(20 * time.Millisecond)
-		cancel()
+	synctest.Test(t, func(t *testing.T) {
+		certs := certificates()
+		said := make(chan struct{})
+		tr := &Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+		tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				nc := tls.Server(theirs, &tls.Config{Certificates: certs})
+				nc.Handshake()
+				io.WriteString(nc, evil)
+				close(said)
+			}()
+			return ours, nil
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		req := whenChosen(newRequest(t, "GET", "https://a.example/", nil).WithContext(ctx), func() {
+			<-said
+			synctest.Wait()
+			cancel()
+		})
+		began := time.Now()
+		_, err := tr.RoundTrip(req)
+		if d := time.Since(began); !errors.Is(err, context.Canceled) || d > time.Second {
+			t.Errorf("%v after %v", err, d)
+		}
 	})
-	began := time.Now()
-	_, err := tr.RoundTrip(req)
-	if d := time.Since(began); !errors.Is(err, context.Canceled) || d > time.Second {
-		t.Errorf("%v after %v", err, d)
-	}
 }
 
 // TestUnaskedBehindBlock: it lies right behind a response that ends where a read of the
@@ -605,7 +612,7 @@ func TestUnaskedBehindBlock(t *testing.T) {
 			late := 0
 			for i := range 6 {
 				size := 4 << 10 << (i % 2)
-				come := make(chan struct{})
+				said := make(chan struct{})
 				url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
 					if secure {
 						nc = tls.Server(nc, &tls.Config{Certificates: certs})
@@ -626,8 +633,8 @@ func TestUnaskedBehindBlock(t *testing.T) {
 							b = ""
 						}
 						io.WriteString(nc, b+evil)
-						time.Sleep(50 * time.Millisecond)
-						close(come)
+						come()
+						close(said)
 					}
 				})
 				tr.DialContext, tr.TLSClientConfig = dial, &tls.Config{InsecureSkipVerify: true}
@@ -639,7 +646,7 @@ func TestUnaskedBehindBlock(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				<-come
+				<-said
 				if b := slurp(t, resp); len(b) != 4000 {
 					t.Errorf("%d bytes", len(b))
 				}
@@ -681,7 +688,7 @@ func TestUnaskedSniffed(t *testing.T) {
 			tr.DialContext = dial
 			get(t, tr, url)
 			<-gone
-			time.Sleep(20 * time.Millisecond)
+			come()
 			if b := do(t, tr, newRequest(t, "DELETE", url, io.MultiReader(strings.NewReader("the body")))); b != "good" {
 				t.Errorf("%s: got %q", name, b)
 			}
@@ -710,7 +717,10 @@ func TestUnaskedBeforeChosen(t *testing.T) {
 	tr.DialContext = dialVeiled
 	get(t, tr, url)
 	<-gone
-	time.Sleep(20 * time.Millisecond)
+	eventually(t, "the hangup has come", func() bool {
+		idle, _ := tr.counts("")
+		return idle == 0 || tr.newestUnasked()
+	})
 	pr, pw := io.Pipe()
 	go func() {
 		time.Sleep(sniffTime + 50*time.Millisecond)

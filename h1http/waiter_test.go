@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -112,35 +113,37 @@ func TestWaiterWoken(t *testing.T) {
 	} {
 		for _, depth := range []int{1, 4} {
 			t.Run(fmt.Sprintf("%s read %v depth %d", test.path[1:], test.read, depth), func(t *testing.T) {
-				url, tr := rawRig(t, serve)
-				tr.MaxConnsPerHost, tr.Depth, tr.ResponseHeaderTimeout = 1, depth, 100*time.Millisecond
-				get(t, tr, url)
-				req := newRequest(t, "GET", url+strings.ReplaceAll(test.path, " ", "-"), nil)
-				if test.set != nil {
-					req = test.set(req)
-				}
-				var waiter sync.WaitGroup
-				waiter.Go(func() {
-					time.Sleep(2 * time.Millisecond)
-					ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-					defer cancel()
-					r := newRequest(t, "POST", url, strings.NewReader("x")).WithContext(ctx)
-					if resp, err := tr.RoundTrip(r); err != nil || slurp(t, resp) != "ok" {
-						t.Errorf("%v", err)
+				synctest.Test(t, func(t *testing.T) {
+					url, tr := rawPipes(t, serve)
+					tr.MaxConnsPerHost, tr.Depth, tr.ResponseHeaderTimeout = 1, depth, 100*time.Millisecond
+					get(t, tr, url)
+					req := newRequest(t, "GET", url+strings.ReplaceAll(test.path, " ", "-"), nil)
+					if test.set != nil {
+						req = test.set(req)
+					}
+					var waiter sync.WaitGroup
+					waiter.Go(func() {
+						time.Sleep(2 * time.Millisecond)
+						ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+						defer cancel()
+						r := newRequest(t, "POST", url, strings.NewReader("x")).WithContext(ctx)
+						if resp, err := tr.RoundTrip(r); err != nil || slurp(t, resp) != "ok" {
+							t.Errorf("%v", err)
+						}
+					})
+					resp, err := tr.RoundTrip(req)
+					time.Sleep(5 * time.Millisecond)
+					if err == nil {
+						if test.read {
+							io.Copy(io.Discard, resp.Body)
+						}
+						resp.Body.Close()
+					}
+					waiter.Wait()
+					if resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil)); err != nil || slurp(t, resp) != "ok" {
+						t.Errorf("afterwards: %v", err)
 					}
 				})
-				resp, err := tr.RoundTrip(req)
-				time.Sleep(5 * time.Millisecond)
-				if err == nil {
-					if test.read {
-						io.Copy(io.Discard, resp.Body)
-					}
-					resp.Body.Close()
-				}
-				waiter.Wait()
-				if resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil)); err != nil || slurp(t, resp) != "ok" {
-					t.Errorf("afterwards: %v", err)
-				}
 			})
 		}
 	}
