@@ -43,6 +43,7 @@ var expectAnswers = []expectAnswer{
 	{name: "102, 100", says: "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\nA: b\r\n\r\n", infos: []int{102, 100}},
 	{name: "silent"},
 	{name: "417", says: "HTTP/1.1 417 Expectation Failed\r\n" + expectRest, status: 417},
+	{name: "300", says: "HTTP/1.1 300 Multiple Choices\r\n" + expectRest, status: 300},
 	{name: "401", says: "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n" + expectRest, status: 401},
 	{name: "200", says: "HTTP/1.1 200 OK\r\n" + expectRest, status: 200},
 	{name: "102, 417", says: "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 417 Expectation Failed\r\n" + expectRest, infos: []int{102}, status: 417},

@@ -59,6 +59,8 @@ var encodeCases = []encodeCase{
 		"GET ftp://u:p%40@example.com/@ HTTP/1.1\nHost: example.com\n"},
 	{"absolute form, userinfo with a comma", Request{Target: "ftp://u,v:p@example.com/"}, asked{idempotent: true},
 		"GET ftp://u,v:p@example.com/ HTTP/1.1\nHost: example.com\n"},
+	{"absolute form, odd host", Request{Target: "http://a~b;c/"}, asked{idempotent: true},
+		"GET http://a~b;c/ HTTP/1.1\nHost: a~b;c\n"},
 	{"absolute form, Host said", Request{Target: "http://a/", Host: "a"}, asked{idempotent: true},
 		"GET http://a/ HTTP/1.1\nHost: a\n"},
 	{"authority form", Request{Method: "CONNECT", Target: "example.com:443"}, asked{connect: true},

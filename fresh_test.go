@@ -118,6 +118,13 @@ func (s *hungUp) Write(p []byte) (int, error) {
 	return s.askable.Write(p)
 }
 
+// TestFreshUnseen: a stream that cannot be looked at is not, when it does not take the
+// first request.
+func TestFreshUnseen(t *testing.T) {
+	c := NewConn(struct{ io.ReadWriteCloser }{&hungUp{broken: true}}, &Config{Fresh: true})
+	wantError(t, c.Do(context.Background(), get("/"), &Response{}), IO, SentNothing)
+}
+
 // TestFreshEnds: the end of such a stream is seen before the request is written; and
 // without Config.Fresh, or once Probe or Watch was called, or under TLS, nothing that has
 // come is a response.

@@ -173,6 +173,22 @@ func TestWatchBesideAStuckWrite(t *testing.T) {
 	wantError(t, <-next, Closed, SentNothing)
 }
 
+// TestProbeBesideProbe: one does not look while another is under way, and so does not end
+// that for those who wait for it.
+func TestProbeBesideProbe(t *testing.T) {
+	d, goOn, probed := probing(t, nil)
+	if err := d.c.Probe(); err != nil {
+		t.Error(err)
+	}
+	if err := d.c.Ready().Err(); !errors.Is(err, NotReady) {
+		t.Errorf("the first is still reading, and Ready says %v", err)
+	}
+	goOn()
+	if err := <-probed; err != nil {
+		t.Error(err)
+	}
+}
+
 // A Probe beside a Detach that waits for a Watch to leave takes nothing from the stream
 // that is given back.
 func TestProbeBesideDetach(t *testing.T) {

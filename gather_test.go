@@ -269,3 +269,22 @@ func TestGathersNotOnceEnded(t *testing.T) {
 		})
 	}
 }
+
+// Nor does who reads where nothing but the connection's end would let go of the write.
+func TestGathersNotForGood(t *testing.T) {
+	inBubble(t, Config{Depth: 8}, false, func(r *rig) {
+		r.c.kind = layered
+		r.warm()
+		read := make(chan struct{})
+		a := r.do(context.Background(), "/a", read)
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+		r.sees("GET /a;")
+		r.s.setWindow(0)
+		r.raw("body")
+		r.c.Send(context.Background(), get("/b"))
+		close(read) // while runSoon is about to run
+		r.got(a, "body")
+		r.s.setWindow(wireWindow)
+		r.sees("GET /b;")
+	})
+}

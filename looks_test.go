@@ -355,3 +355,23 @@ func TestWatchOfWrappedSocket(t *testing.T) {
 		d.c.Close()
 	}
 }
+
+// What one socket has said is not told of another, of which a deadline keeps the wait from
+// beginning: Watch would end that connection.
+func TestWaitToldOfNoOther(t *testing.T) {
+	client, server := loopback(t, nil)
+	raw, _ := client.SyscallConn()
+	server.SetLinger(0)
+	server.Close()
+	for by := time.Now().Add(5 * time.Second); time.Now().Before(by); {
+		if _, _, err := peek(raw); err != nil {
+			break
+		}
+	}
+	client, _ = loopback(t, nil)
+	raw, _ = client.SyscallConn()
+	client.SetReadDeadline(longAgo)
+	if broken, err := awaitReadable(raw); broken != nil || !isTimeout(err) {
+		t.Errorf("told %v, %v", broken, err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -168,4 +169,34 @@ func TestPeekNowAlone(t *testing.T) {
 	if c.sock != nil {
 		t.Error("it would be watched by its socket")
 	}
+}
+
+// TestPeekNowInLine: the look before a request is not left to another that waits in line
+// behind it.
+func TestPeekNowInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &askable{}
+		s.more.L = &s.mu
+		c := NewConn(s, &Config{Depth: 4})
+		x, _ := c.Send(context.Background(), &Request{Method: "POST", Host: "x"})
+		var errs [2]error
+		for i := range errs {
+			go func() { _, errs[i] = c.Send(context.Background(), get("/")) }()
+		}
+		synctest.Wait()
+		wrote := s.wrote
+		s.says(answer("good"), io.EOF)
+		var resp Response
+		if err := x.Wait(context.Background(), &resp); err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		synctest.Wait()
+		for _, err := range errs {
+			wantError(t, err, Closed, SentNothing)
+		}
+		if s.wrote != wrote {
+			t.Errorf("%d bytes were written to a dead connection", s.wrote-wrote)
+		}
+	})
 }
