@@ -119,19 +119,6 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.exit(b.e, done, bad)
 }
 
-// sent says how much of the request had gone out.
-func (b *body) sent() Sent {
-	if b.c == nil {
-		return SentAll
-	}
-	b.c.mu.Lock()
-	defer b.c.mu.Unlock()
-	if b.e.id.Load() != b.id {
-		return SentAll
-	}
-	return b.e.sentSoFar()
-}
-
 // drainTime bounds how long Close reads on to save a connection: a body whose next bytes
 // are not on their way is not worth waiting for, and a stream of events never ends. It is
 // what net/http allows for the same purpose. Where others wait behind, they read on, for as
@@ -177,17 +164,22 @@ func closedBody(sent Sent) error {
 	return &own
 }
 
-// cutOff notes that the caller was not given all that was read: its body was closed then,
-// and has not ended, though the last byte was read.
-func (b *body) cutOff(sent Sent) {
+// cutOff notes that the caller was not given all that was read: a body that has ended is
+// closed then, though its last byte was read. It says how much of the request had gone out.
+func (b *body) cutOff() Sent {
 	if b.c == nil {
-		return
+		return SentAll
 	}
 	b.c.mu.Lock()
 	defer b.c.mu.Unlock()
+	sent := SentAll
+	if b.e.id.Load() == b.id {
+		sent = b.e.sentSoFar()
+	}
 	if b.err == io.EOF {
 		b.err = closedBody(sent)
 	}
+	return sent
 }
 
 // drainClosed reads the rest of e's response, since e's caller has closed its body, or

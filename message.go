@@ -287,9 +287,8 @@ func (r *Response) AppendBody(dst []byte, max int64) ([]byte, error) {
 		dst = dst[:len(dst)+n]
 		if max >= 0 && int64(len(dst)-start) > max {
 			dst = dst[:start+int(max)]
-			sent := r.body.sent()
+			sent := r.body.cutOff()
 			r.Body.Close()
-			r.body.cutOff(sent)
 			return dst, &Error{Kind: TooLarge, Op: "read body", Offset: max, Sent: sent, seen: true,
 				Err: errors.New("the body is longer than the caller allows")}
 		}
