@@ -28,7 +28,7 @@ import (
 const (
 	tcpBody   = 5 << 20  // more than two sockets hold, and than the kernel is handed at once
 	tcpBuffer = 64 << 10 // of each socket, as far as the system lets one say
-	tcpHang   = 20 * time.Second
+	tcpHang   = time.Minute
 )
 
 // tcpPair is loopback with buffers of tcpBuffer, and a server's end that does not wait for

@@ -326,6 +326,7 @@ func TestPipelineBeyondBuffers(t *testing.T) {
 	const callers = 32
 	client, server := narrowPair(t)
 	go func() {
+		defer server.Close() // whoever is not answered in time fails, and does not hang
 		in := bufio.NewReader(server)
 		for {
 			if _, err := took(in); err != nil {
