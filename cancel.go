@@ -71,8 +71,8 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 // out, whole; somebody wants a response besides e's; and e's caller can be let go of what
 // it is in. mu is held.
 func (c *Conn) mayAbandon(e *exchange) bool {
-	out := e.end >= 0 && e.start < c.taken
-	return out && !c.dueAlone(e) && !c.isKept(e) && !c.readsOn(e)
+	taken := e.end >= 0 && e.start < c.taken
+	return taken && !c.dueAlone(e) && !c.isKept(e) && !c.readsOn(e)
 }
 
 // isKept reports whether e is kept by a write that does not end without the connection: e's

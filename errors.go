@@ -89,7 +89,7 @@ type Sent uint8
 
 const (
 	SentNothing Sent = iota // no byte of it
-	SentPart                // some of it; or none or all, where a write has yet to say so
+	SentPart                // some of it; or none or all, where a write, or CloseWrite, has yet to say so
 	SentAll                 // head, body and trailer
 )
 

@@ -449,9 +449,9 @@ func (c *Conn) finishSwitch(e *exchange) {
 	e.release()
 }
 
-// outlived settles what becomes of a body that is being written, now that e's response has
+// settleUpload settles what becomes of a body that is being written, now that e's response has
 // ended. mu is held.
-func (c *Conn) outlived(e *exchange) {
+func (c *Conn) settleUpload(e *exchange) {
 	if c.life.w == wShut {
 		c.because(errUpload)
 		c.stopUpload()
@@ -489,7 +489,7 @@ func (c *Conn) finish(e *exchange) {
 	c.life.few = c.upload == e && c.fewLeft(e)
 	c.life.must(evLast)
 	if was == wBody {
-		c.outlived(e)
+		c.settleUpload(e)
 	}
 	c.queue.pop()
 	if next := c.queue.head; next != nil && !next.sent.IsZero() {

@@ -161,6 +161,26 @@ func TestOwnDeadlineWhileIdle(t *testing.T) {
 	}
 }
 
+// The same on a socket that the engine moves the bytes of itself: the deadline refuses the
+// very call that was to write the request.
+func TestOwnDeadlineOfSocket(t *testing.T) {
+	for _, method := range []string{"GET", "POST"} {
+		url, tr := rawRig(t, answers(okAnswer))
+		var conns []net.Conn
+		tr.DialContext = func(_ context.Context, network, addr string) (net.Conn, error) {
+			nc, err := net.Dial(network, addr)
+			conns = append(conns, nc)
+			return nc, err
+		}
+		get(t, tr, url)
+		conns[0].SetDeadline(time.Now().Add(-time.Second))
+		do(t, tr, newRequest(t, method, url, nil))
+		if len(conns) != 2 {
+			t.Errorf("%s: %d connections", method, len(conns))
+		}
+	}
+}
+
 // Such a deadline, and Config.StallTimeout, are not told as that of ResponseHeaderTimeout.
 func TestOtherTimeouts(t *testing.T) {
 	hang := make(chan struct{})
