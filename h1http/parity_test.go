@@ -313,6 +313,36 @@ func TestAnswersToConnect(t *testing.T) {
 	})
 }
 
+// Who goes on with a download that was cut off knows it by ==, as net/http's.
+func TestCutOff(t *testing.T) {
+	for _, rest := range []string{
+		"Content-Length: 10\r\n\r\n01234",
+		"Content-Length: 10\r\n\r\n",
+		"Transfer-Encoding: chunked\r\n\r\na\r\n01234",
+		"Transfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n",
+	} {
+		url := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			readRequest(br)
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\n"+rest)
+		})
+		withBoth(t, nil, func(t *testing.T, rt anyTransport) {
+			for name, read := range map[string]func(io.Reader) error{
+				"Read":    func(r io.Reader) error { _, err := io.ReadAll(r); return err },
+				"WriteTo": func(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err },
+			} {
+				resp, err := rt.RoundTrip(newRequest(t, "GET", url, nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := read(resp.Body); err != io.ErrUnexpectedEOF {
+					t.Errorf("%q, %s: %v", rest, name, err)
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+}
+
 // The head of a response is net/http's, whoever it is for.
 func TestHeads(t *testing.T) {
 	for _, test := range []struct{ method, connection, answer string }{
