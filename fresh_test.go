@@ -13,6 +13,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -109,20 +110,69 @@ func TestFreshPeeker(t *testing.T) {
 type hungUp struct {
 	askable
 	broken bool
+	fails  chan struct{} // closed when they do; nil: at once
 }
 
 func (s *hungUp) Write(p []byte) (int, error) {
 	if s.broken {
+		if s.fails != nil {
+			<-s.fails
+		}
 		return 0, io.ErrClosedPipe
 	}
 	return s.askable.Write(p)
 }
 
 // TestFreshUnseen: a stream that cannot be looked at is not, when it does not take the
-// first request.
+// first request; nor is one where nothing has come.
 func TestFreshUnseen(t *testing.T) {
-	c := NewConn(struct{ io.ReadWriteCloser }{&hungUp{broken: true}}, &Config{Fresh: true})
-	wantError(t, c.Do(context.Background(), get("/"), &Response{}), IO, SentNothing)
+	synctest.Test(t, func(t *testing.T) {
+		s := &hungUp{broken: true}
+		s.more.L = &s.mu
+		for _, rw := range []io.ReadWriteCloser{s, struct{ io.ReadWriteCloser }{s}} {
+			c, began := NewConn(rw, &Config{Fresh: true}), time.Now()
+			wantError(t, c.Do(context.Background(), soon("/", time.Minute), &Response{}), IO, SentNothing)
+			if d := time.Since(began); d > 0 {
+				t.Errorf("after %v", d)
+			}
+		}
+	})
+}
+
+// TestFreshMeanwhile: nor is the response lost where it comes, or some of it is read, while
+// the write that fails is under way.
+func TestFreshMeanwhile(t *testing.T) {
+	const head, body = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\n", "busy"
+	for _, before := range []string{"", head[:9], head} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &hungUp{broken: true, fails: make(chan struct{})}
+			s.more.L = &s.mu
+			c := NewConn(s, &Config{Fresh: true})
+			var resp Response
+			var got string
+			over := make(chan error)
+			go func() {
+				err := firsts["a body that does not"](c, &resp)
+				if err == nil {
+					time.Sleep(time.Second)
+					var b []byte
+					b, err = resp.AppendBody(nil, -1)
+					got = string(b)
+				}
+				over <- err
+			}()
+			synctest.Wait()
+			s.says(before, nil)
+			synctest.Wait()
+			close(s.fails)
+			synctest.Wait()
+			s.says((head + body)[len(before):], nil)
+			if err := <-over; err != nil || got != body {
+				t.Errorf("%q is read: then %q, %v", before, got, err)
+			}
+			c.Close()
+		})
+	}
 }
 
 // TestFreshEnds: the end of such a stream is seen before the request is written; and

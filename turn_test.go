@@ -255,6 +255,31 @@ func TestSmallBodyCutInATurn(t *testing.T) {
 	}
 }
 
+// What it leaves of a longer one is not copied.
+func TestLongBodyCutInATurn(t *testing.T) {
+	if !canWritev {
+		t.Skip("needs writev: Linux")
+	}
+	d := dialUp(t, "tcp", nil)
+	text := strings.Repeat("a", mostAtOnce/2) + strings.Repeat("b", mostAtOnce/2)
+	e := d.owed(&Request{Method: "POST", Host: "x", Body: bytes.NewReader([]byte(text))})
+	head, body := d.c.takeOwed(e)
+	d.c.paidOwed(e, len(head)+100)
+	d.c.mu.Unlock()
+	if err := d.c.payOwed(e); err != nil {
+		t.Fatal(err)
+	}
+	d.c.mu.Lock()
+	if whole := e.up.whole; len(whole) == 0 || &whole[0] != &body[100] {
+		t.Error("it was copied")
+	}
+	d.c.mu.Unlock()
+	got := make([]byte, len(text)-100)
+	if _, err := io.ReadFull(d.in, got); err != nil || string(got) != text[100:] {
+		t.Errorf("%.60q, %v", got, err)
+	}
+}
+
 // A request that ends while its bytes are on their way in one turn may have gone out: it is
 // not said that the server has certainly not acted on it.
 func TestCanceledInATurnsWrite(t *testing.T) {

@@ -4,6 +4,7 @@ package h1http
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -379,7 +380,12 @@ func TestIdleTimeoutSetBack(t *testing.T) {
 	if r.tr.tooOld(l) {
 		t.Error("it is too old at once")
 	}
+	l.idleAt = was.Add(-time.Hour)
 	p.mu.Unlock()
+	get(t, r.tr, r.URL)
+	if idle, conns := r.tr.counts(""); idle != 1 || conns != 1 || p.oldest == l {
+		t.Errorf("used after an hour, or lost: %d idle of %d", idle, conns)
+	}
 }
 
 // TestStale: idle connections that the server has closed cost no error, whatever the
@@ -538,6 +544,8 @@ func TestRetry(t *testing.T) {
 			r.Body = &closeCounter{Reader: strings.NewReader("hello")}
 			r.ContentLength = 5
 		}, outcome{false, 1}},
+		{"POST of bytes", "body", func(r *http.Request) { *r = *keyed(t, r, bytes.NewReader([]byte("hello"))) }, outcome{true, 2}},
+		{"POST of a string", "body", func(r *http.Request) { *r = *keyed(t, r, strings.NewReader("hello")) }, outcome{true, 2}},
 		{"GetBody fails", "body", func(r *http.Request) {
 			r.Body = &closeCounter{Reader: strings.NewReader("hello")}
 			r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("none") }
@@ -557,6 +565,9 @@ func TestRetry(t *testing.T) {
 			}
 			if got := (outcome{err == nil, int(tries.Load())}); got != test.want {
 				t.Errorf("%+v, want %+v (%v)", got, test.want, err)
+			}
+			if e := (*h1.Error)(nil); err != nil && req.GetBody == nil && !errors.As(err, &e) {
+				t.Errorf("%v does not say what has failed", err)
 			}
 			if body != nil {
 				eventually(t, "closed once", func() bool { return body.n.Load() == 1 })
@@ -640,13 +651,13 @@ func TestStaleUnused(t *testing.T) {
 	r := newRig(t, false, echo)
 	dial := r.tr.DialContext
 	gate := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
 	r.tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		cancel()
 		<-gate
 		return dial(ctx, network, addr)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
-	defer cancel()
-	if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil).WithContext(ctx)); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	close(gate)

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -505,4 +506,62 @@ func TestDialDoesNotReturn(t *testing.T) {
 		t.Fatal(err)
 	}
 	slurp(t, resp)
+}
+
+// keyed returns a POST to where r goes, which may be sent twice.
+func keyed(t *testing.T, r *http.Request, body io.Reader) *http.Request {
+	req := newRequest(t, "POST", r.URL.String(), body)
+	req.Header.Set("Idempotency-Key", "x")
+	return req
+}
+
+// TestUnprocessedAfterATry: an error does not say that the server has certainly not acted
+// on a request where that is true of its last attempts alone.
+func TestUnprocessedAfterATry(t *testing.T) {
+	for _, stale := range []bool{false, true} { // one more, in between
+		var tries atomic.Int32
+		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+			readRequest(br)
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			if n == 0 {
+				readRequest(br)
+				tries.Add(1)
+			}
+		})
+		first, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stale {
+			get(t, tr, url)
+		}
+		slurp(t, first)
+		tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			a, b := net.Pipe()
+			a.Close()
+			b.Close()
+			return a, nil
+		}
+		var last, e *h1.Error
+		_, err = (&Transport{DialContext: tr.DialContext}).RoundTrip(newRequest(t, "GET", url, nil))
+		if !errors.As(err, &last) || !last.Unprocessed() {
+			t.Fatal(err)
+		}
+		come()
+		_, err = tr.RoundTrip(newRequest(t, "GET", url, nil))
+		if !errors.As(err, &e) || tries.Load() != 1 {
+			t.Fatalf("%v, %d tries", err, tries.Load())
+		}
+		if e.Unprocessed() || e.Sent != h1.SentAll || e.Kind != last.Kind || e.Op != last.Op || e.Err.Error() != last.Err.Error() {
+			t.Errorf("%v (sent: %v), after %v (sent: %v)", e, e.Sent, last, last.Sent)
+		}
+	}
+}
+
+// TestAnsweredIsNotSentAgain: what was answered is not, whatever ended the connection then.
+func TestAnsweredIsNotSentAgain(t *testing.T) {
+	err := &answeredError{&h1.Error{Kind: h1.Closed, Sent: h1.SentNothing}}
+	if again(context.Background(), newRequest(t, "GET", "http://x.example", nil), err) {
+		t.Error("it is")
+	}
 }

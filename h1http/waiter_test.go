@@ -14,6 +14,7 @@ import (
 	"net/textproto"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,5 +147,74 @@ func TestWaiterWoken(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// endedCtx is a context that has ended while nobody has been told.
+type endedCtx struct {
+	context.Context
+	over atomic.Bool
+}
+
+func (c *endedCtx) Err() error {
+	if c.over.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestGivenToWhoGivesUp: what comes for a request just as that gives up is not lost, nor
+// kept if it is of no use.
+func TestGivenToWhoGivesUp(t *testing.T) {
+	for _, what := range []string{"a connection", "a connection first", "a dead one", "an error"} {
+		synctest.Test(t, func(t *testing.T) {
+			url, tr := rawPipes(t, answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+			dial, gate := tr.DialContext, make(chan struct{})
+			tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				<-gate
+				return dial(ctx, network, addr)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			if what == "a connection first" {
+				cancel()
+				ended := &endedCtx{Context: context.Background()}
+				ctx, cancel = ended, func() { ended.over.Store(true) }
+			}
+			defer cancel()
+			got := make(chan error)
+			go func() {
+				_, err := tr.RoundTrip(newRequest(t, "GET", url, nil).WithContext(ctx))
+				got <- err
+			}()
+			synctest.Wait()
+			nc, _ := dial(ctx, "", "")
+			l := newLink(nc, tr.engineConfig(), tr)
+			want := 1 // besides the dial
+			if !strings.HasPrefix(what, "a connection") {
+				l.h.Close()
+				want = 0
+			}
+			p := &tr.pool
+			p.mu.Lock()
+			for _, h := range p.hosts {
+				n := h.waiting[0]
+				cancel() // who is told is on its way now, and waits for mu
+				if l.host = h; what == "an error" {
+					h.forget(n)
+					n.got <- grant{err: io.EOF}
+				} else {
+					h.conns++
+					tr.hand(h, l, nil)
+				}
+			}
+			p.mu.Unlock()
+			if err := <-got; errors.Is(err, context.Canceled) == (what == "a connection first") {
+				t.Errorf("%s: %v", what, err)
+			}
+			if idle, conns := tr.counts(""); idle != want || conns != want+1 {
+				t.Errorf("%s: %d idle of %d", what, idle, conns)
+			}
+			close(gate)
+		})
 	}
 }
