@@ -119,7 +119,6 @@ func (t *Transport) get(ctx context.Context, r route, share bool) (*link, histor
 		p.mu.Lock()
 		if !n.done {
 			h.forget(n)
-			p.tidy(h)
 			p.unlock()
 			return nil, history{}, context.Cause(ctx)
 		}
@@ -208,7 +207,6 @@ func (t *Transport) release(l *link, tr *tracer, usable bool) {
 	h := l.host
 	l.load--
 	if l.load == 0 {
-		l.alone = false
 		h.open = without(h.open, l)
 	}
 	usable = usable && t.reusable(l)
@@ -279,7 +277,7 @@ func (t *Transport) grant(h *host, l *link, n *want) {
 // forget takes a request off the list of those that wait. mu is held.
 func (h *host) forget(n *want) {
 	n.done = true
-	if len(h.waiting) > 0 && h.waiting[0] == n {
+	if h.waiting[0] == n {
 		h.waiting[0] = nil // its context may hold much
 		h.waiting = h.waiting[1:]
 		return
@@ -313,7 +311,7 @@ func (p *pool) drop(l *link) {
 
 // tidy forgets a host that has no connection left and no request that waits. mu is held.
 func (p *pool) tidy(h *host) {
-	if h.conns == 0 && len(h.waiting) == 0 && p.hosts[h.key] == h {
+	if h.conns == 0 && len(h.waiting) == 0 {
 		delete(p.hosts, h.key)
 	}
 }
