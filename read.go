@@ -449,8 +449,8 @@ func (c *Conn) finishSwitch(e *exchange) {
 	e.release()
 }
 
-// settleUpload settles what becomes of a body that is being written, now that e's response has
-// ended. mu is held.
+// settleUpload settles what becomes of a body that is being written, now that e's response
+// has ended. mu is held.
 func (c *Conn) settleUpload(e *exchange) {
 	if c.life.w == wShut {
 		c.because(errUpload)

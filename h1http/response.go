@@ -140,10 +140,10 @@ func (b *body) leave(c *call, err error) error {
 	return err
 }
 
-// plain returns context.Canceled, context.DeadlineExceeded or io.ErrUnexpectedEOF itself for
-// a body's error that says no more than that. Besides io.EOF these are what callers compare
-// with ==: httputil.ReverseProxy does, and logs any other, and so do those who go on with a
-// download that was cut off.
+// plain returns context.Canceled, context.DeadlineExceeded or io.ErrUnexpectedEOF itself
+// for a body's error that says no more than that. Besides io.EOF these are what callers
+// compare with ==: httputil.ReverseProxy does, and logs any other, and so do those who go
+// on with a download that was cut off.
 func (c *call) plain(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) && kindOf(err) == h1.Incomplete {
 		return io.ErrUnexpectedEOF
