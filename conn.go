@@ -214,7 +214,9 @@ func (c *Conn) backlog() int64 {
 // cause; if another caller ended the connection, only in words, which errors.Is does not
 // find. Whether to send that request again, ask its own error, and not this one. Nil does
 // not mean that a request is admitted at once, or that the connection is idle: see Ready,
-// and State.
+// and State. Nor does an error mean that nothing is in flight: the response that said close
+// may be yet to be read, and others in front of a write that failed. A pool that shares the
+// connection drops it then, or calls Shutdown; Close would lose them.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

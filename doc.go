@@ -140,9 +140,10 @@
 // buffer and some 400 bytes; with a timer, where deadlines were used or Depth is more than
 // 1, some 530.
 //
-// There are no time limits by default. A context ends an exchange, and so do
-// Request.Deadline, Config.HeadTimeout and Config.StallTimeout; a context that can be done
-// costs allocations, the others none. A context's end reaches its exchange by way
+// There are no time limits by default. A context ends an exchange, and so does
+// Request.Deadline; Config.HeadTimeout and Config.StallTimeout find that the server is
+// stuck, and end the connection, with all that is in flight on it. A context that can be
+// done costs allocations, the others none. A context's end reaches its exchange by way
 // of another goroutine ([context.AfterFunc]): calls fail soon after it, not at once. A
 // request that is ended while it waits its turn leaves no trace. One that was written
 // whole and shares the connection with others is abandoned: its response is drained, up to

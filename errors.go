@@ -199,7 +199,8 @@ func (e *Error) Unprocessed() bool { return e.unprocessed || e.Sent == SentNothi
 // connection: where it is Unprocessed, or where the method is idempotent (by RFC 9110,
 // section 9.2.2, or QUERY), or Request.Idempotent was set, and no byte of a response was
 // seen. A request that is itself at fault (BadRequest, BodyFailed), or whose caller ended
-// it (Canceled), is Retryable by the same rule; it is for the caller to want it.
+// it (Canceled), is Retryable by the same rule; it is for the caller to want it. Its body
+// may have been read, even where no byte was sent: send it anew, as [Request] says.
 func (e *Error) Retryable(method string) bool {
 	return e.Unprocessed() || (!e.seen && (e.idempotent || isIdempotent(method)))
 }

@@ -56,14 +56,15 @@ type Config struct {
 	ExpectTimeout time.Duration
 	// HeadTimeout limits the time from the request's last byte, or from the end of the
 	// response in front where that is later, to the final response's head; 0 means none.
-	// Past it: Timeout. A head that is there when Wait is called is taken, however late
-	// that is.
+	// Past it: Timeout, and the connection ends, with what is in flight behind. A head that
+	// is there when Wait is called is taken, however late that is.
 	HeadTimeout time.Duration
 	// StallTimeout limits the time a read or a write may make no progress; 0 means none.
-	// Past it: Timeout. A write that moved some of its bytes and then none counts as
-	// progress once: a TCP socket that takes no more may allow two or three of these, and
-	// the limit be three or four times as long. Reads are limited only once the request is
-	// out, for until then the server may wait for the rest of it.
+	// Past it: Timeout, and the connection ends, with all that is in flight. A write that
+	// moved some of its bytes and then none counts as progress once: a TCP socket that
+	// takes no more may allow two or three of these, and the limit be three or four times
+	// as long. Reads are limited only once the request is out, for until then the server
+	// may wait for the rest of it.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.
@@ -169,8 +170,9 @@ type Request struct {
 	// ContentLength may be asked for: a body that gives it fails with BodyFailed. A body
 	// that fails ends the connection, except one with a Len(), and without Expect, that
 	// fits the write buffer beside its head. Where the response ends first, Body may be
-	// read on until the connection is Ready; where the exchange fails, a read of Body, or a
-	// write from its memory, may still be under way. It is read on a goroutine of the
+	// read on until the connection is Ready. Where the exchange fails, or the connection
+	// ends with the response, a read of Body, or a write from its memory, may still be
+	// under way; Close and Shutdown do not wait for it. It is read on a goroutine of the
 	// engine's, unless it is in memory: a panic there cannot be recovered, and ends the
 	// program.
 	Body io.Reader
