@@ -65,9 +65,16 @@ func (c *Conn) stepOut(e *exchange) {
 // mindBy is stepOut for an exchange that has a deadline: apart, so that stepOut is inlined.
 // mu is held.
 func (c *Conn) mindBy(e *exchange) {
-	if e.next != nil || c.line.head != nil || c.ready != nil || c.end.done != nil || c.watch != nil {
+	if c.awaited(e) {
 		c.wakeBy(e.by)
 	}
+}
+
+// awaited reports whether somebody may be waiting behind e, for the connection, or with e's
+// body for a 100 (Continue). mu is held.
+func (c *Conn) awaited(e *exchange) bool {
+	return e.next != nil || c.line.head != nil || c.ready != nil || c.end.done != nil ||
+		c.watch != nil && c.watch.calls > 0 || c.upload == e && e.up.hold
 }
 
 // wakeBy sees to it that ring runs at t: the timer is set to the earliest deadline. mu is
@@ -92,7 +99,7 @@ func (c *Conn) earliest(t time.Time) time.Time {
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
 			t = earlier(earlier(t, e.wakeAt), e.pushAt)
-			if e.unattended() {
+			if c.unattended(e) {
 				t = earlier(t, e.by)
 			}
 		}
@@ -113,9 +120,9 @@ func (c *Conn) earliest(t time.Time) time.Time {
 }
 
 // unattended reports whether an exchange in flight is in the hands of a caller who is not
-// in a call that sees to its deadline. mu is held.
-func (e *exchange) unattended() bool {
-	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero()
+// in a call that sees to its deadline, while others wait. mu is held.
+func (c *Conn) unattended(e *exchange) bool {
+	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero() && c.awaited(e)
 }
 
 // graceBeforeClose is how long a read or a write that no deadline is sure to end may go on
@@ -173,7 +180,7 @@ func (c *Conn) ring() {
 func (c *Conn) wakeLate() (late *exchange) {
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
-			if e.unattended() && passed(e.by) {
+			if c.unattended(e) && passed(e.by) {
 				late = e
 			}
 			if passed(e.wakeAt) {

@@ -583,3 +583,47 @@ func TestDeadlineInOwnWrite(t *testing.T) {
 		}
 	}
 }
+
+// A Deadline that passes while nobody is in a call, or waits for one, takes nothing of what
+// was read by then, though an alarm was set for the read before, or a Watch has been.
+func TestDeadlineWhileAway(t *testing.T) {
+	away := func(r *rig) {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		r.c.Watch(ctx)
+		k := r.begin(context.Background(), soon("/a", time.Second))
+		time.AfterFunc(time.Millisecond, func() { r.serve("/a") })
+		if k.err = k.x.Wait(context.Background(), &k.resp); k.err != nil {
+			r.Fatal(k.err)
+		}
+		time.Sleep(time.Minute)
+		body, err := k.resp.AppendBody(nil, -1)
+		if string(body) != "/a" || err != nil {
+			r.Fatalf("got %q, %v", body, err)
+		}
+		r.alive()
+	}
+	onBoth(t, Config{}, away)
+	for _, kind := range []streamKind{layered, sealed} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.c.kind = kind
+			away(r)
+		})
+	}
+}
+
+// A body that is held back for 100 (Continue) does not keep its Deadline from being seen.
+func TestDeadlineOfHeldBody(t *testing.T) {
+	onBoth(t, Config{ExpectTimeout: time.Hour}, func(r *rig) {
+		req := soon("/a", time.Second)
+		req.Method, req.Push = "PUT", true
+		req.Header.Add("Expect", "100-continue")
+		k := r.begin(context.Background(), req)
+		start := time.Now()
+		_, err := k.x.Write([]byte("body"))
+		wantError(r, err, Timeout, SentPart)
+		if took := time.Since(start); took != time.Second {
+			r.Errorf("Write took %v", took)
+		}
+	})
+}

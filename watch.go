@@ -16,6 +16,7 @@ import (
 // watch is where Watch waits, and a call that waits for the end of a look.
 type watch struct {
 	cond   sync.Cond // L is Conn.mu; wakes at idle times, when parked becomes false, at the end
+	calls  int       // of Watch, which go on
 	parked bool      // Watch holds the socket's right to read
 	kicked bool      // it was told to leave
 }
@@ -58,6 +59,8 @@ func (c *Conn) Watch(ctx context.Context) error {
 	defer c.unlock()
 	c.probe.asked = true // what it may be about to notice is no response
 	w := c.watchers()
+	w.calls++
+	defer func() { w.calls-- }()
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(ctx, func() {
 			c.mu.Lock()
