@@ -61,7 +61,11 @@ func (h *Header) Add(name, value string) {
 	if o := h.own; o == nil || o.h != h || o.used != len(h.buf) {
 		h.own, h.buf, h.fields = &owner{h: h}, slices.Clip(h.buf), slices.Clip(h.fields)
 	}
-	value = trimOWS(value)
+	add(h, name, trimOWS(value))
+}
+
+// add is Add where the memory is h's own, and value is trimmed.
+func add[S string | []byte](h *Header, name, value S) {
 	if !isToken(name) || !isFieldValue(value) {
 		h.odd = true
 	}
@@ -94,21 +98,26 @@ func (h *Header) Del(name string) {
 }
 
 // replace removes the fields of that name, but puts name and value in the place of field i,
-// unless i is negative.
+// unless i is negative. Copies may share the memory: h leaves it to them, and so changes
+// none, even if it becomes one of them again.
 func (h *Header) replace(i int, name, value string) {
-	var keep Header
-	for j := range h.fields {
-		switch k, v := h.At(j); {
+	old := *h
+	if o := old.own; o != nil && o.h == h {
+		o.used = -1
+	}
+	*h = Header{
+		own:    &owner{h: h},
+		buf:    make([]byte, 0, len(old.buf)+len(name)+len(value)+len(": \r\n")),
+		fields: make([]span, 0, len(old.fields)),
+	}
+	for j := range old.fields {
+		switch k, v := old.At(j); {
 		case j == i:
-			keep.Add(name, value)
+			h.Add(name, value)
 		case !equalFold(k, name):
-			keep.Add(string(k), string(v))
+			add(h, k, v)
 		}
 	}
-	if o := h.own; o != nil && o.h == h {
-		o.used = -1 // copies may share this memory: if h becomes one of them, it must not change it
-	}
-	*h = keep
 }
 
 // Get returns the value of the first field of that name, "" where there is none.
