@@ -42,7 +42,7 @@ var (
 	errIdleEnd    = closedFor("the server closed the idle connection")
 	errIdle408    = closedFor("the server sent 408 (Request Timeout) to the idle connection")
 	errIdleSpoke  = closedFor("the server has sent something to the idle connection, or closed it")
-	errDeaf       = closedFor("the server asked TLS for an answer, and does not read it")
+	errDeaf       = closedFor("a look at the idle connection did not return: the server may not read what TLS answers")
 	errUnasked    = newError(Unsolicited, "idle", errors.New("the server sent bytes that nobody asked for"))
 )
 

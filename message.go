@@ -185,9 +185,9 @@ type Request struct {
 	Push bool
 	// Trailer is written after a chunked body. Fields that it has when the request is sent
 	// are announced (RFC 9110, section 6.6.2), unless Header has a Trailer field, and make a
-	// Body with a Len() chunked; with a ContentLength above 0 they are refused. Whoever sends
-	// the body may add more until its last read has returned, or CloseWrite is called; behind
-	// a body of known length those are not sent.
+	// Body with a Len() chunked; with a ContentLength above 0, or without Body or Push, they
+	// are refused (BadRequest). Whoever sends the body may add more until its last read has
+	// returned, or CloseWrite is called; behind a body of known length those are not sent.
 	Trailer Header
 	// Deadline limits the whole exchange, both bodies included; zero: only the context
 	// does. Past it: Timeout. One that passes while nobody is in a call is noticed by the
