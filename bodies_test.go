@@ -306,3 +306,20 @@ func TestCutOffIsNoEnd(t *testing.T) {
 		}
 	}
 }
+
+// A body that was begun cannot be left in the middle, though the requests in front would
+// have their responses: the connection ends.
+func TestCanceledBetweenWrites(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Push: true, ContentLength: 5})
+		b.x.Write([]byte("ab"))
+		b.x.Cancel()
+		r.await(a)
+		r.await(b)
+		r.failed(a, Closed, SentAll)
+		r.failed(b, Canceled, SentPart)
+		r.dead()
+	})
+}

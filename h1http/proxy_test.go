@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"example.com/h1"
 )
 
 // proxy is an http proxy: absolute-form requests and CONNECT.
@@ -128,7 +130,7 @@ func TestProxyConnect(t *testing.T) {
 		p, s := newProxy(t, secure)
 		r.tr.Proxy = through(strings.Replace(s.URL, "://", "://user:pass@", 1))
 		r.tr.TLSClientConfig.InsecureSkipVerify = true
-		r.tr.ProxyConnectHeader = http.Header{"X-Own": {"1"}}
+		r.tr.ProxyConnectHeader = http.Header{"X-Own": {"1"}, "Expect": {"100-continue"}}
 		var seen string
 		r.tr.OnProxyConnectResponse = func(_ context.Context, u *url.URL, req *http.Request, resp *http.Response) error {
 			seen = fmt.Sprint(u.User.Username(), req.Method, req.Host, resp.StatusCode)
@@ -139,10 +141,13 @@ func TestProxyConnect(t *testing.T) {
 		if p.connects.Load() != 1 || h.Get("X-Own") != "1" || h.Get("Proxy-Authorization") != "Basic dXNlcjpwYXNz" {
 			t.Errorf("%d, %v", p.connects.Load(), h)
 		}
+		if h.Get("User-Agent") != "Go-http-client/1.1" || h["Expect"] != nil {
+			t.Errorf("%v", h)
+		}
 		if want := "userCONNECT" + r.Listener.Addr().String() + "200"; seen != want {
 			t.Errorf("saw %q, want %q", seen, want)
 		}
-		if len(r.tr.ProxyConnectHeader) != 1 {
+		if len(r.tr.ProxyConnectHeader) != 2 {
 			t.Errorf("ProxyConnectHeader was changed: %v", r.tr.ProxyConnectHeader)
 		}
 		r.tr.CloseIdleConnections()
@@ -164,10 +169,20 @@ func TestProxyConnect(t *testing.T) {
 		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil)); !errors.Is(err, bad) {
 			t.Errorf("GetProxyConnectHeader: %v", err)
 		}
+		r.tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return http.Header{"A": {"\n"}}, nil }
+		if _, err := r.tr.RoundTrip(newRequest(t, "GET", r.URL, nil)); err == nil || !strings.Contains(err.Error(), "for the proxy") {
+			t.Errorf("an invalid field: %v", err)
+		}
 		r.tr.GetProxyConnectHeader = func(context.Context, *url.URL, string) (http.Header, error) { return nil, nil }
 		get(t, r.tr, r.URL)
 		if h := p.header.Load().(http.Header); h.Get("Proxy-Authorization") != "Basic dXNlcjpwYXNz" {
 			t.Errorf("no header: %v", h)
+		}
+		r.tr.CloseIdleConnections()
+		r.tr.Proxy = through(s.URL)
+		get(t, r.tr, r.URL)
+		if h := p.header.Load().(http.Header); h["Proxy-Authorization"] != nil {
+			t.Errorf("no user: %v", h)
 		}
 	}
 }
@@ -235,9 +250,9 @@ func TestProxyErrors(t *testing.T) {
 			}
 		}
 	}
-	for _, host := range []string{"long.example", "hangup.example"} {
-		if _, err := tr.RoundTrip(newRequest(t, "GET", "https://"+host+"/", nil)); err == nil {
-			t.Errorf("%s: no error", host)
+	for host, want := range map[string]h1.Kind{"long.example": h1.TooLarge, "hangup.example": h1.Incomplete} {
+		if _, err := tr.RoundTrip(newRequest(t, "GET", "https://"+host+"/", nil)); !errors.Is(err, want) {
+			t.Errorf("%s: %v", host, err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -426,6 +441,7 @@ func TestSOCKS5Bytes(t *testing.T) {
 		"SOCKS4":           {nil, "x:80", "\x04\x00", hello, "unexpected protocol version 4"},
 		"SOCKS4 later":     {nil, "x:80", none + "\x04\x00\x00\x01", hello + byName, "unexpected protocol version 4"},
 		"no method":        {nil, "x:80", "\x05\xff", hello, "no acceptable authentication methods"},
+		"none of ours":     {url.UserPassword("u", "pw"), "x:80", "\x05\xff", password, "no acceptable authentication methods"},
 		"not offered":      {nil, "x:80", login, hello, "no acceptable authentication methods"},
 		"password": {url.UserPassword("u", "pw"), "x:80", login + "\x01\x00" + granted,
 			password + "\x01\x01u\x02pw" + byName, ""},
@@ -455,6 +471,9 @@ func TestSOCKS5Bytes(t *testing.T) {
 		}
 		if test.bad == "" && err != nil || test.bad != "" && (err == nil || !strings.Contains(err.Error(), test.bad)) {
 			t.Errorf("%s: %v", name, err)
+		}
+		if op := (*net.OpError)(nil); err != nil && (!errors.As(err, &op) || op.Op != "socks connect") {
+			t.Errorf("%s: %v does not say where", name, err)
 		}
 	}
 }

@@ -105,6 +105,14 @@ func TestWire(t *testing.T) {
 		"key not sent": {func(r *http.Request) { r.Header["Idempotency-Key"] = []string{} }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
 		"empty POST": {func(r *http.Request) { r.Method = "POST" },
 			"POST /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"},
+		"HEAD": {func(r *http.Request) { r.Method = "HEAD" }, "HEAD /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"},
+		"CONNECT": {func(r *http.Request) {
+			r.Method, r.URL = "CONNECT", &url.URL{Scheme: "http", Host: r.URL.Host, Opaque: "h.example:1"}
+		},
+			"CONNECT h.example:1 HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"},
+		"trailers": {func(r *http.Request) {
+			r.Body, r.Trailer = io.NopCloser(strings.NewReader("x")), http.Header{"E": nil, "d": nil, "A": nil, "C": nil, "B": nil}
+		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nTrailer: A,B,C,D,E\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		"expect without body": {func(r *http.Request) { r.Header.Set("Expect", "100-continue") }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
 		"empty body of GET":   {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("")) }, "GET /p?q HTTP/1.1\r\nHost: h.example" + rest},
 		"empty body of GET, chunked by hand": {func(r *http.Request) {
@@ -188,6 +196,7 @@ func TestRefused(t *testing.T) {
 		"control byte in URL":         func(r *http.Request) { r.URL.RawQuery = "a\x7f" },
 		"control byte behind a space": func(r *http.Request) { r.URL.RawQuery = "a b\x1f" },
 		"host":                        func(r *http.Request) { r.Host = "\xff" },
+		"path of CONNECT":             func(r *http.Request) { r.Method, r.Host = "CONNECT", "h.example:1" },
 		"expectation": func(r *http.Request) {
 			r.Body, r.ContentLength, r.Header = io.NopCloser(strings.NewReader("x")), 1, http.Header{"Expect": {"100-continue, more"}}
 		},
@@ -205,7 +214,7 @@ func TestHosts(t *testing.T) {
 	for host, want := range map[string]string{
 		"a.example": "a.example", "a.example:80": "a.example:80", "a.example:": "a.example:", "a_b": "a_b", "192.0.2.1:1": "192.0.2.1:1",
 		"[::1]": "[::1]", "[::1]:80": "[::1]:80", "[fe80::1%25eth0]": "[fe80::1]", "[fe80::1%25eth0]:80": "[fe80::1]:80", "a%25b": "a%25b",
-		"": "", ":80": "", "a b": "", "a/b": "", "a:b": "", "a:8o": "", "a::80": "", "a:80:80": "", "a@b": "", "a,b": "",
+		"": "", ":80": "", "a b": "", "a/b": "", "a:b": "", "a:8o": "", "a:+8": "", "a::80": "", "a:80:80": "", "a@b": "", "a,b": "",
 		"::1": "", "[]": "", "[]:80": "", "[::1": "", "::1]": "", "[::1]x": "", "[::1]x:80": "", "x[::1]": "", "[[::1]": "", "[::1]]": "",
 		"[::1 ]": "", "[::1]:": "[::1]:", "[::1]:x": "", "a]": "", "[a": "",
 	} {
@@ -216,6 +225,9 @@ func TestHosts(t *testing.T) {
 		if _, err := hostOf(hreq, true); (err == nil) != (want != "") {
 			t.Errorf("%q, to a proxy: %v", host, err)
 		}
+	}
+	if got, err := hostOf(&http.Request{URL: &url.URL{Host: "u.example:80"}}, false); err != nil || got != "u.example:80" {
+		t.Errorf("none, so that of the URL: %q, %v", got, err)
 	}
 }
 
@@ -569,7 +581,7 @@ func TestBodyClosedUnsent(t *testing.T) {
 				req.Host = "no host"
 			}
 			resp, err := tr.RoundTrip(req)
-			if resp != nil || err == nil || body.n.Load() != 1 {
+			if resp != nil || err == nil || body.n.Load() != 1 || name == "host" && !strings.Contains(err.Error(), "invalid Host") {
 				t.Errorf("%v %v, closed %d times", resp, err, body.n.Load())
 			}
 			cancel()
@@ -607,5 +619,23 @@ func TestRetryIsNotUnprocessed(t *testing.T) {
 	var e *h1.Error
 	if !errors.As(err, &e) || e.Kind != h1.IO || e.Unprocessed() || !e.Retryable("POST") || dials.Load() != 2 {
 		t.Errorf("%v after %d connections", err, dials.Load())
+	}
+}
+
+// TestIsUpgrade: a request asks for another protocol by both fields.
+func TestIsUpgrade(t *testing.T) {
+	for _, k := range []struct {
+		connection, upgrade []string
+		want                bool
+	}{
+		{[]string{"Upgrade"}, []string{"x"}, true},
+		{[]string{"keep-alive, upgrade"}, []string{"x"}, true},
+		{[]string{"Upgrade"}, nil, false},
+		{[]string{"keep-alive"}, []string{"x"}, false},
+		{nil, []string{"x"}, false},
+	} {
+		if got := isUpgrade(http.Header{"Connection": k.connection, "Upgrade": k.upgrade}); got != k.want {
+			t.Errorf("%q, %q: %v", k.connection, k.upgrade, got)
+		}
 	}
 }

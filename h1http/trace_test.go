@@ -126,6 +126,19 @@ func TestTrace(t *testing.T) {
 	}
 }
 
+// TestTraceBodyFirst: the goroutine that has sent a body may come before the one that tells
+// of the head.
+func TestTraceBodyFirst(t *testing.T) {
+	var e events
+	tr := &tracer{hooks: e.trace(), call: new(call)}
+	tr.wroteRequest(nil)
+	tr.wroteHead()
+	tr.wroteRequest(io.ErrClosedPipe)
+	if l := e.take(); !slices.Equal(l, []string{"WroteHeaders", "WroteRequest <nil>"}) {
+		t.Errorf("%q", l)
+	}
+}
+
 // TestTraceShortBody: a request that failed for its body was not written.
 func TestTraceShortBody(t *testing.T) {
 	r := newRig(t, false, echo)
@@ -225,11 +238,12 @@ func TestHookDoesNotReturn(t *testing.T) {
 	url, _ := rawRig(t, answers("HTTP/1.1 103 Early Hints\r\n\r\n"+okAnswer))
 	for _, end := range []func(){func() { panic("hook") }, runtime.Goexit} {
 		for name, hooks := range map[string]*httptrace.ClientTrace{
-			"GotConn":              {GotConn: func(httptrace.GotConnInfo) { end() }},
-			"WroteHeaders":         {WroteHeaders: end},
-			"WroteRequest":         {WroteRequest: func(httptrace.WroteRequestInfo) { end() }},
-			"Got1xxResponse":       {Got1xxResponse: func(int, textproto.MIMEHeader) error { end(); return nil }},
-			"GotFirstResponseByte": {GotFirstResponseByte: end},
+			"GotConn":               {GotConn: func(httptrace.GotConnInfo) { end() }},
+			"WroteHeaders":          {WroteHeaders: end},
+			"WroteRequest":          {WroteRequest: func(httptrace.WroteRequestInfo) { end() }},
+			"Got1xxResponse":        {Got1xxResponse: func(int, textproto.MIMEHeader) error { end(); return nil }},
+			"GotFirstResponseByte":  {GotFirstResponseByte: end},
+			"WroteRequest, refused": {WroteRequest: func(httptrace.WroteRequestInfo) { end() }},
 		} {
 			tr := &Transport{MaxConnsPerHost: 1}
 			c := connTo(t, tr, url)
@@ -239,6 +253,9 @@ func TestHookDoesNotReturn(t *testing.T) {
 				req := newRequest(t, "GET", url, body)
 				if !strings.HasPrefix(name, "Wrote") { // these may come on the engine's goroutine, with a body
 					req.Method = "POST"
+				}
+				if strings.HasSuffix(name, "refused") {
+					req.Host = "\xff"
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 				var wg sync.WaitGroup

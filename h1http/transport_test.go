@@ -458,6 +458,9 @@ func TestPunycode(t *testing.T) {
 		if got, err := asciiHost(in); err == nil {
 			t.Errorf("%q: %s", in, got)
 		}
+		if got := hostPort(&url.URL{Scheme: "http", Host: in}); got != in+":80" {
+			t.Errorf("%q: %s is dialed", in, got)
+		}
 	}
 }
 
@@ -518,6 +521,7 @@ func keyed(t *testing.T, r *http.Request, body io.Reader) *http.Request {
 // TestUnprocessedAfterATry: an error does not say that the server has certainly not acted
 // on a request where that is true of its last attempts alone.
 func TestUnprocessedAfterATry(t *testing.T) {
+	silent := idleSocket(t)
 	for _, stale := range []bool{false, true} { // one more, in between
 		var tries atomic.Int32
 		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
@@ -540,7 +544,7 @@ func TestUnprocessedAfterATry(t *testing.T) {
 			a, b := net.Pipe()
 			a.Close()
 			b.Close()
-			return a, nil
+			return socketed{a, silent}, nil // nothing is found before the write
 		}
 		var last, e *h1.Error
 		_, err = (&Transport{DialContext: tr.DialContext}).RoundTrip(newRequest(t, "GET", url, nil))

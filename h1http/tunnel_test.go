@@ -507,3 +507,37 @@ func TestStreamGivenBack(t *testing.T) {
 		}
 	}
 }
+
+// TestTunnelBodyEnds: the request's body is closed at its end, though the tunnel goes on.
+// Once that is closed its context has no more to say.
+func TestTunnelBodyEnds(t *testing.T) {
+	url, tr := tunnelRig(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	body := &closeCounter{Reader: strings.NewReader("x")}
+	resp := connectTo(t, ctx, &http.Client{Transport: tr}, url, body)
+	if _, err := io.ReadFull(resp.Body, make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "closed", func() bool { return body.n.Load() == 1 })
+	resp.Body.Close()
+	cancel()
+	come()
+	if _, err := resp.Body.Read(make([]byte, 1)); err != net.ErrClosed || body.n.Load() != 1 {
+		t.Errorf("after Close: %v, closed %d times", err, body.n.Load())
+	}
+}
+
+// TestTunnelIsNoNetConn: nor is one through a stream that is none.
+func TestTunnelIsNoNetConn(t *testing.T) {
+	url, _ := tunnelRig(t)
+	nc, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewConn(struct{ io.ReadWriteCloser }{nc}, nil)
+	resp := connectTo(t, context.Background(), &http.Client{Transport: c}, url, nil)
+	if _, ok := resp.Body.(net.Conn); ok {
+		t.Errorf("a %T is a net.Conn", resp.Body)
+	}
+	resp.Body.Close()
+}
