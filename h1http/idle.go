@@ -153,7 +153,7 @@ func (t *Transport) CloseIdleConnections() {
 		p.timer = nil
 	}
 	for d := range p.dials {
-		if d.want.done && len(d.host.waiting) == 0 {
+		if len(d.host.waiting) == 0 {
 			d.cancel()
 		}
 	}

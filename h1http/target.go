@@ -31,9 +31,7 @@ func hostOf(hreq *http.Request, proxied bool) (string, error) {
 		return "", nil
 	}
 	if i := strings.IndexByte(host, '%'); i >= 0 && host[0] == '[' { // a zone is local: RFC 6874, section 1
-		if j := strings.IndexByte(host[i:], ']'); j >= 0 {
-			host = host[:i] + host[i+j:]
-		}
+		host = host[:i] + host[strings.IndexByte(host, ']'):]
 	}
 	return host, nil
 }
@@ -41,7 +39,7 @@ func hostOf(hreq *http.Request, proxied bool) (string, error) {
 // validHost reports whether s may stand in a Host field as the engine sees it.
 func validHost(s string) bool {
 	name := s
-	if i := strings.LastIndexByte(s, ':'); i >= 0 && i > strings.LastIndexByte(s, ']') {
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
 		name = s[:i]
 		for _, c := range []byte(s[i+1:]) {
 			if c < '0' || c > '9' {

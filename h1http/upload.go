@@ -218,13 +218,9 @@ func (u *upload) next(hreq *http.Request) (*upload, error) {
 	return n, nil
 }
 
-var (
-	nopCloser         = reflect.TypeOf(io.NopCloser(nil))
-	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(struct {
-		io.Reader
-		io.WriterTo
-	}{}))
-)
+// nopCloser is what io.NopCloser makes of a reader that is an io.WriterTo, as those of
+// memory are.
+var nopCloser = reflect.TypeOf(io.NopCloser(new(bytes.Reader)))
 
 // mostCopied is the size of the largest body in memory that is copied: the most that the
 // engine sends with its head.
@@ -242,7 +238,7 @@ func (u *upload) reader(hreq *http.Request, watched bool) io.Reader {
 	if hreq.Header["Expect"] != nil { // a body that is not asked for stays unread
 		return u
 	}
-	if t := reflect.TypeOf(u.from); t != nopCloser && t != nopCloserWriterTo {
+	if reflect.TypeOf(u.from) != nopCloser {
 		return u
 	}
 	bare := reflect.ValueOf(u.from).Field(0).Interface()
