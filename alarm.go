@@ -7,7 +7,10 @@ package h1
 // than a timer for each exchange.
 // Not here: the stream's own deadlines (limit.go).
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // passed reports whether a deadline is set and has passed.
 func passed(t time.Time) bool { return !t.IsZero() && time.Until(t) <= 0 }
@@ -65,16 +68,27 @@ func (c *Conn) stepOut(e *exchange) {
 // mindBy is stepOut for an exchange that has a deadline: apart, so that stepOut is inlined.
 // mu is held.
 func (c *Conn) mindBy(e *exchange) {
-	if c.awaited(e) {
+	if e.start < c.awaited() {
 		c.wakeBy(e.by)
 	}
 }
 
-// awaited reports whether somebody may be waiting behind e, for the connection, or with e's
-// body for a 100 (Continue). mu is held.
-func (c *Conn) awaited(e *exchange) bool {
-	return e.next != nil || c.line.head != nil || c.ready != nil || c.end.done != nil ||
-		c.watch != nil && c.watch.calls > 0 || c.upload == e && e.up.hold
+// awaited returns the position in the stream before which begin the requests that somebody
+// may be waiting behind: all of them, where that is for the connection, or with a body for
+// a 100 (Continue). mu is held.
+func (c *Conn) awaited() (to int64) {
+	if c.line.head != nil || c.ready != nil || c.end.done != nil || c.watch != nil && c.watch.calls > 0 {
+		return math.MaxInt64
+	}
+	for e := c.queue.head; e != nil; e = e.next {
+		if e.err == nil && (e.waited || e.up.busy) {
+			to = e.start
+		}
+	}
+	if u := c.upload; u != nil && u.up.hold {
+		to = u.start + 1
+	}
+	return to
 }
 
 // wakeBy sees to it that ring runs at t: the timer is set to the earliest deadline. mu is
@@ -96,10 +110,11 @@ func (c *Conn) stopAlarm() {
 
 // earliest returns the earliest deadline that ring has to see to, t among them. mu is held.
 func (c *Conn) earliest(t time.Time) time.Time {
+	to := c.awaited()
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
 			t = earlier(earlier(t, e.wakeAt), e.pushAt)
-			if c.unattended(e) {
+			if e.unattended(to) {
 				t = earlier(t, e.by)
 			}
 		}
@@ -120,9 +135,9 @@ func (c *Conn) earliest(t time.Time) time.Time {
 }
 
 // unattended reports whether an exchange in flight is in the hands of a caller who is not
-// in a call that sees to its deadline, while others wait. mu is held.
-func (c *Conn) unattended(e *exchange) bool {
-	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero() && c.awaited(e)
+// in a call that sees to its deadline, while others wait: see awaited. mu is held.
+func (e *exchange) unattended(awaited int64) bool {
+	return e.err == nil && !e.inLine && !e.inUse && e.wakeAt.IsZero() && e.start < awaited
 }
 
 // graceBeforeClose is how long a read or a write that no deadline is sure to end may go on
@@ -178,9 +193,10 @@ func (c *Conn) ring() {
 // wakeLate wakes those whose time is up, and returns an exchange that is over its Deadline
 // while its caller is in no call, or whose body is; nil: there is none. mu is held.
 func (c *Conn) wakeLate() (late *exchange) {
+	to := c.awaited()
 	for _, f := range [...]*exchange{c.queue.head, c.line.head} {
 		for e := f; e != nil; e = e.next {
-			if c.unattended(e) && passed(e.by) {
+			if e.unattended(to) && passed(e.by) {
 				late = e
 			}
 			if passed(e.wakeAt) {

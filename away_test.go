@@ -5,6 +5,7 @@ package h1
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -589,4 +590,101 @@ func TestBodyEndsInAStuckWrite(t *testing.T) {
 			t.Errorf("Send waits though it is its turn: %v", r.c.State())
 		}
 	})
+}
+
+// A Deadline that passes while nobody is in a call takes nothing of what was read by then,
+// though a Ready was waited for in vain, or a request stands behind that nobody waits for,
+// or that was canceled.
+func TestDeadlineWhileOthersAreAway(t *testing.T) {
+	for name, others := range map[string]func(r *rig){
+		"Ready": func(r *rig) {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Microsecond)
+			defer cancel()
+			for range 3 {
+				r.c.Ready().Wait(ctx)
+			}
+		},
+		"behind":          func(r *rig) { r.begin(context.Background(), get("/b")) },
+		"canceled behind": func(r *rig) { r.begin(context.Background(), get("/b")).x.Cancel() },
+	} {
+		depth := 4
+		if name == "Ready" {
+			depth = 1
+		}
+		onBoth(t, Config{Depth: depth}, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), soon("/a", time.Second))
+			others(r)
+			r.serve("/a")
+			if a.err = a.x.Wait(context.Background(), &a.resp); a.err != nil {
+				r.Fatal(name, ": ", a.err)
+			}
+			time.Sleep(time.Minute)
+			if body, err := a.resp.AppendBody(nil, -1); string(body) != "/a" || err != nil {
+				r.Fatalf("%s: got %q, %v", name, body, err)
+			}
+		})
+	}
+}
+
+// A Wait for Ready that ends leaves the others, and Done, what they wait for.
+func TestReadyGivenUp(t *testing.T) {
+	onBoth(t, Config{}, func(r *rig) {
+		a := r.begin(context.Background(), get("/a"))
+		ctx, cancel := context.WithCancel(context.Background())
+		var over atomic.Int32
+		wait := func(ctx context.Context) {
+			r.c.Ready().Wait(ctx)
+			over.Add(1)
+		}
+		go wait(ctx)
+		go wait(context.Background())
+		synctest.Wait()
+		done := r.c.Ready().Done()
+		cancel()
+		synctest.Wait()
+		if n := over.Load(); n != 1 {
+			r.Fatalf("%d of 2 are over", n)
+		}
+		r.serve("/a")
+		r.await(a)
+		r.got(a, "/a")
+		<-done
+		if n := over.Load(); n != 2 {
+			r.Errorf("%d of 2 are over", n)
+		}
+	})
+}
+
+// A Deadline that passes while its caller is away ends the connection under another's
+// Write, or a Send that is in line, which the server does not let end.
+func TestDeadlineInFrontOfAWrite(t *testing.T) {
+	for _, inLine := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			if r.late(inLine); inLine {
+				r.s.setWindow(0)
+			}
+			a := r.begin(context.Background(), soon("/a", time.Second))
+			if !inLine {
+				r.raw("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nhalf")
+				if err := a.x.Wait(context.Background(), &a.resp); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Push: true})
+			if r.late(false); !inLine {
+				r.s.setWindow(0)
+				go func() {
+					_, b.err = b.x.Write(make([]byte, 10000))
+					b.over.Store(true)
+				}()
+			}
+			time.Sleep(time.Minute)
+			if !b.over.Load() || !errors.Is(b.err, Closed) {
+				t.Errorf("in line %v: over %v, %v", inLine, b.over.Load(), b.err)
+			}
+			r.dead()
+		})
+	}
 }

@@ -63,13 +63,13 @@ type Conn struct {
 	end   ending
 
 	counts counts
-	spare  *block        // the other write buffer, of the two that a writer swaps
-	keep   [2]int32      // the last Keep-Alive field: timeout in seconds, max
-	ready  chan struct{} // closed once a request would be admitted, or never will be
-	alarm  *time.Timer   // see wakeBy; nil: none is set
-	readBy time.Time     // the read deadline on rw
-	soon   func()        // runSoon; made once, for a method value allocates
-	rerr   error         // owned by the read half: what a read returned along with its last bytes
+	spare  *block      // the other write buffer, of the two that a writer swaps
+	keep   [2]int32    // the last Keep-Alive field: timeout in seconds, max
+	ready  *future     // what Ready waits for; nil: nobody does
+	alarm  *time.Timer // see wakeBy; nil: none is set
+	readBy time.Time   // the read deadline on rw
+	soon   func()      // runSoon; made once, for a method value allocates
+	rerr   error       // owned by the read half: what a read returned along with its last bytes
 
 	rw   io.ReadWriteCloser // set by NewConn
 	dl   deadliner          // rw's deadlines; nil: it has none, or refuses them (see deadlines)
@@ -253,7 +253,7 @@ func (c *Conn) changed() {
 		e.cond.Signal()
 	}
 	if c.ready != nil && (c.err != nil || c.admitsNext()) {
-		close(c.ready)
+		close(c.ready.done)
 		c.ready = nil
 	}
 	if c.life.n == 0 {

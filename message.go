@@ -192,7 +192,7 @@ type Request struct {
 	// Deadline limits the whole exchange, both bodies included; zero: only the context
 	// does. Past it: Timeout. One that passes while nobody is in a call is noticed by the
 	// next call that has to wait, for its turn or for the peer: what was read by then is
-	// delivered.
+	// delivered, unless somebody waits behind it.
 	Deadline time.Time
 	// Close says that this is the last request on its connection; Connection: close is
 	// sent.

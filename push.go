@@ -84,6 +84,7 @@ func (x Exchange) push(step pushStep) error {
 // while it waits.
 func (c *Conn) runStep(e *exchange, step pushStep) error {
 	e.up.busy = true
+	c.lookOut() // those in front may keep the server from reading
 	var err error = errStop
 	if c.awaitGo(e) {
 		err = step.run(c, e)

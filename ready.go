@@ -81,6 +81,7 @@ func (c *Conn) admit(e *exchange) *Error {
 	e.inLine = true
 	switch {
 	case behind && c.cutsWrites():
+		c.lookOut() // those whose requests it writes may not come back
 		c.flush(e)
 	case behind: // its caller could not be let go of that write
 		c.runLater()
@@ -244,20 +245,45 @@ var already = func() chan struct{} { c := make(chan struct{}); close(c); return 
 // Done returns a channel that is closed once a request would be admitted, or never will
 // be: Err then says which.
 func (r Ready) Done() <-chan struct{} {
+	if f := r.future(); f != nil {
+		return f.done
+	}
+	return already
+}
+
+// A future is what Done and Wait wait for.
+type future struct {
+	done  chan struct{} // closed once a request would be admitted, or never will be
+	waits int           // who may wait for that: calls of Wait, and those of Done for ever
+}
+
+// future returns what to wait for, and counts who does; nil: there is nothing to wait for.
+func (r Ready) future() *future {
 	c := r.c
 	if c == nil {
-		return already
+		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.admitsNext() {
-		return already
+		return nil
 	}
 	if c.ready == nil {
-		c.ready = make(chan struct{})
+		c.ready = &future{done: make(chan struct{})}
 	}
+	c.ready.waits++
 	c.lookOut()
 	return c.ready
+}
+
+// leave is for a Wait that does not wait any more: no Deadline is to be seen to for it.
+func (r Ready) leave(f *future) {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	f.waits--
+	if f.waits == 0 && r.c.ready == f {
+		r.c.ready = nil
+	}
 }
 
 // Wait returns nil once a request would be admitted, and else why none ever will be (see
@@ -267,9 +293,14 @@ func (r Ready) Wait(ctx context.Context) error {
 		if err := r.Err(); err == nil || err.(*Error).Kind != NotReady {
 			return err
 		}
+		f := r.future()
+		if f == nil {
+			continue
+		}
 		select {
-		case <-r.Done():
+		case <-f.done:
 		case <-ctx.Done():
+			r.leave(f)
 			return fromContext(ctx, "ready")
 		}
 	}

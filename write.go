@@ -27,9 +27,9 @@ import (
 
 // Send writes a request and returns its Exchange, whose Wait reads the response. It waits
 // for its turn to write first, until ctx ends; ctx governs the exchange to the end of the
-// response's body, and to that of the request's where that is still on its way then: a ctx
-// that ends earlier, as by a deferred cancel, ends the connection. Wait for Ready first,
-// or, with Push, for CloseWrite.
+// response's body, and where the request's is still on its way then, until the connection
+// is Ready: a ctx that ends earlier, as by a deferred cancel, ends the connection. Wait for
+// Ready first, or, with Push, for CloseWrite. (A Deadline governs all of it.)
 //
 // A body that is at hand, fits the write buffer and is sure to find room in the stream's
 // socket goes out with the head; any other is written by a goroutine while Send returns.
