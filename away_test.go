@@ -653,6 +653,12 @@ func TestReadyGivenUp(t *testing.T) {
 		if n := over.Load(); n != 2 {
 			r.Errorf("%d of 2 are over", n)
 		}
+		r.begin(context.Background(), get("/b"))
+		next := r.c.Ready().future()
+		r.c.Ready().waitsNoMore(already) // what it waited for had come as it ended
+		if r.c.ready != next || next.waits != 1 {
+			r.Error("another's future was given up")
+		}
 	})
 }
 

@@ -239,17 +239,9 @@ var errNoConn = newError(Closed, "ready", errors.New("no connection's Ready"))
 // no body.
 func (c *Conn) Ready() Ready { return Ready{c} }
 
-// already is closed: it is Done's answer where there is nothing to wait for.
-var already = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
 // Done returns a channel that is closed once a request would be admitted, or never will
 // be: Err then says which.
-func (r Ready) Done() <-chan struct{} {
-	if f := r.future(); f != nil {
-		return f.done
-	}
-	return already
-}
+func (r Ready) Done() <-chan struct{} { return r.future().done }
 
 // A future is what Done and Wait wait for.
 type future struct {
@@ -257,16 +249,19 @@ type future struct {
 	waits int           // who may wait for that: calls of Wait, and those of Done for ever
 }
 
-// future returns what to wait for, and counts who does; nil: there is nothing to wait for.
+// already is the future where there is nothing to wait for.
+var already = func() *future { f := &future{done: make(chan struct{})}; close(f.done); return f }()
+
+// future returns what to wait for, and counts who does.
 func (r Ready) future() *future {
 	c := r.c
 	if c == nil {
-		return nil
+		return already
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil || c.admitsNext() {
-		return nil
+		return already
 	}
 	if c.ready == nil {
 		c.ready = &future{done: make(chan struct{})}
@@ -276,12 +271,14 @@ func (r Ready) future() *future {
 	return c.ready
 }
 
-// leave is for a Wait that does not wait any more: no Deadline is to be seen to for it.
-func (r Ready) leave(f *future) {
+// waitsNoMore is for a Wait that has ended: no Deadline is to be seen to for it.
+func (r Ready) waitsNoMore(f *future) {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	f.waits--
-	if f.waits == 0 && r.c.ready == f {
+	if r.c.ready != f { // what it waited for has come
+		return
+	}
+	if f.waits--; f.waits == 0 {
 		r.c.ready = nil
 	}
 }
@@ -294,13 +291,10 @@ func (r Ready) Wait(ctx context.Context) error {
 			return err
 		}
 		f := r.future()
-		if f == nil {
-			continue
-		}
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			r.leave(f)
+			r.waitsNoMore(f)
 			return fromContext(ctx, "ready")
 		}
 	}
