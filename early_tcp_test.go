@@ -368,7 +368,7 @@ func (e *tcpCase) next(c *Conn, server *net.TCPConn) error {
 }
 
 // tcpSizes are of files about the limits of what is moved at once.
-var tcpSizes = []int{1, 4096, mostAtOnce - 1, mostAtOnce, mostAtOnce + 1, 100000, sendFilePiece, sendFilePiece + mostAtOnce, sendFilePiece + mostAtOnce + 1}
+var tcpSizes = []int{1, 4096, mostAtOnce - 1, mostAtOnce, mostAtOnce + 1, 100000, leastPiece, leastPiece + mostAtOnce, leastPiece + mostAtOnce + 1}
 
 // TestFileKeepsConn: files go up whole, one after the other, on one connection, which
 // lives; also where the answer comes before their last write was counted.

@@ -248,7 +248,7 @@ func TestFileLeftIsKnown(t *testing.T) {
 	client, server := tcpPair(t)
 	c := NewConn(client, nil)
 	defer c.Close()
-	req := &Request{Method: "POST", Host: "h", Body: file, ContentLength: sendFilePiece + mostAtOnce}
+	req := &Request{Method: "POST", Host: "h", Body: file, ContentLength: leastPiece + mostAtOnce}
 	x, err := c.Send(context.Background(), req)
 	if err != nil {
 		t.Fatal(err)

@@ -402,9 +402,22 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 	return nil
 }
 
-// sendFilePiece is how much is handed to the kernel at once: enough to hide the call, with
-// what package net allocates for it. Stats sees a body go out in such steps.
-const sendFilePiece = 4 << 20
+// A file is handed to the kernel in pieces: the first of leastPiece, each further one of
+// what goes out in pieceTime, as far as the last one tells, but of no more than twice that
+// one, which may have found room in the socket's buffer. Each piece costs a call, what
+// package net allocates for it, and a segment that is not full; Stats sees a body go out in
+// such steps.
+const (
+	leastPiece = 4 << 20
+	mostPiece  = 64 << 20
+	pieceTime  = 50 * time.Millisecond
+)
+
+// nextPiece returns how long the piece after one is that was so long and took so long.
+func nextPiece(moved int64, took time.Duration) int64 {
+	next := moved * int64(pieceTime) / int64(max(took, 1))
+	return max(leastPiece, min(next, 2*moved, mostPiece))
+}
 
 // byHand is how much of a file's end goes out as any body does, in a write that cutLast can
 // cut. A file that is no longer than this goes out with its head.
@@ -424,8 +437,9 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		return errStop
 	}
 	c.flush(e)
+	piece := int64(leastPiece)
 	for e.up.left > byHand && !c.stopped(e) {
-		n := min(e.up.left-byHand, sendFilePiece)
+		n := min(e.up.left-byHand, piece)
 		if limit != nil {
 			n = min(n, max(limit.N, 0))
 		}
@@ -433,7 +447,9 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 			return errStop
 		}
 		c.tookFile(e, limit, n) // before the write: its answer may be here before its return
+		began := time.Now()
 		moved, ofBody, err := c.sendPiece(dst, from, n)
+		piece = nextPiece(moved, time.Since(began))
 		c.tookFile(e, limit, moved-n) // what it has left
 		switch {
 		case ofBody:
