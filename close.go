@@ -192,6 +192,9 @@ func (c *Conn) closeStream() (err error) {
 // Close, which may have a last word to write behind them, has not returned after a while:
 // late is the timer of that. mu is held.
 func (c *Conn) beginClose() (late *time.Timer) {
+	if half, ok := c.rw.(closeWriter); ok && c.kind == direct && c.inWrite {
+		half.CloseWrite() // or Close waits for all that the kernel was handed of a file
+	}
 	limited := !c.readBy.IsZero() || c.hasWriteBy
 	if c.kind == direct || !limited && !c.inCall() || c.deadlines() == nil {
 		return nil

@@ -1,6 +1,6 @@
 package h1
 
-// file_test.go: how much of a file the kernel is handed at once.
+// file_test.go: how much of a file the kernel is handed at once, and the end meanwhile.
 
 import (
 	"context"
@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -64,6 +66,78 @@ func TestFilePieces(t *testing.T) {
 			r.got(x, "/a")
 			if !slices.Equal(s.pieces, k.want) {
 				t.Errorf("%s: pieces of %d MiB, want %d", k.name, s.pieces, k.want)
+			}
+		})
+	}
+}
+
+// A slowDisk is a socket to which the kernel moves a file that comes from a slow disk. It
+// is as net's are: Close waits until the kernel is done with what it was handed, or may
+// write no more.
+type slowDisk struct {
+	*tap
+	shut, done chan struct{}
+}
+
+func (s *slowDisk) ReadFrom(io.Reader) (int64, error) {
+	defer close(s.done)
+	select {
+	case <-s.shut:
+	case <-time.After(time.Hour):
+	}
+	return 0, syscall.EPIPE
+}
+
+func (s *slowDisk) CloseWrite() error {
+	close(s.shut)
+	return nil
+}
+
+func (s *slowDisk) Close() error {
+	err := s.tap.Close()
+	<-s.done
+	return err
+}
+
+// The end of a connection does not wait for a disk: neither with a response that ends it,
+// nor in a call that does.
+func TestSlowDisk(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, k := range []struct {
+		name string
+		end  func(*rig, Exchange)
+		want Kind // 0: the response
+	}{
+		{"answered", func(r *rig, _ Exchange) { r.serve("/a") }, 0},
+		{"Cancel", func(_ *rig, x Exchange) { x.Cancel() }, Canceled},
+		{"Close", func(r *rig, _ Exchange) { r.c.Close() }, Closed},
+		{"Shutdown", func(r *rig, _ Exchange) { r.c.Shutdown(over) }, Closed},
+	} {
+		inBubble(t, Config{}, false, func(r *rig) {
+			r.c = NewConn(&slowDisk{r.s, make(chan struct{}), make(chan struct{})}, nil)
+			r.c.kind = direct
+			defer r.c.Close()
+			x := r.begin(context.Background(),
+				&Request{Method: "PUT", Target: "/a", Host: "x", Body: f, ContentLength: mostPiece})
+			r.await(x)
+			began := time.Now()
+			k.end(r, x.x)
+			for synctest.Wait(); !x.over.Load(); synctest.Wait() {
+				time.Sleep(time.Minute)
+			}
+			if took := time.Since(began); took > 0 {
+				t.Errorf("%s: it took %v", k.name, took)
+			}
+			if k.want == 0 {
+				r.got(x, "/a")
+			} else {
+				r.failed(x, k.want, SentPart)
 			}
 		})
 	}
