@@ -142,3 +142,33 @@ func TestSlowDisk(t *testing.T) {
 		})
 	}
 }
+
+// A file is not sent on behind a request whose response says close.
+func TestFileBehindALastResponse(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	inBubble(t, Config{}, false, func(r *rig) {
+		s := &pieceStream{tap: r.s, rate: leastPiece}
+		r.c = NewConn(s, &Config{Depth: 4})
+		r.c.kind = direct
+		defer r.c.Close()
+		r.warm()
+		a := r.begin(context.Background(), get("/a"))
+		r.await(a)
+		b := r.begin(context.Background(),
+			&Request{Method: "PUT", Target: "/b", Host: "x", Body: f, ContentLength: 10 * leastPiece})
+		time.Sleep(time.Second / 2)
+		r.raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n")
+		r.await(b)
+		r.failed(b, Closed, SentPart)
+		time.Sleep(time.Minute)
+		r.raw("/a")
+		r.got(a, "/a")
+		if len(s.pieces) != 1 {
+			t.Errorf("%d pieces of the file, want 1", len(s.pieces))
+		}
+	})
+}

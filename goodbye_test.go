@@ -490,3 +490,45 @@ func (l lateWrites) Write(p []byte) (int, error) {
 	time.Sleep(l.by)
 	return n, err
 }
+
+// failsToClose is a stream whose Close fails.
+type failsToClose struct {
+	net.Conn
+	with error
+}
+
+func (f failsToClose) Close() error {
+	f.Conn.Close()
+	return f.with
+}
+
+// Close returns the error of the stream's Close, or of what was closed below it, once.
+func TestCloseReturnsTheStreamsError(t *testing.T) {
+	for name, end := range map[string]func(*Conn) error{
+		"idle": (*Conn).Close,
+		"in flight": func(c *Conn) error {
+			go c.Do(context.Background(), get("/a"), new(Response))
+			synctest.Wait()
+			return c.Close()
+		},
+	} {
+		for _, layered := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := net.Pipe()
+				defer server.Close()
+				bad := errors.New("it fails")
+				var stream net.Conn = failsToClose{client, bad}
+				if layered {
+					stream = over{stream}
+				}
+				c := NewConn(stream, nil)
+				if err := end(c); err != bad {
+					t.Errorf("%s, layered %v: %v", name, layered, err)
+				}
+				if err := c.Close(); err != nil {
+					t.Errorf("%s, layered %v, again: %v", name, layered, err)
+				}
+			})
+		}
+	}
+}

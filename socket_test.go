@@ -331,7 +331,7 @@ func TestLayerWithoutDeadlines(t *testing.T) {
 // body fails.
 func TestFileShorterThanItsLimit(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(name, make([]byte, 10000), 0o600); err != nil {
+	if err := os.WriteFile(name, make([]byte, 10*byHand), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	file, err := os.Open(name)
@@ -341,11 +341,11 @@ func TestFileShorterThanItsLimit(t *testing.T) {
 	defer file.Close()
 	d := dialUp(t, "tcp", nil)
 	go io.Copy(io.Discard, d.server)
-	body := &io.LimitedReader{R: file, N: 15000}
-	err = d.c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: body, ContentLength: 15000}, &Response{})
+	body := &io.LimitedReader{R: file, N: 15 * byHand}
+	err = d.c.Do(context.Background(), &Request{Method: "PUT", Host: "x", Body: body, ContentLength: 15 * byHand}, &Response{})
 	wantError(t, err, BodyFailed, SentPart)
-	if !errors.Is(err, errShort) || body.N != 5000 {
-		t.Errorf("%v; %d bytes are left of the limit, want 5000", err, body.N)
+	if !errors.Is(err, errShort) || body.N != 5*byHand {
+		t.Errorf("%v; %d bytes are left of the limit, want %d", err, body.N, 5*byHand)
 	}
 }
 

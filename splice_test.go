@@ -158,6 +158,25 @@ func TestSpliceDeadline(t *testing.T) {
 	}
 }
 
+// TestSpliceBehindDeadline: one that has passed before moves nothing.
+func TestSpliceBehindDeadline(t *testing.T) {
+	for _, framing := range spliceFramings {
+		client, server := tcpPair(t)
+		out, _ := tcpPair(t)
+		go tcpBig(server, framing, 0)
+		by := time.Now().Add(100 * time.Millisecond)
+		_, resp := splicing(t, client, by, framing)
+		time.Sleep(time.Until(by))
+		hangs(framing, func() {
+			n, err := resp.Body.(io.WriterTo).WriteTo(out)
+			wantError(t, err, Timeout, SentAll)
+			if n != 0 {
+				t.Errorf("%q: %d bytes were moved", framing, n)
+			}
+		})
+	}
+}
+
 // TestSpliceIsCounted: what the kernel moves is read, too.
 func TestSpliceIsCounted(t *testing.T) {
 	for _, framing := range spliceFramings {
