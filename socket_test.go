@@ -603,3 +603,47 @@ func TestLongOnSocket(t *testing.T) {
 		}
 	}
 }
+
+// lateToLeave is a socket whose wait to be readable ends only when it is let.
+type lateToLeave struct {
+	*net.UnixConn
+	let chan struct{}
+}
+
+type lateRaw struct {
+	syscall.RawConn
+	let chan struct{}
+}
+
+func (s lateToLeave) SyscallConn() (syscall.RawConn, error) {
+	raw, err := s.UnixConn.SyscallConn()
+	return lateRaw{raw, s.let}, err
+}
+
+func (r lateRaw) Read(f func(uintptr) bool) error {
+	err := r.RawConn.Read(f)
+	<-r.let
+	return err
+}
+
+// While Detach waits for a Watch to leave the socket, the state says as little as Err that
+// a request may be sent.
+func TestStateWhileDetachWaits(t *testing.T) {
+	client, _ := ends(t, "unix")
+	let := make(chan struct{})
+	d := &dialed{T: t, c: NewConn(lateToLeave{client.(*net.UnixConn), let}, nil)}
+	defer d.c.Close()
+	watched := d.watch(context.Background())
+	d.parked()
+	over := make(chan error)
+	go func() { _, err := d.c.Detach(); over <- err }()
+	d.settle(func() bool { return d.c.Err() != nil })
+	if st := d.c.State(); st.Idle() || st.Reusable() {
+		t.Errorf("Err %v, State %v", d.c.Err(), st)
+	}
+	close(let)
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	<-watched
+}

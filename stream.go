@@ -170,20 +170,20 @@ func (c *Conn) Detach() (Parts, error) {
 	}
 	c.end.gone, c.err = true, errDetached
 	c.stopAlarm()
+	p := Parts{IO: c.rw}
+	if c.br != nil {
+		b, _ := c.br.Peek(c.br.Buffered())
+		p.Buffered = append([]byte(nil), b...)
+	}
+	c.life.switched = false
+	c.fail(nil, errDetached) // before the wait, in which others may ask for the state
 	if c.watch != nil {
 		c.watch.kick(c)
 		for c.watch.parked {
 			c.watch.cond.Wait()
 		}
 	}
-	p := Parts{IO: c.rw}
-	if c.br != nil {
-		b, _ := c.br.Peek(c.br.Buffered())
-		p.Buffered = append([]byte(nil), b...)
-	}
 	c.clearDeadlines()
-	c.life.switched = false
-	c.fail(nil, errDetached)
 	return p, nil
 }
 
