@@ -169,7 +169,11 @@ func (c *Conn) closeStream() (err error) {
 	under := c.under()
 	c.end.parting = under != nil && !c.end.cutOff
 	cut := under != nil && c.end.cutOff
+	ofFile := c.inWrite && c.writer.up.ofFile
 	c.mu.Unlock()
+	if half, ok := c.rw.(closeWriter); ok && ofFile {
+		half.CloseWrite() // or Close waits for all that the kernel was handed of a file
+	}
 	if cut {
 		err = under.Close()
 		c.rw.Close()
@@ -192,9 +196,6 @@ func (c *Conn) closeStream() (err error) {
 // Close, which may have a last word to write behind them, has not returned after a while:
 // late is the timer of that. mu is held.
 func (c *Conn) beginClose() (late *time.Timer) {
-	if half, ok := c.rw.(closeWriter); ok && c.kind == direct && c.inWrite {
-		half.CloseWrite() // or Close waits for all that the kernel was handed of a file
-	}
 	limited := !c.readBy.IsZero() || c.hasWriteBy
 	if c.kind == direct || !limited && !c.inCall() || c.deadlines() == nil {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -77,6 +78,7 @@ func TestFilePieces(t *testing.T) {
 type slowDisk struct {
 	*tap
 	shut, done chan struct{}
+	r          *rig
 }
 
 func (s *slowDisk) ReadFrom(io.Reader) (int64, error) {
@@ -88,8 +90,18 @@ func (s *slowDisk) ReadFrom(io.Reader) (int64, error) {
 	return 0, syscall.EPIPE
 }
 
+// CloseWrite may have to wait for the socket, which the kernel may have locked: nobody is
+// to wait for mu meanwhile.
 func (s *slowDisk) CloseWrite() error {
-	close(s.shut)
+	defer close(s.shut)
+	for range 10000 {
+		if s.r.c.mu.TryLock() {
+			s.r.c.mu.Unlock()
+			return nil
+		}
+		runtime.Gosched()
+	}
+	s.r.Error("mu is held while a half is closed")
 	return nil
 }
 
@@ -120,7 +132,7 @@ func TestSlowDisk(t *testing.T) {
 		{"Shutdown", func(r *rig, _ Exchange) { r.c.Shutdown(over) }, Closed},
 	} {
 		inBubble(t, Config{}, false, func(r *rig) {
-			r.c = NewConn(&slowDisk{r.s, make(chan struct{}), make(chan struct{})}, nil)
+			r.c = NewConn(&slowDisk{r.s, make(chan struct{}), make(chan struct{}), r}, nil)
 			r.c.kind = direct
 			defer r.c.Close()
 			x := r.begin(context.Background(),
@@ -170,5 +182,31 @@ func TestFileBehindALastResponse(t *testing.T) {
 		if len(s.pieces) != 1 {
 			t.Errorf("%d pieces of the file, want 1", len(s.pieces))
 		}
+	})
+}
+
+// neverShut is a socket on which no half is to be closed.
+type neverShut struct {
+	*tap
+	*testing.T
+}
+
+func (s neverShut) CloseWrite() error {
+	s.Error("a half is closed")
+	return nil
+}
+
+// A write that Close ends is not to find the write half shut before: that would be a
+// SIGPIPE to the program, and a FIN to a server that is to see a RST.
+func TestNoShutdown(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.c = NewConn(neverShut{r.s, r.T}, nil)
+		r.c.kind = direct
+		r.s.setWindow(100)
+		x := r.begin(context.Background(),
+			&Request{Method: "PUT", Target: "/a", Host: "x", Body: zeros{}, ContentLength: mostPiece})
+		r.await(x)
+		x.x.Cancel()
+		r.failed(x, Canceled, SentPart)
 	})
 }

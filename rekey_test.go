@@ -381,6 +381,7 @@ func TestHandshakeBehindARead(t *testing.T) {
 		e := c.newExchange(context.Background(), get("/a"), new(asked))
 		c.reader, e.inUse, e.start, e.end = e, true, 0, 10
 		c.beginRead()
+		c.writing = true
 		c.beginWrite(e)
 		if want := time.Now().Add(time.Second); !c.readBy.Equal(want) || !e.recv.until.Equal(want) || e.recv.why != whyStall {
 			t.Errorf("the read is limited by %v (%v, %v)", c.readBy, e.recv.until, e.recv.why)

@@ -28,6 +28,7 @@ type uploading struct {
 	later   bool      // all of it is appended, and pump is to write it
 	skip    bool      // a final response came instead: the body is not sent, and Write says so
 	why     rule      // what has set until
+	ofFile  bool      // in the write under way the kernel reads a file
 	busy    bool      // an Exchange.Write or CloseWrite is at work
 	ended   bool      // the body's end was appended
 	over    bool      // the body has ended without CloseWrite, which has nothing left to do
@@ -448,7 +449,7 @@ func (c *Conn) sendFile(e *exchange, dst io.ReaderFrom, from io.Reader, limit *i
 		}
 		c.tookFile(e, limit, n) // before the write: its answer may be here before its return
 		began := time.Now()
-		moved, ofBody, err := c.sendPiece(dst, from, n)
+		moved, ofBody, err := c.sendPiece(e, dst, from, n)
 		piece = nextPiece(moved, time.Since(began))
 		c.tookFile(e, limit, moved-n) // what it has left
 		switch {
@@ -474,16 +475,17 @@ func (c *Conn) tookFile(e *exchange, limit *io.LimitedReader, n int64) {
 	}
 }
 
-// sendPiece lets the kernel move at most n bytes, in a write that has begun. The error does
-// not tell whose it is: it is the body's where the stream, asked again, is well. mu is
-// held, but not while it writes.
-func (c *Conn) sendPiece(dst io.ReaderFrom, from io.Reader, n int64) (moved int64, ofBody bool, err error) {
+// sendPiece lets the kernel move at most n bytes, in a write of e's that has begun. The
+// error does not tell whose it is: it is the body's where the stream, asked again, is well.
+// mu is held, but not while it writes.
+func (c *Conn) sendPiece(e *exchange, dst io.ReaderFrom, from io.Reader, n int64) (moved int64, ofBody bool, err error) {
 	c.writing = true
+	_, e.up.ofFile = from.(*os.File)
 	c.mu.Unlock()
 	moved, err = dst.ReadFrom(&io.LimitedReader{R: from, N: n})
 	ofBody = err != nil && !broken(c.rw)
 	c.mu.Lock()
-	c.inWrite, c.writing = false, false
+	c.inWrite, c.writing, e.up.ofFile = false, false, false
 	c.written += moved
 	return moved, ofBody, err
 }
