@@ -405,9 +405,8 @@ func (c *Conn) readPieces(e *exchange, extra int64) error {
 
 // A file is handed to the kernel in pieces: the first of leastPiece, each further one of
 // what goes out in pieceTime, as far as the last one tells, but of no more than twice that
-// one, which may have found room in the socket's buffer. Each piece costs a call, what
-// package net allocates for it, and a segment that is not full; Stats sees a body go out in
-// such steps.
+// one, which may have found room in the socket's buffer. Long pieces go out faster, but
+// Stats sees a body go out in such steps.
 const (
 	leastPiece = 4 << 20
 	mostPiece  = 64 << 20
