@@ -60,7 +60,7 @@ func (r *Request) check(q *asked) *Error {
 	if err := r.checkTarget(q); err != nil {
 		return err
 	}
-	if err := r.checkHost(q); err != nil {
+	if err := r.checkHost(); err != nil {
 		return err
 	}
 	if err := r.checkBody(q); err != nil {
@@ -164,7 +164,7 @@ func eight[S string | []byte](s S) uint64 {
 //
 // "A client MUST send a Host header field in all HTTP/1.1 request messages."
 // RFC 9112, 3.2.
-func (r *Request) checkHost(q *asked) *Error {
+func (r *Request) checkHost() *Error {
 	switch {
 	case r.Host != "":
 		if !isHost(r.Host) {
