@@ -149,8 +149,8 @@ func (t *Transport) dialTLS(ctx context.Context, addr string) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	if tc, ok := nc.(*tls.Conn); ok {
-		if err := handshake(ctx, tc); err != nil {
+	if s, ok := nc.(secured); ok {
+		if err := handshake(ctx, s); err != nil {
 			return nil, err
 		}
 	}
@@ -184,22 +184,36 @@ func (t *Transport) addTLS(ctx context.Context, nc net.Conn, name string) (net.C
 	return tc, nil
 }
 
-// handshake does a TLS handshake, and refuses HTTP/2. It closes tc if it fails.
-func handshake(ctx context.Context, tc *tls.Conn) error {
+// A secured stream is a *tls.Conn, or another that shows the state of its TLS.
+type secured interface {
+	net.Conn
+	ConnectionState() tls.ConnectionState
+}
+
+// handshake does a TLS handshake, unless s has none to do, and refuses HTTP/2. It closes s
+// if it fails.
+func handshake(ctx context.Context, s secured) error {
 	hooks := httptrace.ContextClientTrace(ctx)
 	if hooks != nil && hooks.TLSHandshakeStart != nil {
 		hooks.TLSHandshakeStart()
 	}
-	err := tc.HandshakeContext(ctx)
+	var err error
+	if h, ok := s.(interface{ HandshakeContext(context.Context) error }); ok {
+		err = h.HandshakeContext(ctx)
+	}
 	var cs tls.ConnectionState
 	if err == nil {
-		cs = tc.ConnectionState()
+		cs = s.ConnectionState()
 		if cs.NegotiatedProtocol == "h2" {
 			err = errors.New("h1http: the server was asked for HTTP/2, which this Transport does not speak")
 		}
 	}
 	if err != nil {
-		tc.NetConn().Close()
+		if tc, ok := s.(*tls.Conn); ok {
+			tc.NetConn().Close() // without a word, which might wait
+		} else {
+			s.Close()
+		}
 		cs = tls.ConnectionState{}
 	}
 	if hooks != nil && hooks.TLSHandshakeDone != nil {

@@ -139,3 +139,81 @@ func TestEngineConfig(t *testing.T) {
 		t.Errorf("MaxHeadBytes %d", got)
 	}
 }
+
+// TestSecured: a connection that is no *tls.Conn, but shows its state, counts as one: its
+// handshake is done, its state told, HTTP/2 refused, and it is closed if that fails.
+func TestSecured(t *testing.T) {
+	r := newRig(t, true, echo)
+	r.Server.TLS.NextProtos = []string{"h2", "http/1.1"}
+	for _, k := range []struct {
+		name   string
+		protos []string
+		trust  bool
+		hides  bool // it has no HandshakeContext, and has done its handshake
+		want   string
+	}{
+		{"handshake", nil, true, false, ""},
+		{"no handshake to do", nil, true, true, ""},
+		{"h2", []string{"h2"}, true, false, "HTTP/2"},
+		{"h2, no handshake to do", []string{"h2"}, true, true, "HTTP/2"},
+		{"not trusted", nil, false, false, "certificate"},
+	} {
+		cfg := &tls.Config{ServerName: "example.com", NextProtos: k.protos}
+		if k.trust {
+			cfg.RootCAs = r.tr.TLSClientConfig.RootCAs
+		}
+		closed := 0
+		tr := &Transport{DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			nc, err := new(net.Dialer).DialContext(ctx, network, r.Listener.Addr().String())
+			if err != nil {
+				return nil, err
+			}
+			tc := tls.Client(nc, cfg)
+			if k.hides {
+				return stateOnly{nc, tc}, tc.Handshake()
+			}
+			return shownTLS{tc, &closed}, nil
+		}}
+		began, told := false, tls.ConnectionState{}
+		ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+			TLSHandshakeStart: func() { began = true },
+			TLSHandshakeDone:  func(cs tls.ConnectionState, _ error) { told = cs },
+		})
+		resp, err := tr.RoundTrip(newRequest(t, "GET", "https://example.com/", nil).WithContext(ctx))
+		switch {
+		case k.want != "":
+			if err == nil || !strings.Contains(err.Error(), k.want) || told.HandshakeComplete || !k.hides && closed != 1 {
+				t.Errorf("%s: %v, told %v, closed %d times", k.name, err, told.HandshakeComplete, closed)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", k.name, err)
+		default:
+			if got := slurp(t, resp); got != "GET / 0 " || resp.TLS == nil || !resp.TLS.HandshakeComplete ||
+				!began || !told.HandshakeComplete {
+				t.Errorf("%s: %q, TLS %v, began %v, told %v", k.name, got, resp.TLS, began, told.HandshakeComplete)
+			}
+		}
+		tr.CloseIdleConnections()
+	}
+}
+
+// shownTLS is a *tls.Conn behind another type.
+type shownTLS struct {
+	*tls.Conn
+	closed *int
+}
+
+func (s shownTLS) Close() error {
+	*s.closed++
+	return s.Conn.Close()
+}
+
+// stateOnly shows the state of its TLS, and nothing else of it.
+type stateOnly struct {
+	net.Conn
+	tc *tls.Conn
+}
+
+func (s stateOnly) Read(p []byte) (int, error)           { return s.tc.Read(p) }
+func (s stateOnly) Write(p []byte) (int, error)          { return s.tc.Write(p) }
+func (s stateOnly) ConnectionState() tls.ConnectionState { return s.tc.ConnectionState() }

@@ -76,8 +76,8 @@ func tolerantConfig() h1.Config {
 // newLink makes a link of a stream.
 func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 	l := &link{owner: o}
-	if tc, ok := rw.(*tls.Conn); ok {
-		cs := tc.ConnectionState() // not later: it waits for a handshake that a Read is in
+	if s, ok := rw.(secured); ok {
+		cs := s.ConnectionState() // not later: it waits for a handshake that a Read is in
 		l.tls.Store(&cs)
 	}
 	if l.nc, _ = rw.(net.Conn); l.nc != nil && !canAsk(l.nc) {
@@ -97,7 +97,7 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 func (l *link) tlsState() *tls.ConnectionState {
 	cs := l.tls.Load()
 	if cs != nil && !cs.HandshakeComplete {
-		now := l.nc.(*tls.Conn).ConnectionState()
+		now := l.nc.(secured).ConnectionState()
 		cs = &now
 		l.tls.Store(cs)
 	}

@@ -41,7 +41,8 @@ type Transport struct {
 	// DialContext makes connections, to unix sockets for instance; nil means net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// DialTLSContext makes connections for https without a proxy, and connections to https
-	// proxies, and does their handshake; nil means DialContext and TLSClientConfig.
+	// proxies, and does their handshake; nil means DialContext and TLSClientConfig. A
+	// connection that is no *tls.Conn, but has its method ConnectionState, counts as one.
 	DialTLSContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// TLSClientConfig is for tls.Client; nil means the default. "h2" is never offered.
 	TLSClientConfig *tls.Config
