@@ -158,7 +158,10 @@ func contentLengths(r *Response) (int64, *Error) {
 			start, end, next = elementFrom(value, next)
 			digits := value[start:end]
 			n, bad := parseLength(digits)
-			if bad >= 0 {
+			switch {
+			case bad >= 0 && bad < len(digits) && isDigit(digits[bad]):
+				return 0, badFraming(r, s, start+bad, "a length past 2^63-1")
+			case bad >= 0:
 				return 0, badFraming(r, s, start+bad, "not a length")
 			}
 			if length >= 0 && string(digits) != string(first) { // 05 and 5 differ as well
@@ -266,11 +269,13 @@ func blanks(b []byte) (n int) {
 	return n
 }
 
-// badFraming makes the error for byte at of the value of field s.
+// badFraming makes the error for byte at of the value of field s. It quotes the field from
+// its name on, or as much of it as makes that byte the last.
 func badFraming(r *Response, s *span, at int, why string) *Error {
 	off := int64(-1) // not known: the head was mended
 	if r.lineLen > 0 {
 		off = int64(r.lineLen) + int64(s.value) + int64(at)
 	}
-	return badPeer(BadFraming, off, why, r.Header.buf[s.name:s.valueEnd])
+	from := max(int(s.name), int(s.value)+at+1-quoted)
+	return badPeer(BadFraming, off, why, r.Header.buf[from:s.valueEnd])
 }
