@@ -26,6 +26,9 @@ func (d *headDecoder) mendable(b []byte, err *Error, h *Header) bool {
 		if err.Offset == int64(d.line) && len(h.fields) > 0 && isBlank(b[d.line]) {
 			return true // obs-fold
 		}
+		if err.Offset > 0 && b[err.Offset-1] == '\r' {
+			return false // a CR that ends no line
+		}
 		return d.lenient&(BareLF|SpaceBeforeColon|SkipInvalidField) != 0
 	case TooLarge: // that line, or one before it, may be left out
 		return d.lenient&SkipInvalidField != 0

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 // respond gives the body of a response of these bytes to a GET, behind which the server
@@ -289,6 +290,20 @@ func TestLenientErrorsQuote(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not said: %v", want, err)
 		}
+	}
+}
+
+// A CR that ends no line is overlooked by nothing, so it is refused when the next byte
+// comes, and not when the line ends.
+func TestLenientRefusesCRAtOnce(t *testing.T) {
+	const all = BareLF | SpaceBeforeColon | SkipInvalidField | HTTP09
+	for _, wire := range []string{ok + "A: b\rC", ok + "A: b\r\n\rC", ok + "\rC"} {
+		inBubble(t, Config{Lenient: all}, false, func(r *rig) {
+			r.raw(wire) // and the server says nothing more
+			req := get("/")
+			req.Deadline = time.Now().Add(time.Minute)
+			wantError(t, r.c.Do(context.Background(), req, new(Response)), BadField, SentAll)
+		})
 	}
 }
 
