@@ -82,21 +82,25 @@ func fields(h *h1.Header) http.Header {
 func fixFraming(out *http.Response) {
 	h := out.Header
 	head, empty := out.Request.Method == "HEAD", out.StatusCode == 204 || out.StatusCode == 304
+	chunked := false
 	if te := h["Transfer-Encoding"]; len(te) > 0 {
 		delete(h, "Transfer-Encoding")
-		if out.ProtoMinor > 0 && foldEqual(trim(te[len(te)-1]), "chunked") {
+		chunked = out.ProtoMinor > 0 && foldEqual(trim(te[len(te)-1]), "chunked")
+		if chunked {
 			out.TransferEncoding = []string{"chunked"}
 			if !head && !empty {
 				out.ContentLength = -1
 				delete(h, "Content-Length")
 			}
+		} else if out.ProtoMinor > 0 && !head && !empty {
+			out.TransferEncoding = codings(te)
 		}
 	}
 	if cl := h["Content-Length"]; len(cl) > 1 && len(slices.Compact(slices.Clone(cl))) == 1 {
 		h["Content-Length"] = cl[:1]
 	}
 	switch {
-	case head && (empty || out.TransferEncoding != nil): // where the engine does not read Content-Length
+	case head && (empty || chunked): // where the engine does not read Content-Length
 		out.ContentLength = declared(h)
 	case empty && !head:
 		out.ContentLength = 0
@@ -104,7 +108,7 @@ func fixFraming(out *http.Response) {
 	if out.ProtoMinor > 0 && hasToken(h["Connection"], "close") {
 		delete(h, "Connection") // Close says it
 	}
-	if out.TransferEncoding != nil {
+	if chunked {
 		out.Trailer = announced(h)
 	}
 	if p := h["Pragma"]; len(p) > 0 && p[0] == "no-cache" {
@@ -112,6 +116,20 @@ func fixFraming(out *http.Response) {
 			h["Cache-Control"] = []string{"no-cache"}
 		}
 	}
+}
+
+// codings returns the codings of a body that is not chunked at last, the outermost first;
+// nil: it has none.
+func codings(te []string) []string {
+	all := strings.Split(strings.ToLower(strings.Join(te, ",")), ",")
+	slices.Reverse(all)
+	for i, coding := range all {
+		all[i] = trim(coding)
+	}
+	if len(all) == 1 && all[0] == "identity" {
+		return nil
+	}
+	return all
 }
 
 // declared returns the length that Content-Length says; -1 if it says none, or there are

@@ -15,6 +15,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -205,6 +206,31 @@ func TestConversion(t *testing.T) {
 			}
 			compare(t, got, want)
 		})
+	}
+}
+
+// A body is delivered as it is coded, and the codings are told, the outermost first.
+func TestCodingsAreTold(t *testing.T) {
+	for fields, want := range map[string][]string{
+		"Transfer-Encoding: GZip":                                {"gzip"},
+		"Transfer-Encoding: a, b;x=1\r\nTransfer-Encoding: gzip": {"gzip", "b;x=1", "a"},
+		"Transfer-Encoding: chunked, gzip":                       {"gzip", "chunked"},
+		"Transfer-Encoding: identity":                            nil,
+	} {
+		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			readRequest(br)
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nTrailer: Sum\r\n"+fields+"\r\n\r\nab")
+		})
+		resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(resp.TransferEncoding, want) || resp.Trailer != nil {
+			t.Errorf("%q: TransferEncoding %q, Trailer %v, want %q", fields, resp.TransferEncoding, resp.Trailer, want)
+		}
+		if body := slurp(t, resp); body != "ab" {
+			t.Errorf("%q: body %q", fields, body)
+		}
 	}
 }
 
