@@ -72,6 +72,39 @@ func TestSpliceSourceResets(t *testing.T) {
 	}
 }
 
+// TestSpliceAfterAReset: where a write has learned of the reset, what looks like the
+// stream's end is no end of a body (see TestUntilCloseAfterWriteFailed).
+func TestSpliceAfterAReset(t *testing.T) {
+	client, server := tcpPair(t)
+	out, sink := tcpPair(t)
+	go io.Copy(io.Discard, sink)
+	c := NewConn(client, nil)
+	defer c.Close()
+	x, err := c.Send(context.Background(), &Request{Method: "POST", Host: "x", Push: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(server, "HTTP/1.1 200 OK\r\n\r\n")
+	var resp Response
+	if err := x.Wait(context.Background(), &resp); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(server, "hello")
+	abort(server)
+	hangs("", func() {
+		for err = nil; err == nil; {
+			_, err = x.Write([]byte("more"))
+		}
+		if !isReset(err) {
+			t.Skip("this system says of a reset: ", err)
+		}
+		n, err := resp.Body.(io.WriterTo).WriteTo(out)
+		if wantError(t, err, Incomplete, SentPart); n != 5 {
+			t.Errorf("%d bytes", n)
+		}
+	})
+}
+
 // means reports whether an error is want, in the words of whatever system this is.
 func means(err, want error) bool {
 	const winShutdown = syscall.Errno(10058)

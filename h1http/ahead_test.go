@@ -519,12 +519,18 @@ func TestPastDeadlineAhead(t *testing.T) {
 	eventually(t, "Err says so", func() bool { return errors.Is(c.Err(), os.ErrDeadlineExceeded) })
 }
 
-// overlong is a stream that cannot count.
-type overlong struct{ net.Conn }
+// miscounted is a stream that cannot count.
+type miscounted struct {
+	net.Conn
+	by int
+}
 
-func (o overlong) Read(p []byte) (int, error) {
-	_, err := o.Conn.Read(p)
-	return len(p) + 1, err
+func (m miscounted) Read(p []byte) (int, error) {
+	_, err := m.Conn.Read(p)
+	if m.by > 0 {
+		return len(p) + m.by, err
+	}
+	return m.by, err
 }
 
 // idler is a stream that returns nothing, again and again.
@@ -539,16 +545,20 @@ func TestBadStreamAhead(t *testing.T) {
 		io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na")
 		br.ReadByte()
 	})
-	for want, wrap := range map[error]func(nc net.Conn) net.Conn{
-		errReadCount:     func(nc net.Conn) net.Conn { return overlong{nc} },
-		io.ErrNoProgress: func(nc net.Conn) net.Conn { return idler{nc} },
+	for _, test := range []struct {
+		want error
+		wrap func(nc net.Conn) net.Conn
+	}{
+		{errReadCount, func(nc net.Conn) net.Conn { return miscounted{nc, 1} }},
+		{errReadCount, func(nc net.Conn) net.Conn { return miscounted{nc, -1} }},
+		{io.ErrNoProgress, func(nc net.Conn) net.Conn { return idler{nc} }},
 	} {
 		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			nc, err := new(net.Dialer).DialContext(ctx, network, addr)
-			return wrap(nc), err
+			return test.wrap(nc), err
 		}
-		if _, err := tr.RoundTrip(newRequest(t, "GET", url, nil)); !errors.Is(err, want) {
-			t.Errorf("%v, want %v", err, want)
+		if _, err := tr.RoundTrip(newRequest(t, "GET", url, nil)); !errors.Is(err, test.want) {
+			t.Errorf("%v, want %v", err, test.want)
 		}
 	}
 }

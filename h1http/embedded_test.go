@@ -55,6 +55,45 @@ func (c patientTLS) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// What has the SyscallConn or NetConn of a socket, and embeds none, is taken at its word;
+// what embeds an interface that shows one is not.
+type (
+	ownSyscallConn struct {
+		net.Conn
+		socket *net.TCPConn
+	}
+	layerByName  struct{ showsLayered }
+	showsLayered interface {
+		net.Conn
+		NetConn() net.Conn
+	}
+)
+
+func (c ownSyscallConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
+
+// TestCanAsk: which streams are looked into, and not read ahead.
+func TestCanAsk(t *testing.T) {
+	url := rawServer(t, func(_ net.Conn, br *bufio.Reader, _ int) { br.ReadByte() })
+	nc, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	tc, layer := nc.(*net.TCPConn), tls.Client(nc, &tls.Config{})
+	for _, test := range []struct {
+		nc   net.Conn
+		want bool
+	}{
+		{tc, true}, {layer, true}, {ownSyscallConn{nc, tc}, true},
+		{veiled{nc}, false}, {tls.Client(veiled{nc}, &tls.Config{}), false},
+		{patient{tc}, false}, {&byName{shown: tc}, false}, {layerByName{layer}, false},
+	} {
+		if got := canAsk(test.nc); got != test.want {
+			t.Errorf("%T: %v", test.nc, got)
+		}
+	}
+}
+
 // TestEmbedded: such a stream is not looked into. What came behind a response, and lies in
 // its buffer, is not the next response; time limits hold; and no look waits for TLS.
 func TestEmbedded(t *testing.T) {

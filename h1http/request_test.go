@@ -121,6 +121,9 @@ func TestWire(t *testing.T) {
 		"no body, chunked by hand, with a trailer": {func(r *http.Request) {
 			r.Body, r.TransferEncoding, r.Trailer = http.NoBody, []string{"chunked"}, http.Header{"Sum": {"e3b0"}}
 		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nTrailer: Sum\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		"body of known length, chunked by hand": {func(r *http.Request) {
+			r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(strings.NewReader("x")), 1, []string{"chunked"}
+		}, "GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		"body of GET": {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) },
 			"GET /p?q HTTP/1.1\r\nHost: h.example\r\nUser-Agent: Go-http-client/1.1\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"},
 		"expect, said thrice": {func(r *http.Request) {
@@ -158,6 +161,7 @@ func TestInvalid(t *testing.T) {
 		"method":        func(r *http.Request) { r.Method = " " },
 		"no host":       func(r *http.Request) { r.URL.Host = "" },
 		"name":          func(r *http.Request) { r.Header[" "] = []string{"x"} },
+		"empty name":    func(r *http.Request) { r.Header[""] = []string{"x"} },
 		"value":         func(r *http.Request) { r.Header["A"] = []string{"x\ny"} },
 		"trailer name":  func(r *http.Request) { r.Trailer = http.Header{"a:b": nil} },
 		"trailer value": func(r *http.Request) { r.Trailer = http.Header{"A": {"\r"}} },
@@ -180,6 +184,10 @@ func TestInvalid(t *testing.T) {
 			resp, err := tr.RoundTrip(req)
 			if resp != nil || err == nil || body.n.Load() != 1 {
 				t.Errorf("%v %v, closed %d times", resp, err, body.n.Load())
+			}
+			var op *net.OpError
+			if dialed := errors.As(err, &op); dialed != (name == "dial" || name == "port") {
+				t.Errorf("dialed %v: %v", dialed, err)
 			}
 		})
 	}

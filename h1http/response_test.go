@@ -157,6 +157,8 @@ func TestConversion(t *testing.T) {
 		{"1.0 keep-alive, chunked", "GET", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"},
 		{"no reason", "GET", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"},
 		{"another reason", "GET", "HTTP/1.1 200 Fine by me\r\nContent-Length: 0\r\n\r\n"},
+		{"status without a usual reason", "GET", "HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n"},
+		{"status past the usual ones", "GET", "HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n"},
 		{"unknown status", "GET", "HTTP/1.1 999 \xe9t\xe9\r\nContent-Length: 0\r\n\r\n"},
 		{"bare LF", "GET", "HTTP/1.1 200 OK\nContent-Length: 1\nA: b\n\na"},
 		{"folded", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nA: b\r\n  c\r\n\r\n"},
@@ -367,6 +369,50 @@ func TestGzip(t *testing.T) {
 	resp, _ = r.tr.RoundTrip(newRequest(t, "GET", r.URL+"/plain", nil))
 	if slurp(t, resp); resp.Header.Get("X-Asked") != "" {
 		t.Errorf("DisableCompression: asked for %q", resp.Header.Get("X-Asked"))
+	}
+}
+
+// TestGzipFailed: what was no gzip once is none later, whatever comes.
+func TestGzipFailed(t *testing.T) {
+	next := make(chan struct{})
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		readRequest(br)
+		more := gzipped("more")
+		fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\nno gzip...", 10+len(more))
+		<-next
+		io.WriteString(nc, more)
+	})
+	resp, err := tr.RoundTrip(newRequest(t, "GET", url, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if n, err := resp.Body.Read(make([]byte, 9)); n != 0 || err != gzip.ErrHeader {
+			t.Errorf("%d %v", n, err)
+		}
+		if i == 0 {
+			close(next)
+		}
+	}
+	resp.Body.Close()
+}
+
+// TestGunzipGivenBack: a decompressor goes back once, and not under a Read.
+func TestGunzipGivenBack(t *testing.T) {
+	g := &gunzip{body: new(body), zr: new(gzip.Reader)}
+	if g.Close(); g.zr != nil {
+		t.Error("kept after Close")
+	}
+	g = &gunzip{body: new(body), zr: new(gzip.Reader)}
+	g.enter()
+	if g.Close(); g.zr == nil {
+		t.Error("gone under a Read")
+	}
+	if g.leave(nil); g.zr != nil {
+		t.Error("kept after the Read that Close has found")
+	}
+	if err := g.enter(); err != errReadAfterClose {
+		t.Errorf("read on: %v", err)
 	}
 }
 

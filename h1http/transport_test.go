@@ -429,7 +429,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s is not canonical", name)
 		}
 	}
-	for _, name := range append([]string{"a", "foo-BAR", "x_y-Z", "--a", "1-b", strings.Repeat("ab-", 40), "ETag", "cf-ray"}, commonNames[:]...) {
+	for _, name := range append([]string{"a", "foo-BAR", "x_y-Z", "--a", "1-b", strings.Repeat("ab-", 40), "ETag", "cf-ray", "~a-|b"}, commonNames[:]...) {
 		for _, s := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
 			if got, want := canonical([]byte(s)), http.CanonicalHeaderKey(s); got != want {
 				t.Errorf("%s: %s, want %s", s, got, want)
@@ -446,15 +446,17 @@ func TestNames(t *testing.T) {
 
 func TestPunycode(t *testing.T) {
 	for in, want := range map[string]string{
-		"example.com": "example.com", "Bücher.Example": "xn--bcher-kva.example", "faß.de": "xn--fa-hia.de",
+		"example.com": "example.com", "Example.COM": "Example.COM", "Bücher.Example": "xn--bcher-kva.example", "faß.de": "xn--fa-hia.de",
 		"他们为什么不说中文": "xn--ihqwcrb4cv8a8dqg056pqjye", "ليهمابتكلموشعربي؟": "xn--egbpdaj6bu4bxfgehfvwxn",
 		"пример.испытание": "xn--e1afmkfd.xn--80akhbyknj4f", "3年B組金八先生": "xn--3b-ww4c5e180e575a65lsy2b",
+		"œœøд": "xn--pda5pa360a", "òaƨbч": "xn--ab-1ja34ex5h", "a\u0080": "xn--a-ba", // at the edges of RFC 3492's comparisons
+		strings.Repeat("é", 57): "xn--9c" + strings.Repeat("a", 57), // 63 octets
 	} {
 		if got, err := asciiHost(in); err != nil || got != want {
 			t.Errorf("%s: %s %v, want %s", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"\xff", strings.Repeat("é", 70)} {
+	for _, in := range []string{"\xff", "\x80", strings.Repeat("é", 58)} {
 		if got, err := asciiHost(in); err == nil {
 			t.Errorf("%q: %s", in, got)
 		}

@@ -4,6 +4,7 @@ package h1http
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -24,6 +25,9 @@ func TestBodyPassedOn(t *testing.T) {
 	}
 	if n, err := first.Read(make([]byte, 1)); n != 0 || err != errBodyClosed {
 		t.Errorf("the first: %d, %v", n, err)
+	}
+	if first.mayRepeat(req) {
+		t.Error("the first would do that again")
 	}
 	if first.close(); body.n.Load() != 0 {
 		t.Error("the first has closed it")
@@ -92,6 +96,67 @@ func TestSniffAfterError(t *testing.T) {
 		req.Host = "\xff" // found only then
 		if _, err := c.RoundTrip(req); err == nil || !body.over {
 			t.Errorf("%v, and the Read is over: %v", err, body.over)
+		}
+	})
+}
+
+// TestSniffed: what the sniffing Read has returned is what the engine reads first; while it
+// is under way the body is no other attempt's.
+func TestSniffed(t *testing.T) {
+	broken := errors.New("broken body")
+	for _, first := range []result{{"x", io.EOF}, {"x", broken}, {"", broken}, {"x", nil}} {
+		reads := 0
+		body := readerFunc(func(p []byte) (int, error) {
+			if reads++; reads > 1 {
+				return copy(p, "more"), io.EOF
+			}
+			return copy(p, first.data), first.err
+		})
+		req := newRequest(t, "GET", "http://x.example", body)
+		up, err := newUpload(req).sniff(req)
+		if err != nil || up == nil {
+			t.Fatalf("%v: %v %v", first, up, err)
+		}
+		want := first
+		if first.err == nil {
+			want = result{"xmore", io.EOF}
+		}
+		var got result
+		for b := make([]byte, 9); got.err == nil; {
+			var n int
+			n, got.err = up.read(b)
+			got.data += string(b[:n])
+		}
+		if got != want {
+			t.Errorf("%v: read %v", first, got)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		req := newRequest(t, "GET", "http://x.example", &lateBody{takes: 2 * sniffTime})
+		if up, err := newUpload(req).sniff(req); err != nil || up.mayRepeat(req) {
+			t.Errorf("%v, or it may be passed on under a Read", err)
+		}
+		time.Sleep(2 * sniffTime)
+	})
+}
+
+// TestUploadClosedAtItsEnd: a body that is closed, more than once, under the Read that
+// finds its end is closed once, and sends no trailer that may be the caller's again.
+func TestUploadClosedAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := &lateBody{takes: time.Second}
+		counter := &closeCounter{Reader: body}
+		req := newRequest(t, "POST", "http://x.example", counter)
+		req.ContentLength = -1
+		up := newUpload(req)
+		up.call = &call{up: up, hreq: req}
+		go func() {
+			time.Sleep(time.Second / 2)
+			up.close()
+			up.close()
+		}()
+		if _, err := up.Read(make([]byte, 1)); err != errBodyClosed || !body.over || counter.n.Load() != 1 {
+			t.Errorf("%v, over %v, closed %d times", err, body.over, counter.n.Load())
 		}
 	})
 }
