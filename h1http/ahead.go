@@ -227,7 +227,7 @@ func (a *ahead) SetReadDeadline(t time.Time) error {
 		a.timer.Stop()
 		a.timer = nil
 	}
-	if d := time.Until(t); !t.IsZero() && d > 0 {
+	if d := time.Until(t); d > 0 { // the zero Time is long past
 		a.timer = time.AfterFunc(d, a.wake)
 	}
 	a.moved.Broadcast()

@@ -280,7 +280,7 @@ const sniffTime = 200 * time.Millisecond
 // none: many servers do not expect even an empty one there. If it is, sniff returns nil,
 // and the error of its Close.
 func (u *upload) sniff(hreq *http.Request) (*upload, error) {
-	if u == nil || u.size >= 0 || u.began || isChunked(hreq.TransferEncoding) || !usuallyLacksBody(hreq.Method) {
+	if u == nil || u.size >= 0 || isChunked(hreq.TransferEncoding) || !usuallyLacksBody(hreq.Method) {
 		return u, nil
 	}
 	s := &sniffed{src: u.from, got: make(chan struct{})}
