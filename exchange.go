@@ -90,8 +90,7 @@ func (c *Conn) newExchange(ctx context.Context, req *Request, q *asked) *exchang
 	e.c, e.req, e.ctx = c, req, ctx
 	e.q = *q
 	e.cond.L, e.wake.L = &c.mu, &c.mu
-	// up.why is as limitWrite leaves it, which is not called where nothing limits a write.
-	e.refs, e.start, e.end, e.by, e.up.why = 1, -1, -1, req.Deadline, whyDeadline
+	e.refs, e.start, e.end, e.by = 1, -1, -1, req.Deadline
 	c.stamp(&e.times.Queued)
 	if ctx.Done() != nil {
 		e.stop = context.AfterFunc(ctx, e.done)
@@ -134,7 +133,7 @@ func (e *exchange) release() {
 	if e.q.body != bodyNone {
 		e.up = uploading{}
 	} else { // all that a write without a body touches; the rest is long
-		e.up.until, e.up.why, e.up.moveBy, e.up.lastCut = time.Time{}, whyNone, time.Time{}, nil
+		e.up.until, e.up.why, e.up.moveBy, e.up.lastCut = time.Time{}, whyDeadline, time.Time{}, nil
 	}
 	if !e.times.Queued.IsZero() {
 		e.times = Timing{}

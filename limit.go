@@ -102,12 +102,11 @@ func (c *Conn) overdue(e *exchange, op string) *Error {
 	return fromDeadline(op, e.recv.why)
 }
 
-// A rule is what has set a deadline.
+// A rule is what has set a deadline; the first also where none is set.
 type rule uint8
 
 const (
-	whyNone     rule = iota // none is set
-	whyDeadline             // Request.Deadline
+	whyDeadline rule = iota // Request.Deadline
 	whyHead                 // Config.HeadTimeout
 	whyStall                // Config.StallTimeout
 	whyGrace                // graceAfterWriteError
@@ -116,7 +115,7 @@ const (
 
 // String names the rule for an Error's text.
 func (r rule) String() string {
-	return [...]string{"no deadline", "Request.Deadline", "HeadTimeout", "StallTimeout", "after a failed write",
+	return [...]string{"Request.Deadline", "HeadTimeout", "StallTimeout", "after a failed write",
 		"while a response was drained"}[r]
 }
 

@@ -39,7 +39,7 @@ type reception struct {
 func (r *reception) forget() {
 	r.until, r.comeBy, r.closeBy, r.lateBy = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	r.fr, r.remain, r.headLen, r.at, r.infos, r.moved = framing{}, 0, 0, 0, 0, 0
-	r.why, r.done, r.vain, r.late = whyNone, false, 0, 0
+	r.why, r.done, r.vain, r.late = whyDeadline, false, 0, 0
 }
 
 // empty reports whether the response has no content to come, by what its head has said.
