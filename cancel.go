@@ -49,7 +49,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 		e.inLine = false
 		e.fail(err)
 		switch {
-		case c.readsOn(e):
+		case c.stuckInRead(e):
 			c.fail(nil, err)
 		case c.reader == e || c.othersWrite(e):
 			c.interrupt(e)
@@ -72,7 +72,7 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 // it is in. mu is held.
 func (c *Conn) mayAbandon(e *exchange) bool {
 	taken := e.end >= 0 && e.start < c.taken
-	return taken && !c.dueAlone(e) && !c.isKept(e) && !c.readsOn(e)
+	return taken && !c.dueAlone(e) && !c.isKept(e) && !c.stuckInRead(e)
 }
 
 // isKept reports whether e is kept by a write that does not end without the connection: e's
@@ -84,8 +84,8 @@ func (c *Conn) isKept(e *exchange) bool {
 	return !c.apart || c.written < e.end
 }
 
-// readsOn reports whether e is in a read that nothing but Close ends. mu is held.
-func (c *Conn) readsOn(e *exchange) bool {
+// stuckInRead reports whether e is in a read that nothing but Close ends. mu is held.
+func (c *Conn) stuckInRead(e *exchange) bool {
 	return c.reader == e && c.inRead && c.deadlines() == nil
 }
 
@@ -194,7 +194,7 @@ func (c *Conn) abandon(e *exchange, err *Error) *Error {
 	e.fail(err)
 	forOthers := c.writesFor(e) && c.taken > e.end
 	if forOthers && !c.cutsWrites() && !passed(e.by) {
-		c.writesOn() // its Deadline, when that comes, would end it for those behind, too
+		c.liftDeadline() // which, when that comes, would end it for those behind, too
 	}
 	return e.err
 }
@@ -237,7 +237,7 @@ func (c *Conn) takeBack(e *exchange) bool {
 		c.owesNoMore()
 	}
 	if c.queue.head == nil && c.inWrite && c.writer.recv.done {
-		c.writesOn() // not for e any more
+		c.liftDeadline() // the write is not for e any more
 	}
 	if c.unclaimed() { // it may have been e's caller who saw to the rest
 		c.runLater()
@@ -291,7 +291,7 @@ func (c *Conn) dropAbandoned() {
 // is reading it but e's own goroutine, which can be interrupted. mu is held.
 func (c *Conn) mayUnread(e *exchange) bool {
 	switch r := c.reader; {
-	case c.readsOn(e):
+	case c.stuckInRead(e):
 		return false // even if what it reads is a response in front
 	case c.queue.head != e:
 		return true

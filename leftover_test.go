@@ -510,7 +510,7 @@ func TestLastWriteWithOthers(t *testing.T) {
 			case "Deadline":
 				r.c.mu.Lock()
 				a.x.e.by = time.Now()
-				r.c.writesOn()
+				r.c.liftDeadline()
 				r.c.mu.Unlock()
 			case "StallTimeout":
 				time.Sleep(time.Minute)

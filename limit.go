@@ -181,9 +181,9 @@ func (c *Conn) limitWrite() {
 	}
 }
 
-// writesOn lifts the writer's Deadline, for it has ended, from its write under way, which
-// goes on for others; but not from a write that was cut. mu is held.
-func (c *Conn) writesOn() {
+// liftDeadline takes the Deadline of the writer, which has ended, from its write under way,
+// which goes on for others; but not from a write that was cut. mu is held.
+func (c *Conn) liftDeadline() {
 	if e := c.writer; !e.by.IsZero() && !e.up.cut() {
 		c.limitWrite()
 	}

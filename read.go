@@ -394,7 +394,7 @@ func (c *Conn) lastHead(x *exchange, why *Error, said bool) {
 	case (w == x || w.err != nil) && c.cutsWrites(): // another can move what it holds of x's
 		c.cutWrite()
 	case w.err != nil: // it moves bytes of x's
-		c.writesOn()
+		c.liftDeadline()
 	}
 }
 
@@ -496,7 +496,7 @@ func (c *Conn) finish(e *exchange) {
 		setNow(&next.sent)
 	}
 	if c.writesFor(e) {
-		c.writesOn()
+		c.liftDeadline()
 	}
 	if c.br.Size() > c.cfg.ReadBuffer { // it grew, for this response
 		c.shrink()

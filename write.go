@@ -164,7 +164,7 @@ func (c *Conn) begin(e *exchange) *Error {
 	if !c.writing {
 		c.sendOut(e)
 	} else if c.inWrite && c.writer.recv.done {
-		c.writesOn()
+		c.liftDeadline() // the write goes on for e
 	}
 	if c.line.head != nil || c.ready != nil {
 		c.changed()
