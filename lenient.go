@@ -50,7 +50,7 @@ func (d *headDecoder) mendHead(b []byte, r *Response) (int, *Error) {
 		if end == 0 {
 			return 0, nil
 		}
-		line := append(d.crlf(b[:end]), "\r\n"...)
+		line := append(d.bare(b[:end]), "\r\n"...)
 		var strict headDecoder
 		if err := strict.statusLine(line, r); err != nil {
 			return 0, err
@@ -72,9 +72,9 @@ func (d *headDecoder) lineEnd(b []byte) int {
 	return 0
 }
 
-// crlf returns a copy of a line without its CRLF, or its LF where that may do; an LF that
+// bare returns a copy of a line without its CRLF, or its LF where that may do; an LF that
 // may not stays, for the strict parser to refuse.
-func (d *headDecoder) crlf(line []byte) []byte {
+func (d *headDecoder) bare(line []byte) []byte {
 	n := len(line) - 1
 	switch {
 	case n > 0 && line[n-1] == '\r':
@@ -126,12 +126,12 @@ func (d *headDecoder) mendFields(b []byte, h *Header) (int, *Error) {
 
 // mendLine adds the field of a line, all that is folded to it included.
 func (d *headDecoder) mendLine(raw []byte, h *Header) *Error {
-	line := append(d.crlf(raw), "\r\n\r\n"...)
+	line := append(d.bare(raw), "\r\n\r\n"...)
 	if d.lenient&SpaceBeforeColon != 0 {
 		closeUp(line)
 	}
 	fold := d.unfold(line[:len(line)-4])
-	strict := headDecoder{maxBytes: len(line), maxFields: 1}
+	strict := headDecoder{maxFields: 1}
 	var field Header
 	_, err := strict.fields(line, &field)
 	if fold > 0 && isFraming(raw) && (err == nil || err.Offset > int64(fold)) {
