@@ -50,9 +50,7 @@ func (c *Conn) parkOrCancel(e *exchange, by time.Time) {
 // since somebody is about to wait for them. mu is held.
 func (c *Conn) lookOut() {
 	if c.timed {
-		if t := c.earliest(time.Time{}); !t.IsZero() {
-			c.wakeBy(t)
-		}
+		c.wakeBy(time.Time{})
 	}
 }
 
@@ -91,15 +89,19 @@ func (c *Conn) awaited() (to int64) {
 	return to
 }
 
-// wakeBy sees to it that ring runs at t: the timer is set to the earliest deadline. mu is
-// held.
-func (c *Conn) wakeBy(t time.Time) {
-	t, c.probe.rings = c.earliest(t), false
+// wakeBy sees to it that ring runs at t, if that is set, and at any earlier deadline: the
+// timer is set to the earliest. It reports whether there is one. mu is held.
+func (c *Conn) wakeBy(t time.Time) bool {
+	if t = c.earliest(t); t.IsZero() {
+		return false
+	}
+	c.probe.rings = false
 	if c.alarm == nil {
 		c.alarm = time.AfterFunc(time.Until(t), c.ring)
 	} else {
 		c.alarm.Reset(time.Until(t))
 	}
+	return true
 }
 
 func (c *Conn) stopAlarm() {
@@ -182,9 +184,7 @@ func (c *Conn) ring() {
 	case c.probe.runs && passed(c.probe.lookBy):
 		c.lookLate()
 	}
-	if t := c.earliest(time.Time{}); !t.IsZero() && !c.end.gone {
-		c.wakeBy(t)
-	} else {
+	if c.end.gone || !c.wakeBy(time.Time{}) {
 		c.alarm = nil // an idle connection keeps a timer only where stopAlarm has stopped it
 	}
 	c.unlock()
