@@ -92,7 +92,7 @@ func (c *Conn) admit(e *exchange) *Error {
 // waitInLine waits until e is admitted, unless its caller does not wait, and takes it out
 // of the line. mu is held, but not while it waits.
 func (c *Conn) waitInLine(e *exchange) *Error {
-	for !e.tries && e.err == nil && !passed(e.by) && !c.atHead(e) {
+	for !e.tries && e.err == nil && !passed(e.by) && !c.mayBegin(e) {
 		if c.line.head == e && c.allAbandoned() {
 			c.clearWay(e)
 		} else {
@@ -103,7 +103,7 @@ func (c *Conn) waitInLine(e *exchange) *Error {
 	case e.err != nil:
 	case passed(e.by):
 		e.fail(c.waitedFor(e, fromDeadline("send", whyDeadline)))
-	case !c.atHead(e):
+	case !c.mayBegin(e):
 		e.fail(c.notReady("send", &e.q))
 	}
 	c.line.remove(e)
@@ -111,8 +111,9 @@ func (c *Conn) waitInLine(e *exchange) *Error {
 	return e.err
 }
 
-// atHead reports whether e is the first in line, and admitted. mu is held.
-func (c *Conn) atHead(e *exchange) bool { return c.line.head == e && c.admits(&e.q) == admitted }
+// mayBegin reports whether it is e's turn to write: it is the first in line, and admitted.
+// mu is held.
+func (c *Conn) mayBegin(e *exchange) bool { return c.line.head == e && c.admits(&e.q) == admitted }
 
 // oneHead reports whether all that is in flight is a head of no unusual length, of which no
 // writer has taken a byte: the server waits for that, and not for anybody to read. mu is
@@ -186,7 +187,7 @@ func (c *Conn) notReady(op string, q *asked) *Error { return newError(NotReady, 
 func (c *Conn) waitedFor(e *exchange, err *Error) *Error {
 	why := errInFront
 	switch {
-	case e.inLine && !c.atHead(e):
+	case e.inLine && !c.mayBegin(e):
 		why = c.whyWait(&e.q)
 	case e.waited && !e.final && c.upload == e && e.q.push && e.up.left != 0 && !e.up.busy:
 		why = errUnended
