@@ -71,9 +71,9 @@ func (c *Conn) mindBy(e *exchange) {
 	}
 }
 
-// awaited returns the position in the stream before which begin the requests that somebody
-// may be waiting behind: all of them, where that is for the connection, or with a body for
-// a 100 (Continue). mu is held.
+// awaited returns a position in the stream: somebody may be waiting behind each request
+// that begins before it. That is all of them where somebody waits for the connection, or
+// where the last one's body waits for a 100 (Continue). mu is held.
 func (c *Conn) awaited() (to int64) {
 	if c.line.head != nil || c.ready != nil || c.end.done != nil || c.watch != nil && c.watch.calls > 0 {
 		return math.MaxInt64
@@ -104,6 +104,7 @@ func (c *Conn) wakeBy(t time.Time) bool {
 	return true
 }
 
+// stopAlarm keeps the alarm from ringing. mu is held.
 func (c *Conn) stopAlarm() {
 	if c.alarm != nil {
 		c.alarm.Stop()

@@ -121,11 +121,12 @@ func (b *body) Read(p []byte) (int, error) {
 
 // drainTime bounds how long Close reads on to save a connection: a body whose next bytes
 // are not on their way is not worth waiting for, and a stream of events never ends. It is
-// what net/http allows for the same purpose. Where others wait behind, they read on, for as
-// long as they like.
+// what net/http allows for the same purpose, since Go 1.27. Where others wait behind, they
+// read on, for as long as they like.
 const drainTime = 50 * time.Millisecond
 
-// errTheirs ends Close's reading where others are to read on.
+// errTheirs ends the reading of a body that was closed: another goroutine's Read, or
+// Close's own where others are to read on.
 var errTheirs = newError(Canceled, "read body", errors.New("the body was closed"))
 
 // Close gives up what was not read. It may be called again, and while another goroutine
@@ -208,12 +209,12 @@ func (c *Conn) drainClosed(e *exchange, resp *Response) {
 // spliceLeast is the body size from which moving it inside the kernel is worth its calls.
 const spliceLeast = 64 << 10
 
-// WriteTo writes the rest of the body to w. From one socket to another it moves inside the
-// kernel where the system can do that. An error of w's is returned as it is. One that ends
-// a move in the kernel ends the connection too, for it is not known how much was taken for
-// w and lost. So does the exchange's end, by Cancel, its context or Deadline, where w then
-// takes nothing more for a tenth of a second; WriteTo itself returns when w's write does,
-// which the caller has to end.
+// WriteTo writes the rest of the body to w. From a socket to a *net.TCPConn it moves inside
+// the kernel where the system can do that. An error of w's is returned as it is. One that
+// ends a move in the kernel ends the connection too, for it is not known how much was taken
+// for w and lost. So does the exchange's end, by Cancel, its context or Deadline, where w
+// then takes nothing more for a tenth of a second; WriteTo itself returns when w's write
+// does, which the caller has to end.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	buf := getBlock(pumpBuffer)
@@ -253,7 +254,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 // splice moves what is not buffered from socket to socket, where both are one. It returns
 // io.EOF at the body's end, and 0 and nil where it does not apply.
 func (b *body) splice(w io.Writer) (int64, error) {
-	dst, ok := w.(*net.TCPConn) // to no other does package net move a socket's bytes in the kernel
+	dst, ok := w.(*net.TCPConn) // package net has no other ReadFrom that moves a socket's bytes in the kernel
 	if !ok || b.c == nil || b.c.kind != direct || b.c.cfg.StallTimeout > 0 {
 		return 0, nil
 	}

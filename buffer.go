@@ -15,9 +15,9 @@ import (
 // A block is a buffer on loan. Its slice may outgrow its size; it is then not lent again.
 type block struct{ b []byte }
 
-// Buffers are lent in sizes that are powers of two, from 16 up to the largest that is
-// shared.
-const classes = 19 // 256 KiB
+// Buffers are lent in sizes that are powers of two, from 16 on; those of more than 256 KiB
+// are not lent again.
+const classes = 19 // 2^18 is the largest
 
 var (
 	blocks      [classes]sync.Pool

@@ -67,9 +67,9 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	c.changed()
 }
 
-// mayAbandon reports whether e's response can be read for nobody: e is with a writer, or
-// out, whole; somebody wants a response besides e's; and e's caller can be let go of what
-// it is in. mu is held.
+// mayAbandon reports whether e's response can be read for nobody: all of e was appended,
+// and a writer has taken it; somebody wants a response besides e's; and e's caller can be
+// let go of what it is in. mu is held.
 func (c *Conn) mayAbandon(e *exchange) bool {
 	taken := e.end >= 0 && e.start < c.taken
 	return taken && !c.dueAlone(e) && !c.isKept(e) && !c.stuckInRead(e)
@@ -177,7 +177,7 @@ func (c *Conn) interrupt(e *exchange) {
 	}
 }
 
-// dueAlone reports whether e's is the next response that anybody wants, and the last.
+// dueAlone reports whether nobody wants a response besides e's. mu is held.
 func (c *Conn) dueAlone(e *exchange) bool {
 	for x := c.queue.head; x != nil; x = x.next {
 		if x != e && !x.abandoned {
@@ -213,7 +213,7 @@ func (c *Conn) leave(e *exchange) {
 	case e.start < 0: // taken back
 		if c.reader == e {
 			if c.br != nil {
-				c.lookBehind() // at what e's read may have brought; where no buffer is left, finish has
+				c.lookBehind() // at what e's read may have brought; without a buffer, finish has looked
 			}
 			c.handOn()
 			c.changed() // the connection may be idle only now
@@ -227,7 +227,8 @@ func (c *Conn) leave(e *exchange) {
 	}
 }
 
-// takeBack removes a request of which no writer has taken a byte. mu is held.
+// takeBack removes a request of which no writer has taken a byte, and reports whether it
+// could. mu is held.
 func (c *Conn) takeBack(e *exchange) bool {
 	if e.start < c.taken || e.end < 0 && c.upload != e || !c.mayUnread(e) {
 		return false

@@ -19,7 +19,8 @@ const maxSizeDigits = 16
 // data each (CVE-2023-39326); with this one padding is at most half of what arrives, but
 // for the first 16 KiB. That is 250 chunks of one byte with a signature of 64 bytes each
 // before it matters, and no limit for chunks larger than their extensions. net/http allows
-// 16 KiB too, but counts all framing bytes and forgives 16 of them a chunk.
+// 16 KiB too, but counts all framing bytes and forgives 16 of them a chunk and two a byte
+// of data.
 const maxPadding = 16 << 10
 
 // A chunkDecoder parses the framing of one chunked body.

@@ -2,9 +2,10 @@ package h1
 
 // close.go: the end of a connection, and the closing of its stream.
 //
-// Rule: a connection ends for one reason, the first (because), and by one function (fail),
-// or by itself where it is not to be used again and nothing is left to do (keepalive.go,
-// J4). unlock then closes the stream, once, without mu.
+// Rule: a connection ends for one reason, the first (because), which only a switch to
+// another protocol, and what then becomes of the stream, replaces; and by one function
+// (fail), or by itself where it is not to be used again and nothing is left to do
+// (keepalive.go, J4). unlock then closes the stream, once, without mu.
 // Not here: the end of a single exchange (cancel.go), the stream given back (stream.go).
 
 import (
@@ -127,7 +128,7 @@ func neighbour(err *Error) *Error {
 	return n
 }
 
-// refusal is the error of a request that the connection does not take any more.
+// refusal is the error of a request that the connection does not take any more. mu is held.
 func (c *Conn) refusal(op string) *Error {
 	return newError(Closed, op, c.err.forOthers())
 }
@@ -223,7 +224,7 @@ func (c *Conn) beginClose() (late *time.Timer) {
 }
 
 // closeLate is endCalls while Close is under way. It sets deadlines without mu, for a
-// stream may set none before its Close has returned.
+// stream may let that wait until its Close has returned.
 func (c *Conn) closeLate() {
 	c.mu.Lock()
 	dl, in := c.dl, c.inCall()

@@ -17,9 +17,10 @@ import (
 )
 
 // A Conn is the client's side of one HTTP/1.1 connection. Its methods may be called by
-// several goroutines at once. It starts a goroutine only to write a body or a head that
-// does not fit the write buffer, or may not fit the socket; and, where Depth is more than
-// 1, to write a moment later what Send has appended.
+// several goroutines at once. It starts a goroutine only to write: a body that is not at
+// hand, or does not fit the write buffer; a head that does not, or what may not fit the
+// socket; what a slow body, or a write that was cut short, has left in the buffer; and,
+// where Depth is more than 1, what Send has appended, a moment later.
 type Conn struct {
 	// Set by NewConn. The fields that every request needs come first: those near the start
 	// are reached by shorter instructions.
@@ -51,7 +52,7 @@ type Conn struct {
 
 	// What limits time.
 	timed      bool // a request has had a Deadline
-	dlAsked    bool // dl has shown that it does not refuse, or is not asked
+	dlAsked    bool // dl was asked whether it refuses, and is nil if so; or is taken at its word
 	hasWriteBy bool // the write deadline on rw is not zero
 
 	flushing bool  // soon was started, and has yet to look at what is to be written
@@ -272,11 +273,12 @@ func (c *Conn) failLine() {
 	}
 }
 
-// rest lets go of what a connection without a request in flight does not need. mu is held.
+// rest lets go of what a connection without a request in flight does not need, and ends one
+// with bytes to write and nobody left to write them. mu is held.
 func (c *Conn) rest() {
 	nobody := c.line.head == nil && !c.writing
 	if nobody && c.upload == nil && c.pending() && c.mayWrite() {
-		c.fail(nil, errStuck) // the rest of a request that was answered: there is nobody to write it for
+		c.fail(nil, errStuck) // it is the rest of a request that was answered
 	}
 	c.giveBack()
 	if nobody && c.life.w != wBody && c.reader == nil && !c.probe.runs && !c.probe.rings {

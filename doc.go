@@ -79,7 +79,7 @@
 // chunked, and may be followed by Request.Trailer. A body in memory that fits the write
 // buffer goes out with its head in one write; with Do so does a bytes.Reader or a
 // bytes.Buffer of up to 64 KiB, where the stream itself is a TCP or unix socket, Depth is 1
-// and the system is Linux. A longer one, and what the socket does not take at once, is
+// and the system is Linux. Any other, and what the socket does not take at once, is
 // written by a goroutine that lives as long as the upload, so that the response can be read
 // while it is still going on: both bodies may stream at once. What a slow reader has given
 // is not held back for more.

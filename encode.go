@@ -44,7 +44,7 @@ type asked struct {
 
 // check says in q, which is zero, what a request asks for, or returns why it may not be
 // written. Nothing is allocated when it is fine. The fields are walked only where one of
-// them has a meaning to the engine, or may be invalid: Header has kept account of both.
+// them has a meaning to the engine, or is invalid: Header has kept account of both.
 func (r *Request) check(q *asked) *Error {
 	if r == nil {
 		return badRequest("the Request is nil")
@@ -347,7 +347,7 @@ func checkTrailer(h *Header) *Error {
 	return nil
 }
 
-// checkOdd finds the first field that may not be written. There may be none any more.
+// checkOdd finds the first field that may not be written.
 func checkOdd(h *Header, what string) *Error {
 	for i := range h.fields {
 		name, value := h.At(i)

@@ -28,13 +28,17 @@ const (
 	// Closed: the connection takes no more requests (see its Err), or the exchange, or its
 	// body, has ended. [either]
 	Closed
-	// NotReady: what does not wait (TrySend, Ready.Err, Detach) would have had to. [caller]
+	// NotReady: what does not wait (TrySend, Ready.Err, Detach) would have had to, or
+	// another goroutine reads the body. [caller]
 	NotReady
-	// Canceled: the context was canceled, or Cancel was called. [caller]
+	// Canceled: the context was canceled, Cancel was called, a body was closed while it was
+	// read, or Informational returned an error; or one of the caller's functions that the
+	// engine calls has panicked, or ended its goroutine. [caller]
 	Canceled
 	// Timeout: a deadline passed, the context's among them, or the stream stalled. [either]
 	Timeout
-	// BadRequest: the request may not be written as it is. [caller]
+	// BadRequest: the request may not be written as it is, or a call does not fit it (a
+	// second Wait, a Write without Push). [caller]
 	BadRequest
 	// BodyFailed: the request's body failed, or is not of the length declared. [caller]
 	BodyFailed
@@ -44,8 +48,8 @@ const (
 	Unsolicited
 	// BadVersion: what came is not an HTTP/1.x status line. [peer]
 	BadVersion
-	// BadStatus: a status code is not three digits from 100 on, or what follows it may not.
-	// [peer]
+	// BadStatus: a status code is not three digits from 100 on, or is followed by what may
+	// not stand there. [peer]
 	BadStatus
 	// BadField: the grammar does not allow a field line. [peer]
 	BadField
@@ -58,8 +62,8 @@ const (
 	BadChunk
 	// IO: the stream failed; Err is its error. [stream]
 	IO
-	// NotSwitched: a 101 was not asked for, or came before the request was over, as may a 2xx
-	// to CONNECT. [either]
+	// NotSwitched: a 101 was not asked for; or it, or a 2xx to CONNECT, came before the
+	// request was over. [either]
 	NotSwitched
 
 	kinds

@@ -34,15 +34,15 @@ type exchange struct {
 	refs int8   // users of the memory: the response's side, pump or who pushes the body, a flush in its name
 	err  *Error // how it failed
 	marks
-	start  int64     // position of its first byte in the stream; -1: not admitted
+	start  int64     // position of its first byte in the stream; -1: not admitted, or taken out again
 	end    int64     // position after its last byte; -1: not known yet
 	readAt int64     // bytes read before it was appended, or taken: none of them answers it
 	by     time.Time // Request.Deadline
-	sent   time.Time // when its last byte had gone out, or its response was due, if a timeout asks
+	sent   time.Time // when its last byte had gone out, or its response was due, if Config asks
 	wakeAt time.Time // when to wake cond
 	pushAt time.Time // when to wake wake
 
-	recv  reception // owned by the read half, which changes it under c.mu
+	recv  reception // changed by the read half alone, but for what limits its time
 	times Timing
 
 	// Of the write half: see upload.go.

@@ -26,7 +26,7 @@ type Header struct {
 	buf    []byte
 	fields []span
 	known  known // fields with a meaning to the engine that occur here
-	odd    bool  // a name or value that may not be written may be among them
+	odd    bool  // a name or value that may not be written is among them
 }
 
 // An owner belongs to memory that copies of a Header may share. Only h appends there, and
@@ -98,8 +98,8 @@ func (h *Header) Del(name string) {
 }
 
 // replace removes the fields of that name, but puts name and value in the place of field i,
-// unless i is negative. Copies may share the memory: h leaves it to them, and so changes
-// none, even if it becomes one of them again.
+// unless i is negative. Copies may share the memory, which h leaves to them for good: one
+// that is assigned back to h does not append there either.
 func (h *Header) replace(i int, name, value string) {
 	old := *h
 	if o := old.own; o != nil && o.h == h {

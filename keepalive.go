@@ -26,7 +26,7 @@ type wState uint8
 const (
 	wIllegal wState = iota
 	wIdle           // between requests
-	wBody           // the head of the latest request is out, its body is not
+	wBody           // the head of the latest request was appended, the end of its body was not
 	wShut           // nothing more will be written
 	wStates
 )
@@ -48,16 +48,16 @@ const (
 	evIllegal    event = iota
 	evHeadEnd          // a request without a body was admitted
 	evHead             // a request with a body was admitted
-	evEnd              // the body of a request ended
+	evEnd              // the end of a request's body was appended
 	evStop             // the write half failed, or a body was given up
-	evDrop             // the latest request left before a byte of it was written
+	evDrop             // a request left before a byte of it was written: any, but in wBody the latest
 	evInfo             // a 1xx response but 101 was read
 	evFinal            // a final response's head was read, and the connection persists
 	evFinalClose       // a final response's head was read, and the connection ends with it
 	evLast             // a response ended
 	evSwitch           // 101, or 2xx to CONNECT: the stream is HTTP's no more
-	evNoReuse          // either side said close, or bytes came that nobody asked for
-	evFail             // the stream ended, broke, or cannot be trusted
+	evNoReuse          // no request is to come after those in flight: see noReuse
+	evFail             // the connection ends at once: see Conn.fail
 	events
 )
 
@@ -72,8 +72,8 @@ func (w wState) String() string { return wNames[w] }
 func (r rState) String() string { return rNames[r] }
 func (e event) String() string  { return evNames[e] }
 
-// The tables are larger than they need be, by powers of two: an index that is masked by
-// that needs no check, and no multiplication.
+// The tables' sizes are rounded up to powers of two: an index modulo such a size needs no
+// check, and no multiplication.
 const (
 	wRows   = 4
 	rRows   = 8
@@ -106,7 +106,7 @@ type life struct {
 	r        rState
 	reuse    bool // once false, never true again
 	switched bool // both halves were given up to another protocol
-	few      bool // no more than MaxDrain bytes are known to be left of the body in wBody
+	few      bool // little is known to be left of the body in wBody: see fewLeft
 	n        int  // requests admitted whose response has not ended
 }
 

@@ -50,7 +50,8 @@ func (c *Conn) setWriteBy(t time.Time) {
 	c.dl.SetWriteDeadline(t)
 }
 
-// readLimit returns the deadline of a read in reader's name, and by which rule. mu is held.
+// readLimit returns the deadline of a read in reader's name, and by which rule. It starts
+// the clocks of StallTimeout, and of the look for a head that is overdue. mu is held.
 func (c *Conn) readLimit(reader *exchange) (until time.Time, why rule) {
 	until, why = reader.by, whyDeadline
 	limit := func(t time.Time, by rule) {

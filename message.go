@@ -173,8 +173,8 @@ type Request struct {
 	// read on until the connection is Ready. Where the exchange fails, or the connection
 	// ends with the response, a read of Body, or a write from its memory, may still be
 	// under way; Close and Shutdown do not wait for it, save for one disk read where the
-	// kernel moves a file. Body is read on a goroutine of the engine's, unless it is in
-	// memory: a panic there cannot be recovered, and ends the program.
+	// kernel moves a file. A Body that does not go out with its head is read on a goroutine
+	// of the engine's: a panic there cannot be recovered, and ends the program.
 	Body io.Reader
 	// ContentLength is the body's length in bytes. 0 means Body's Len() where it has one,
 	// else unknown, as it does with Push; less than 0 means unknown. A body of unknown

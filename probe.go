@@ -20,7 +20,7 @@ import (
 type probe struct {
 	early  bool      // the first response was there before its request: see Config.Fresh
 	asked  bool      // Probe or Watch was called: Config.Fresh holds no longer
-	stale  bool      // a write, or the caller's code, has run since gate has looked
+	stale  bool      // a write has run since the last look: see stillGood
 	runs   bool      // a look through TLS is under way: the stream is being read for it
 	dwells bool      // it was under way already when lookBy had passed
 	rings  bool      // the alarm is set for lookBy, or for earlier
@@ -188,7 +188,8 @@ func unasked(b []byte) *Error {
 	return errUnasked
 }
 
-// nearDeadline is how long a read through TLS may take for records that are there already.
+// nearDeadline is how long a read may take for what is there already: records under TLS, or
+// a head whose HeadTimeout has passed.
 const nearDeadline = time.Millisecond
 
 // mostRounds limits the reads of one look: a server sends a few tickets, and no endless

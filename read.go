@@ -69,9 +69,9 @@ func (c *Conn) receive(e *exchange, resp *Response) error {
 	return c.deliver(e, resp)
 }
 
-// awaitTurn waits until e's response may be read. What is to be written it writes first, or
-// leaves to others, but not for long (gather.go): its own request, if nobody else sees to
-// that. mu is held, but not while it waits.
+// awaitTurn waits until e's response may be read. What is unclaimed, e's own request
+// perhaps, it writes first, or leaves to others, but not for long (gather.go). mu is held,
+// but not while it waits.
 func (c *Conn) awaitTurn(e *exchange) {
 	var by time.Time
 	if e.err == nil && c.unclaimed() {
@@ -174,7 +174,7 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	if x.recv.remain > c.cfg.MaxDrain-x.recv.moved {
 		return tooMuch
 	}
-	if c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 { // not even a look is for nothing
+	if c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 { // then nothing is read for nobody, not even its end
 		return tooMuch
 	}
 	sink := getBlock(c.cfg.ReadBuffer)
@@ -354,6 +354,7 @@ func (c *Conn) soundHead(x *exchange) *Error {
 // exchange has its own error by then.
 var errClosedByOther = closedFor("closed meanwhile")
 
+// whyLast says why nothing comes after a response.
 func whyLast(said, keeps bool, fr framing) *Error {
 	switch {
 	case said:

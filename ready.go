@@ -24,8 +24,8 @@ const (
 	never
 )
 
-// admits says whether a request may be written now. mu is held. Behind others, that is
-// pipelining (RFC 9112, section 9.3.2), and waits
+// admits says whether a request may be written now. mu is held. Behind others it would be
+// pipelined (RFC 9112, section 9.3.2), and waits
 //
 //  1. while Depth requests are in flight;
 //  2. while one that is not idempotent is, or if this one is not;
@@ -62,7 +62,7 @@ func alone(q *asked) bool { return q.connect || q.upgrade || q.expect }
 // admit waits for e's turn to write, and takes it. mu is held.
 func (c *Conn) admit(e *exchange) *Error {
 	if e.tries {
-		c.awaitLook() // it is no exchange
+		c.awaitLook() // which is no exchange, and soon over
 	}
 	if e.err != nil { // canceled already
 		return e.err
@@ -203,7 +203,8 @@ func (c *Conn) mayRead(e *exchange) bool {
 	return c.reader == nil && c.nextReader() == e && !c.untaken(e)
 }
 
-// nextReader returns the first exchange in the queue whose response somebody wants.
+// nextReader returns the first exchange in the queue whose response somebody wants. mu is
+// held.
 func (c *Conn) nextReader() *exchange {
 	e := c.queue.head
 	for e != nil && e.abandoned {

@@ -253,7 +253,7 @@ func (c *Conn) resize(size int) {
 	old.put()
 }
 
-// fill puts bytes that were read from the stream into br, which is empty and holds them.
+// fill puts bytes that were read from the stream into br, which is empty and large enough.
 func (c *Conn) fill(b []byte) {
 	c.br.from.before = b
 	c.br.Peek(len(b))

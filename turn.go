@@ -25,7 +25,7 @@ func (c *Conn) owe() { c.owing, c.writing = true, true }
 func (c *Conn) owesNoMore() { c.owing, c.writing = false, false }
 
 // fitsSocket reports whether the body is in memory, and may be written by the read of the
-// response: in one call, as far as the socket takes it.
+// response: in one call, as far as the socket takes it. mu is held.
 func (c *Conn) fitsSocket(e *exchange) bool {
 	if !canWritev || !c.mayOwe(e) || e.q.expect {
 		return false
@@ -74,7 +74,7 @@ func (c *Conn) paidOwed(e *exchange, n int) bool {
 // payOwed sees to what is left of the bytes that were owed, where not all went out in one
 // turn, and returns the exchange's error if that failed meanwhile. A head is written here,
 // and what fits the buffer beside it. A longer body is left to pump: it may be answered
-// before it is out.
+// before it is out. mu is not held.
 func (c *Conn) payOwed(e *exchange) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

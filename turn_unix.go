@@ -26,7 +26,8 @@ type turn struct {
 // takeTurn does in one call what a request to an idle socket needs: it looks whether the
 // connection is still good, writes what is owed, and reads the first bytes of the response
 // into p. The look takes the place of the read that a write is otherwise followed by, and
-// that finds nothing: so the gate against stale connections costs no system call.
+// that finds nothing: so the gate against stale connections costs no system call. mu is not
+// held.
 func (c *Conn) takeTurn(e *exchange, p []byte) (int, error) {
 	r := c.br // it stays while it is filled
 	t := &r.turn
@@ -73,7 +74,7 @@ func (c *Conn) socketError(err error) error {
 func (r *readBuffer) runTurn(fd uintptr) bool {
 	c, t := r.from.c, &r.turn
 	if !t.wrote {
-		if t.runPeek(fd); t.err != nil || t.n > 0 && !c.isGreeting() {
+		if t.runPeek(fd); t.err != nil || t.n > 0 && !c.noteGreeting() {
 			return true
 		}
 		greeted := t.n > 0
@@ -98,8 +99,9 @@ func (r *readBuffer) runTurn(fd uintptr) bool {
 	return !wouldWait(t.err)
 }
 
-// isGreeting is greets for a turn that has found something. It does not hold mu.
-func (c *Conn) isGreeting() bool {
+// noteGreeting reports whether what a turn has found is taken for the first response, and
+// notes that. mu is not held.
+func (c *Conn) noteGreeting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.probe.early = c.greets()

@@ -92,7 +92,7 @@ func (c *Conn) beginBody(e *exchange) *Error {
 }
 
 // fitsNow reports whether the body, which says how long it is and so is taken to be at
-// hand, fits the buffer beside its head.
+// hand, fits the buffer beside its head. mu is held.
 func (c *Conn) fitsNow(e *exchange) bool {
 	_, atHand := e.req.Body.(lener)
 	return atHand && !e.q.expect && e.q.body == bodyLength &&
@@ -337,7 +337,7 @@ func (c *Conn) pumpBody(e *exchange) error {
 }
 
 // kernelsWay returns what moves e's body inside the kernel, where that comes from a file or
-// from another socket; nil: nothing does.
+// from another socket; nil: nothing does. mu is held.
 func (c *Conn) kernelsWay(e *exchange, from io.Reader) io.ReaderFrom {
 	if c.kind != direct || e.q.body != bodyLength || c.cfg.StallTimeout > 0 {
 		return nil

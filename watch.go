@@ -92,9 +92,10 @@ func (c *Conn) mayPark(w *watch) bool {
 	return c.sock != nil && c.dl != nil && c.life.idle() && !w.parked && !c.probe.runs && c.reader == nil
 }
 
-// canWake reports whether a deadline could wake Watch from its wait for the socket. A
-// stream that refuses deadlines is taken from then on for one without them; but a layer
-// (TLS) is not, for the look through it needs them. mu is held.
+// canWake finds out, by setting none, whether a deadline could wake Watch from its wait for
+// the socket. A stream that refuses deadlines is taken from then on for one without them;
+// but a layer (TLS) is not, for the look through it needs them. If the stream turns out to
+// be closed, the connection ends. mu is held.
 func (c *Conn) canWake() bool {
 	err := c.dl.SetReadDeadline(time.Time{})
 	switch {

@@ -54,9 +54,9 @@ func (c *Conn) Send(ctx context.Context, req *Request) (Exchange, error) {
 // TrySend is Send, but where that would wait for other exchanges it fails with NotReady.
 // Ready says the same of a request without a body that is idempotent. Others may have to
 // wait longer: one with a body until what is in front was written, also where that was
-// answered before; one that is not idempotent until nothing else is in flight, and if all
-// that is was canceled, until Send, Do or another's Wait has read that, which TrySend does
-// not. To send a body it may write what others have left in the buffer, if the stream is
+// answered before; one that is not idempotent until nothing else is in flight (a canceled
+// request is, until Send, Do or another's Wait has read its response, which TrySend does
+// not). To send a body it may write what others have left in the buffer, if the stream is
 // sure to take that.
 func (c *Conn) TrySend(ctx context.Context, req *Request) (Exchange, error) {
 	return c.send(ctx, req, marks{tries: true})
@@ -90,7 +90,8 @@ func prepare(req *Request, q *asked) error {
 	return nil
 }
 
-// start waits for the exchange's turn to write, and takes it. mu is held.
+// start waits for the exchange's turn to write, makes sure that the connection is still
+// good, and writes the request, or has it written. An error is the exchange's. mu is held.
 func (c *Conn) start(e *exchange) error {
 	c.timed = c.timed || !e.by.IsZero()
 	if e.stop != nil && e.ctx.Err() != nil {
@@ -172,8 +173,9 @@ func (c *Conn) begin(e *exchange) *Error {
 	return e.ifUnsent()
 }
 
-// gateBody is gate for a request that start took for one that is owed, and that is not: its
-// body goes out neither in wbuf, with its head, nor in one turn of the socket. mu is held.
+// gateBody is gate for a request for which start did not look, since its turn of the
+// socket was to, and which gets none: its body fits neither wbuf, beside its head, nor such
+// a turn. mu is held.
 func (c *Conn) gateBody(e *exchange) *Error {
 	if c.mayOwe(e) && !c.fitsNow(e) && !c.fitsSocket(e) {
 		return c.gate(e)
@@ -403,7 +405,7 @@ func (c *Conn) othersWrite(e *exchange) bool {
 }
 
 // cutsWrites reports whether a write can be ended without the connection: by a deadline,
-// where the stream then says how far it came.
+// where the stream then says how far it came. mu is held.
 func (c *Conn) cutsWrites() bool { return !c.kind.encoded() && c.deadlines() != nil }
 
 // putBack puts bytes that a write did not take in front of those appended since. mu is
@@ -444,7 +446,8 @@ func (c *Conn) write(e *exchange, p []byte) error {
 // errClosedUnder stops a write loop whose connection has ended in the meantime.
 var errClosedUnder = errors.New("the connection has ended")
 
-// beginWrite marks a write as under way and sets its deadline. mu is held.
+// beginWrite marks a write as under way and sets its deadline; false: the connection has
+// ended. mu is held.
 func (c *Conn) beginWrite(e *exchange) bool {
 	for c.shakes() && c.watched() {
 		c.watch.cond.Wait()

@@ -30,7 +30,7 @@ type ahead struct {
 	net.Conn
 
 	mu     sync.Mutex
-	moved  sync.Cond // wakes run, and the Reads that wait
+	moved  sync.Cond // wakes run, and whoever waits for what it reads: Read, PeekNow
 	inRead int       // Reads under way
 	begun  time.Time // when run began the read it is in; zero: it is in none
 	data   []byte    // read ahead, and not taken yet

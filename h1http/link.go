@@ -33,8 +33,9 @@ type link struct {
 	asked    atomic.Bool // settled has probed
 	used     atomic.Bool // it had a response, or was idle: a hangup may not be meant for the request
 
-	// uncounted is how many bytes are mostly out, though their write has only yet to be
-	// counted: what a socket takes, and else what a server reads before it answers.
+	// uncounted is how many bytes, if no more are unwritten once the response is here,
+	// are likely to be out, and only not counted yet: as many as a socket takes, and
+	// elsewhere as many as a server reads before it answers.
 	uncounted int64
 
 	// The rest is the pool's, and guarded by its mutex.
