@@ -6,6 +6,19 @@ package h1
 // write, under way: readLimit and writeLimit find it, limitRead and limitWrite set it.
 // Not here: the deadlines that no read or write sees to (alarm.go), what becomes of an
 // exchange that is over its time (readError in source.go, writeFailed in write.go).
+//
+// What ends a wait, where the time of that is kept, and who sees to it. Where the stream
+// has no deadlines, ring closes it instead.
+//
+//	Request.Deadline      by                 the stream in its calls, else ring
+//	a call's context      stop               context.AfterFunc (cancel.go)
+//	HeadTimeout           sent, and lateBy   the stream; lateBy if it is over at the start
+//	StallTimeout          comeBy and moveBy  the stream, anew with each byte
+//	ExpectTimeout         holdBy             ring, which wakes who writes the body (pushAt)
+//	drainTime             closeBy            the stream, in a read that Close has begun
+//	graceAfterWriteError  nowhere            the stream, in each read
+//	gatherTime            wakeAt             ring, which wakes who waits for its turn
+//	graceBeforeClose      readEnd, lookBy    ring, where no deadline is sure to end a call
 
 import "time"
 
