@@ -60,7 +60,7 @@ func NewConn(rw io.ReadWriteCloser, cfg *h1.Config) *Conn {
 	if own.MaxHeadBytes <= 0 {
 		own.MaxHeadBytes = 256 << 10 // the engine's default, which limits the 1xx heads as well
 	}
-	return newConn(newLink(rw, &own, nil), cfg.Depth)
+	return newConn(newLink(rw, &own, nil, false), cfg.Depth)
 }
 
 func newConn(l *link, depth int) *Conn {

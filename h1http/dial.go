@@ -81,7 +81,7 @@ func (t *Transport) connect(ctx context.Context, r *route) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLink(nc, t.engineConfig(), t)
+	l := newLink(nc, t.engineConfig(), t, r.hopScheme() != "https")
 	l.settings = settings{noGzip: t.DisableCompression, close: t.DisableKeepAlives, maxHead: t.maxHead()}
 	if r.absolute() {
 		l.settings.proxied, l.settings.auth = true, proxyAuth(r.proxy)

@@ -197,6 +197,69 @@ func TestSecured(t *testing.T) {
 	}
 }
 
+// TestNotSecured: a plain connection has no state of TLS, though it has the method for one
+// that is not plain. What was dialed for http is not even asked, as by net/http.
+func TestNotSecured(t *testing.T) {
+	r := newRig(t, false, echo)
+	asked := 0
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, r.Listener.Addr().String())
+		return maybeTLS{nc, &asked}, err
+	}
+	tr := &Transport{DialContext: dial}
+	defer tr.CloseIdleConnections()
+	nc, err := dial(t.Context(), "tcp", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewConn(nc, nil)
+	defer c.Close()
+	for _, rt := range []http.RoundTripper{tr, c} {
+		asked = 0
+		resp, err := rt.RoundTrip(newRequest(t, "GET", r.URL, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slurp(t, resp); got != "GET / 0 " || resp.TLS != nil || rt == tr && asked > 0 {
+			t.Errorf("%T: %q, TLS %v, asked %d times", rt, got, resp.TLS, asked)
+		}
+	}
+}
+
+// maybeTLS is a wrapper for streams of both kinds.
+type maybeTLS struct {
+	net.Conn
+	asked *int
+}
+
+func (m maybeTLS) ConnectionState() (cs tls.ConnectionState) {
+	*m.asked++
+	if tc, ok := m.Conn.(*tls.Conn); ok {
+		cs = tc.ConnectionState()
+	}
+	return cs
+}
+
+// TestSecuredLate: a wrapper that NewConn is given may do its handshake with the first
+// request.
+func TestSecuredLate(t *testing.T) {
+	r := newRig(t, true, echo)
+	nc, err := net.Dial("tcp", r.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &tls.Config{ServerName: "example.com", RootCAs: r.tr.TLSClientConfig.RootCAs}
+	c := NewConn(shownTLS{tls.Client(nc, cfg), new(int)}, nil)
+	defer c.Close()
+	resp, err := c.RoundTrip(newRequest(t, "GET", r.URL, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := slurp(t, resp); got != "GET / 0 " || resp.TLS == nil || !resp.TLS.HandshakeComplete {
+		t.Errorf("%q, TLS %v", got, resp.TLS)
+	}
+}
+
 // shownTLS is a *tls.Conn behind another type.
 type shownTLS struct {
 	*tls.Conn

@@ -24,7 +24,7 @@ func handLink(t *testing.T, tr *Transport, h *host, load int) *link {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLink(nc, tr.engineConfig(), tr)
+	l := newLink(nc, tr.engineConfig(), tr, true)
 	l.host, l.load = h, load
 	l.used.Store(true)
 	t.Cleanup(func() { l.h.Close() })

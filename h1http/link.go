@@ -74,10 +74,16 @@ func tolerantConfig() h1.Config {
 	}
 }
 
-// newLink makes a link of a stream.
-func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
+// newLink makes a link of a stream. One that was dialed as a plain one is not asked for the
+// state of its TLS, unless it is a *tls.Conn: a wrapper may have that method for those of
+// its kind that are not plain.
+func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner, plain bool) *link {
 	l := &link{owner: o}
-	if s, ok := rw.(secured); ok {
+	s, ok := rw.(secured)
+	if plain {
+		s, ok = rw.(*tls.Conn)
+	}
+	if ok {
 		cs := s.ConnectionState() // not later: it waits for a handshake that a Read is in
 		l.tls.Store(&cs)
 	}
@@ -94,13 +100,16 @@ func newLink(rw io.ReadWriteCloser, cfg *h1.Config, o owner) *link {
 }
 
 // tlsState returns the state of TLS, or nil. A stream that NewConn was given may do its
-// handshake as late as with its first request.
+// handshake as late as with its first request; one without a version then has no TLS.
 func (l *link) tlsState() *tls.ConnectionState {
 	cs := l.tls.Load()
 	if cs != nil && !cs.HandshakeComplete {
 		now := l.nc.(secured).ConnectionState()
 		cs = &now
 		l.tls.Store(cs)
+		if cs.Version == 0 {
+			return nil
+		}
 	}
 	return cs
 }

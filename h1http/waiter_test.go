@@ -188,7 +188,7 @@ func TestGivenToWhoGivesUp(t *testing.T) {
 			}()
 			synctest.Wait()
 			nc, _ := dial(ctx, "", "")
-			l := newLink(nc, tr.engineConfig(), tr)
+			l := newLink(nc, tr.engineConfig(), tr, true)
 			want := 1 // besides the dial
 			if !strings.HasPrefix(what, "a connection") {
 				l.h.Close()
