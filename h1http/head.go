@@ -34,6 +34,12 @@ func convert(out *http.Response, in *h1.Response, hreq *http.Request) {
 	}
 }
 
+// isSwitch reports whether what follows a response with that status is HTTP's no more, and
+// so has no coding either (RFC 9110, 9.3.6).
+func isSwitch(status int, hreq *http.Request) bool {
+	return status == 101 || hreq.Method == "CONNECT" && status/100 == 2
+}
+
 // saysClose reports whether a head says that the connection ends behind its message. The
 // engine's Close does not tell: it is also true if the request said so.
 func saysClose(out *http.Response) bool {
@@ -92,7 +98,7 @@ func fixFraming(out *http.Response) {
 				out.ContentLength = -1
 				delete(h, "Content-Length")
 			}
-		} else if out.ProtoMinor > 0 && !head && !empty {
+		} else if out.ProtoMinor > 0 && !head && !empty && !isSwitch(out.StatusCode, out.Request) {
 			out.TransferEncoding = codings(te)
 		}
 	}

@@ -48,7 +48,7 @@ func (l *link) deliver(c *call) (*http.Response, error) {
 	out := &r.Response
 	convert(out, in, c.hreq)
 	out.TLS = l.tlsState()
-	if in.Status == 101 || c.hreq.Method == "CONNECT" && in.Status/100 == 2 {
+	if isSwitch(in.Status, c.hreq) {
 		if err := l.switched(c, out); err != nil { // it was closed meanwhile
 			return nil, err
 		}

@@ -236,6 +236,35 @@ func TestCodingsAreTold(t *testing.T) {
 	}
 }
 
+// No codings are told where there is no body, nor of what follows a switch (RFC 9110,
+// 9.3.6), nor in HTTP/1.0, where net/http ignores the field.
+func TestCodingsAreNotTold(t *testing.T) {
+	for _, k := range []struct{ method, head string }{
+		{"GET", "HTTP/1.0 200 OK"}, {"HEAD", "HTTP/1.1 200 OK"}, {"GET", "HTTP/1.1 204 No Content"},
+		{"GET", "HTTP/1.1 304 Not Modified"}, {"CONNECT", "HTTP/1.1 200 OK"},
+		{"GET", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x"},
+	} {
+		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			readRequest(br)
+			io.WriteString(nc, k.head+"\r\nTransfer-Encoding: gzip\r\n\r\n")
+			br.ReadByte()
+		})
+		req := newRequest(t, k.method, url, nil)
+		req.Header = http.Header{"Connection": {"upgrade"}, "Upgrade": {"x"}}
+		if k.method == "CONNECT" {
+			req.URL.Path, req.Header = "", http.Header{}
+		}
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(k.method, k.head, err)
+		}
+		if resp.TransferEncoding != nil {
+			t.Errorf("%s, %s: %q", k.method, k.head, resp.TransferEncoding)
+		}
+		resp.Body.Close()
+	}
+}
+
 func compare(t *testing.T, got, want *http.Response) {
 	t.Helper()
 	eq := func(what string, a, b any) {
