@@ -194,7 +194,7 @@ func (c *Conn) abandon(e *exchange, err *Error) *Error {
 	e.fail(err)
 	forOthers := c.writesFor(e) && c.taken > e.end
 	if forOthers && !c.cutsWrites() && !passed(e.by) {
-		c.liftDeadline() // which, when that comes, would end it for those behind, too
+		c.liftDeadline() // it would end the write for those behind, too
 	}
 	return e.err
 }

@@ -2,8 +2,8 @@ package h1
 
 // close.go: the end of a connection, and the closing of its stream.
 //
-// Rule: a connection ends for one reason, the first (because), which only a switch to
-// another protocol, and what then becomes of the stream, replaces; and by one function
+// Rule: a connection ends for one reason, the first (because); only a switch to another
+// protocol, and what becomes of the stream then, take its place. It ends by one function
 // (fail), or by itself where it is not to be used again and nothing is left to do
 // (keepalive.go, J4). unlock then closes the stream, once, without mu.
 // Not here: the end of a single exchange (cancel.go), the stream given back (stream.go).

@@ -270,7 +270,7 @@ func blanks(b []byte) (n int) {
 }
 
 // badFraming makes the error for byte at of the value of field s. It quotes the field from
-// its name on, or as much of it as makes that byte the last.
+// its name on; or, where that byte would not be in it, from later on, up to that byte.
 func badFraming(r *Response, s *span, at int, why string) *Error {
 	off := int64(-1) // not known: the head was mended
 	if r.lineLen > 0 {

@@ -11,14 +11,15 @@ package h1
 // has no deadlines, ring closes it instead.
 //
 //	Request.Deadline      by                 the stream in its calls, else ring
-//	a call's context      stop               context.AfterFunc (cancel.go)
+//	a call's context      stop, wait.stop    context.AfterFunc (exchange.go)
 //	HeadTimeout           sent, and lateBy   the stream; lateBy if it is over at the start
-//	StallTimeout          comeBy and moveBy  the stream, anew with each byte
+//	StallTimeout          comeBy and moveBy  the stream, anew after bytes have moved
 //	ExpectTimeout         holdBy             ring, which wakes who writes the body (pushAt)
 //	drainTime             closeBy            the stream, in a read that Close has begun
 //	graceAfterWriteError  nowhere            the stream, in each read
 //	gatherTime            wakeAt             ring, which wakes who waits for its turn
-//	graceBeforeClose      readEnd, lookBy    ring, where no deadline is sure to end a call
+//	graceBeforeClose      readEnd, lookBy,   ring, where no deadline is sure to end a call;
+//	                      up.until           closeLate, while the stream is being closed
 
 import "time"
 
@@ -116,7 +117,7 @@ func (c *Conn) overdue(e *exchange, op string) *Error {
 	return fromDeadline(op, e.recv.why)
 }
 
-// A rule is what has set a deadline; the first also where none is set.
+// A rule is what has set a deadline. Where none is set, the first stands for none.
 type rule uint8
 
 const (

@@ -174,7 +174,7 @@ func (c *Conn) drain(x *exchange, resp *Response) *Error {
 	if x.recv.remain > c.cfg.MaxDrain-x.recv.moved {
 		return tooMuch
 	}
-	if c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 { // then nothing is read for nobody, not even its end
+	if c.cfg.MaxDrain == 0 && c.br.Buffered() == 0 { // nothing may be read for nobody, not even the end
 		return tooMuch
 	}
 	sink := getBlock(c.cfg.ReadBuffer)

@@ -173,9 +173,9 @@ func (c *Conn) begin(e *exchange) *Error {
 	return e.ifUnsent()
 }
 
-// gateBody is gate for a request for which start did not look, since its turn of the
-// socket was to, and which gets none: its body fits neither wbuf, beside its head, nor such
-// a turn. mu is held.
+// gateBody is gate for a request that start left to a turn of the socket, which looks
+// itself, and that gets none: its body fits neither that nor, with its head, wbuf. mu is
+// held.
 func (c *Conn) gateBody(e *exchange) *Error {
 	if c.mayOwe(e) && !c.fitsNow(e) && !c.fitsSocket(e) {
 		return c.gate(e)
