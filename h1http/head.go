@@ -124,8 +124,8 @@ func fixFraming(out *http.Response) {
 	}
 }
 
-// codings returns the codings of a body that is not chunked at last, the outermost first;
-// nil: it has none.
+// codings returns the transfer codings of a body, of which chunked is not the last, the
+// outermost first; nil: there are none.
 func codings(te []string) []string {
 	all := strings.Split(strings.ToLower(strings.Join(te, ",")), ",")
 	slices.Reverse(all)
