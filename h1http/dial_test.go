@@ -260,6 +260,23 @@ func TestSecuredLate(t *testing.T) {
 	}
 }
 
+// TestPlainOverTLS: the state of TLS is told where the connection has one, also for http.
+func TestPlainOverTLS(t *testing.T) {
+	r := newRig(t, true, echo)
+	cfg := r.tr.TLSClientConfig
+	tr := &Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&tls.Dialer{Config: cfg}).DialContext(ctx, network, r.Listener.Addr().String())
+	}}
+	defer tr.CloseIdleConnections()
+	resp, err := tr.RoundTrip(newRequest(t, "GET", "http://example.com/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slurp(t, resp); resp.TLS == nil || !resp.TLS.HandshakeComplete {
+		t.Errorf("TLS %v", resp.TLS)
+	}
+}
+
 // shownTLS is a *tls.Conn behind another type.
 type shownTLS struct {
 	*tls.Conn

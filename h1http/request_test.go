@@ -461,6 +461,35 @@ func TestForbiddenTrailer(t *testing.T) {
 	}
 }
 
+// TestLateTrailer: a trailer field that may not be sent is refused also where it is put in
+// while the body is read, and nothing of it goes out.
+func TestLateTrailer(t *testing.T) {
+	for name, value := range map[string]string{"X": "evil\r\nInjected: 1", "Y\r\nInjected: 1": "v"} {
+		got := make(chan string, 1)
+		url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+			all, _ := io.ReadAll(br)
+			got <- string(all)
+		})
+		req := newRequest(t, "POST", url, readerFunc(strings.NewReader("").Read))
+		req.Trailer = http.Header{"X": nil}
+		n := 0
+		req.Body = io.NopCloser(readerFunc(func(p []byte) (int, error) {
+			if n++; n <= 2 { // a first write is out before the last Read
+				return copy(p, strings.Repeat("x", len(p))), nil
+			}
+			req.Trailer[name] = []string{value}
+			return 0, io.EOF
+		}))
+		_, err := tr.RoundTrip(req)
+		if e := (*h1.Error)(nil); !errors.As(err, &e) || e.Kind != h1.BadRequest {
+			t.Errorf("%q: %v", name, err)
+		}
+		if all := <-got; !strings.Contains(all, "xxx") || strings.Contains(all, "Injected") {
+			t.Errorf("%q: sent %.200q", name, all)
+		}
+	}
+}
+
 func TestExpect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		url, tr := rawPipes(t, func(nc net.Conn, br *bufio.Reader, _ int) {

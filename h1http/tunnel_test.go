@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -51,6 +52,33 @@ func connectTo(t *testing.T, ctx context.Context, c *http.Client, url string, bo
 		t.Fatal(err)
 	}
 	return resp
+}
+
+// TestConnectRefused: where CONNECT is refused nothing was sent into the tunnel, and the
+// connection serves the next request.
+func TestConnectRefused(t *testing.T) {
+	url, tr := rawRig(t, func(nc net.Conn, br *bufio.Reader, n int) {
+		for {
+			req, body, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			status := 200
+			if req.Method == "CONNECT" {
+				status = 405
+			}
+			fmt.Fprintf(nc, "HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%d%s", status, 1+len(body), n, body)
+		}
+	})
+	for _, method := range []string{"CONNECT", "CONNECT", "GET"} {
+		var body io.Reader
+		if method == "CONNECT" {
+			body = strings.NewReader("GET / HTTP/1.1\r\nHost: inner\r\n\r\n")
+		}
+		if got := do(t, tr, newRequest(t, method, url, body)); got != "0" {
+			t.Errorf("%s: %q", method, got)
+		}
+	}
 }
 
 // TestTunnelEnds: what ends a request ends its tunnel, which says why, and nothing is left
