@@ -346,3 +346,54 @@ func TestCloseEndsLook(t *testing.T) {
 		}
 	})
 }
+
+// stays is a layer over a socket whose Close ends neither its reads nor its writes.
+type stays struct{ *net.TCPConn }
+
+func (s stays) Close() error      { return nil }
+func (s stays) NetConn() net.Conn { return s }
+
+// fullLook is a layer that, once it is told to, writes in its read more than is taken.
+type fullLook struct {
+	stays
+	full chan struct{} // closed when it begins; nil: it only reads
+}
+
+func (l *fullLook) Read(p []byte) (int, error) {
+	if l.full == nil {
+		return l.TCPConn.Read(p)
+	}
+	close(l.full)
+	for {
+		if _, err := l.Write(make([]byte, 1<<20)); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// So does what the layer writes in that look.
+func TestCloseEndsWriteInLook(t *testing.T) {
+	client, server := tcpPair(t)
+	defer server.Close()
+	defer client.Close()
+	stream := &fullLook{stays: stays{client}}
+	c := NewConn(stream, nil)
+	go func() {
+		http.ReadRequest(bufio.NewReader(server))
+		io.WriteString(server, answer("/"))
+	}()
+	if got, err := fetch(c, get("/")); got != "/" || err != nil {
+		t.Fatal(got, err)
+	}
+	full := make(chan struct{})
+	stream.full = full
+	go func() {
+		<-full
+		c.Close()
+	}()
+	hangs("Probe", func() {
+		if err := c.Probe(); !errors.Is(err, Closed) {
+			t.Error(err)
+		}
+	})
+}

@@ -591,6 +591,7 @@ func TestDeadlineInALook(t *testing.T) {
 			time.AfterFunc(50*time.Millisecond, func() { s.deaf.Store(false) })
 			err := r.c.Do(context.Background(), soon("/a", 20*time.Millisecond), &Response{})
 			wantError(t, err, Timeout, SentNothing)
+			says(t, err, "send: timeout: Request.Deadline: i/o timeout")
 			if r.c.Err() != nil || r.took() != "" {
 				t.Errorf("depth %d: %v", depth, r.c.Err())
 			}

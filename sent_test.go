@@ -276,3 +276,14 @@ func TestCancelBesideAnUpload(t *testing.T) {
 		})
 	}
 }
+
+// A request with a body of which nothing could be written fails in Send, and not later.
+func TestUnsentBodyFailsInSend(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		r.c.kind = wrapped
+		r.s.failWrites(0, syscall.EPIPE)
+		_, err := r.c.Send(context.Background(), &Request{Method: "PUT", Host: "x", Body: bytes.NewReader([]byte("hello"))})
+		wantError(t, err, IO, SentNothing)
+		r.dead()
+	})
+}

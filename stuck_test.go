@@ -263,6 +263,60 @@ func TestLastWriteOverAfterItsStall(t *testing.T) {
 	})
 }
 
+// Where the read of one that was taken back does not end, the stream is closed under it,
+// though nobody waits.
+func TestTakenBackDeafRead(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		never := &slow{tap: r.s, reads: time.Hour}
+		r.c.dl, r.c.rw = never, never
+		b := r.takenBack("/b")
+		b.x.Cancel()
+		r.s.setWindow(wireWindow) // what the alarm is left for is the read alone
+		synctest.Wait()
+		time.Sleep(graceBeforeClose)
+		r.failed(b, Canceled, SentNothing)
+		r.dead()
+	})
+}
+
+// A write that StallTimeout ends goes on where it was, as long as one octet of it moves.
+func TestWriteGoesOnAfterAStall(t *testing.T) {
+	inBubble(t, Config{StallTimeout: time.Minute}, false, func(r *rig) {
+		r.s.setWindow(1)
+		r.begin(context.Background(), get("/a"))
+		const want = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+		var got string
+		for range len(want) {
+			time.Sleep(50 * time.Second)
+			got += string(r.s.receive(1))
+		}
+		if got != want {
+			t.Errorf("the server received %q", got)
+		}
+	})
+}
+
+// A pushed body that is answered, and then stalls, ends the connection at that time, also
+// where only Close ends its write.
+func TestStallAfterTheResponse(t *testing.T) {
+	inBubble(t, Config{StallTimeout: time.Minute}, true, func(r *rig) {
+		a := r.begin(context.Background(), &Request{Method: "PUT", Target: "/a", Host: "x", Push: true, ContentLength: 10})
+		r.await(a)
+		r.serve("/a")
+		r.got(a, "/a")
+		r.s.receive(1 << 20)
+		r.s.setWindow(0)
+		start := time.Now()
+		_, err := a.x.Write([]byte("hello"))
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		wantError(t, err, Timeout, SentPart)
+		wantError(t, r.c.Err(), Timeout, SentNothing)
+		r.dead()
+	})
+}
+
 // TrySend of a body writes all that others have left, if the stream is sure to take it.
 func TestTrySendWritesWhatFits(t *testing.T) {
 	inBubble(t, Config{Depth: 4}, false, func(r *rig) {

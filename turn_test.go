@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -196,6 +197,26 @@ func TestEndedAroundTheTurn(t *testing.T) {
 	e.by = time.Now()
 	d.c.unlock()
 	wantError(t, d.c.payOwed(e), Timeout, SentPart)
+}
+
+// The read behind a turn whose rest could not be written has its limit, as behind any write
+// that failed: a unix socket that the server reads no more does not end it.
+func TestGraceAfterATurn(t *testing.T) {
+	d := dialUp(t, "unix", nil)
+	e := d.owed(get("/a"))
+	d.c.reader, e.inUse = e, true
+	d.c.takeOwed(e)
+	d.c.paidOwed(e, 5)
+	d.c.unlock()
+	d.server.(*net.UnixConn).CloseRead()
+	if err := d.c.payOwed(e); err != nil {
+		t.Fatal(err)
+	}
+	d.c.mu.Lock()
+	defer d.c.mu.Unlock()
+	if d.c.werr == nil || d.c.readBy.IsZero() {
+		t.Errorf("the write's error is %v, the read's deadline %v", d.c.werr, d.c.readBy)
+	}
 }
 
 // A body in memory that would go out in one turn of the socket is not read where the look

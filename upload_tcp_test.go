@@ -43,6 +43,36 @@ func took(in *bufio.Reader) ([]byte, error) {
 	return io.ReadAll(req.Body)
 }
 
+// A turn that finds the socket full has written nothing: the request goes out whole later.
+func TestTurnOnFullSocket(t *testing.T) {
+	client, server := narrowPair(t)
+	filled := 0
+	for n := 1; n > 0; filled += n { // the kernels may have found more room meanwhile
+		client.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		n, _ = client.Write(make([]byte, 4<<10))
+	}
+	client.SetWriteDeadline(time.Time{})
+	c := NewConn(client, nil)
+	defer c.Close()
+	served := make(chan string, 1)
+	go func() {
+		until(c, func() bool { return c.inWrite && !c.owing }) // behind the turn
+		in := bufio.NewReader(server)
+		in.Discard(filled)
+		line, _ := in.ReadString('\n')
+		io.WriteString(server, answer("/a"))
+		served <- line
+	}()
+	hangs("Do", func() {
+		if err := c.Do(context.Background(), get("/a"), &Response{}); err != nil {
+			t.Error(err)
+		}
+		if line := <-served; line != "GET /a HTTP/1.1\r\n" {
+			t.Errorf("the server received %q", line)
+		}
+	})
+}
+
 // post returns a POST of n bytes of the file that the other tests send.
 func post(n int) *Request {
 	return &Request{Method: "POST", Host: "x", Body: bytes.NewReader(tcpBytes()[:n])}

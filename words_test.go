@@ -151,6 +151,45 @@ func TestWaitForResponseSaysWhatFor(t *testing.T) {
 	}
 }
 
+// The alarm that ends an exchange whose caller is in no call names the rule, too.
+func TestAlarmNamesItsRule(t *testing.T) {
+	inBubble(t, Config{}, false, func(r *rig) {
+		late := get("/a")
+		late.Deadline = time.Now().Add(time.Second)
+		r.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+		k := r.begin(context.Background(), late)
+		if err := k.x.Wait(context.Background(), &k.resp); err != nil {
+			t.Fatal(err)
+		}
+		r.begin(context.Background(), get("/b"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		_, err := k.resp.Body.Read(make([]byte, 9))
+		says(t, err, "read body: timeout: Request.Deadline: i/o timeout")
+	})
+}
+
+// So does the end of one whose time is up before it begins, or before its write does.
+func TestLateNamesItsRule(t *testing.T) {
+	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+		late := get("/a")
+		late.Deadline = time.Now()
+		_, err := r.c.Send(context.Background(), late)
+		says(t, err, "send: timeout: Request.Deadline: i/o timeout")
+
+		r.c.mu.Lock()
+		e := r.c.newExchange(context.Background(), get("/b"), &asked{idempotent: true})
+		if err := r.c.start(e); err != nil || !r.c.unclaimed() {
+			t.Fatal(err, r.c.life)
+		}
+		e.by = time.Now()
+		err = r.c.receive(e, &Response{})
+		r.c.unlock()
+		says(t, err, "write head: timeout: Request.Deadline: i/o timeout")
+		r.alive()
+	})
+}
+
 // But an error tells of no wait where the exchange's own call was under way, where it was
 // in none, or where it has the head already.
 func TestNoWaitIsToldOfNone(t *testing.T) {
