@@ -165,7 +165,7 @@ func (c *Conn) Detach() (Parts, error) {
 	if c.end.gone {
 		return Parts{}, c.refusal("detach")
 	}
-	if why := c.whyInUse(); why != nil && !c.life.switched {
+	if why := c.whyInUse(); why != nil {
 		return Parts{}, newError(NotReady, "detach", why)
 	}
 	c.end.gone, c.err = true, errDetached

@@ -600,7 +600,7 @@ func (c *Conn) finishBody(e *exchange) error {
 	if c.stopped(e) {
 		return errStop
 	}
-	if e.q.body == bodyLength && e.up.left > 0 {
+	if e.up.left > 0 {
 		return errShort
 	}
 	if e.q.body == bodyChunked {
