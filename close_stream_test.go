@@ -320,6 +320,18 @@ func (o *onRead) Read(p []byte) (int, error) {
 	return o.halfLayer.Read(p)
 }
 
+// useOnce has one request answered, behind which c is idle.
+func useOnce(t *testing.T, c *Conn, server net.Conn) {
+	t.Helper()
+	go func() {
+		http.ReadRequest(bufio.NewReader(server))
+		io.WriteString(server, answer("/"))
+	}()
+	if got, err := fetch(c, get("/")); got != "/" || err != nil {
+		t.Fatal(got, err)
+	}
+}
+
 // The end of a connection ends a look through a layer, too, which reads with a deadline
 // that has passed.
 func TestCloseEndsLook(t *testing.T) {
@@ -328,13 +340,7 @@ func TestCloseEndsLook(t *testing.T) {
 	defer client.Close()
 	stream := &onRead{halfLayer: halfLayer{halfCloser{client}}}
 	c := NewConn(stream, nil)
-	go func() {
-		http.ReadRequest(bufio.NewReader(server))
-		io.WriteString(server, answer("/"))
-	}()
-	if got, err := fetch(c, get("/")); got != "/" || err != nil {
-		t.Fatal(got, err)
-	}
+	useOnce(t, c, server)
 	looked := false
 	stream.hook = func() {
 		looked = true
@@ -378,13 +384,7 @@ func TestCloseEndsWriteInLook(t *testing.T) {
 	defer client.Close()
 	stream := &fullLook{stays: stays{client}}
 	c := NewConn(stream, nil)
-	go func() {
-		http.ReadRequest(bufio.NewReader(server))
-		io.WriteString(server, answer("/"))
-	}()
-	if got, err := fetch(c, get("/")); got != "/" || err != nil {
-		t.Fatal(got, err)
-	}
+	useOnce(t, c, server)
 	full := make(chan struct{})
 	stream.full = full
 	go func() {
