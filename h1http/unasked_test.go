@@ -604,7 +604,7 @@ func TestGoodbyeCanceled(t *testing.T) {
 
 // TestUnaskedBehindBlock: it lies right behind a response that ends where a read of the
 // stream does: with a block of what is read ahead, or with a record of TLS. What reads
-// ahead may be late where the machine is busy, but not each time.
+// ahead may be late, but not each time.
 func TestUnaskedBehindBlock(t *testing.T) {
 	certs := certificates()
 	for name, dial := range bothDials {
@@ -654,7 +654,7 @@ func TestUnaskedBehindBlock(t *testing.T) {
 					late++
 				}
 			}
-			if late > 4 || late > 0 && name == "socket" {
+			if late > 2 || late > 0 && name == "socket" {
 				t.Errorf("%s, secure %v: %d of 6 have read what was not theirs", name, secure, late)
 			}
 		}
