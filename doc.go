@@ -76,8 +76,8 @@
 // A request's body is an [io.Reader], Request.Body, or comes piece by piece through
 // [Exchange.Write] and [Exchange.CloseWrite] when Request.Push is set. With a known length
 // it goes out with Content-Length, and must be exactly that long; otherwise it is sent
-// chunked, and may be followed by Request.Trailer. A body in memory that fits the write
-// buffer goes out with its head in one write; with Do so does a bytes.Reader or a
+// chunked, and may be followed by Request.Trailer. A body that has a Len() and fits the
+// write buffer goes out with its head in one write; with Do so does a bytes.Reader or a
 // bytes.Buffer of up to 64 KiB, where the stream itself is a TCP or unix socket, Depth is 1
 // and the system is Linux. Any other, and what the socket does not take at once, is
 // written by a goroutine that lives as long as the upload, so that the response can be read
