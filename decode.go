@@ -210,41 +210,35 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 	base := uint32(d.start)
 	for i < len(b) {
 		if colon == 0 {
-			if c := b[line]; c == '\r' || c == ':' || len(h.fields) >= d.maxFields {
-				if c == '\r' && line+1 == len(b) {
-					break
-				}
-				if c == '\r' && b[line+1] == '\n' {
+			if i = lettersEnd(b, i); !d.mayName(b, line, i, h) { // a digit, say
+				if endsLine(b, line) {
 					h.buf = append(h.buf[:0], b[base:line]...)
 					return line + 2, nil
 				}
-				return 0, d.noField(b, line, h)
-			}
-			if i = lettersEnd(b, i); i < len(b) && b[i] != ':' { // a digit, say
-				i = nameEnd(b, i)
-			}
-			if i >= len(b) || b[i] != ':' {
-				if err := d.fault(b, line, 0, i); err != nil {
-					return 0, err
+				if i = nameEnd(b, i); !d.mayName(b, line, i, h) {
+					if err := d.noField(b, line, i, h); err != nil {
+						return 0, err
+					}
+					break
 				}
-				break
 			}
 			colon = i
 			i++
 		}
-		i = valueEnd(b, i)
-		if i+1 >= len(b) || b[i] != '\r' || b[i+1] != '\n' {
-			if err := d.fault(b, line, colon, i); err != nil {
-				return 0, err
+		if i = textEnd(b, i); !endsLine(b, i) { // a tab, say
+			if i = valueEnd(b, i); !endsLine(b, i) {
+				if err := d.fault(b, line, colon, i); err != nil {
+					return 0, err
+				}
+				break
 			}
-			break
 		}
 		value, end := colon+1, i
-		for value < end && isBlank(b[value]) {
+		if b[value] == ' ' {
 			value++
 		}
-		for end > value && isBlank(b[end-1]) {
-			end--
+		if b[value] <= ' ' || b[end-1] <= ' ' { // other white space, or no value
+			value, end = trim(b, value, end)
 		}
 		h.fields = append(h.fields, span{
 			uint32(line) - base, uint32(colon) - base, uint32(value) - base, uint32(end) - base,
@@ -265,15 +259,24 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 	return 0, nil
 }
 
-// noField says what is wrong with a line that begins as no field does, or is one too many.
-func (d *headDecoder) noField(b []byte, line int, h *Header) *Error {
+// mayName reports whether the bytes from line to i, which may stand in a name, are the name
+// of one more field.
+func (d *headDecoder) mayName(b []byte, line, i int, h *Header) bool {
+	return i < len(b) && b[i] == ':' && i > line && len(h.fields) < d.maxFields
+}
+
+// noField says what is wrong with a line whose name, as far as byte i, is none, or is one
+// too many; nil: more bytes are needed.
+func (d *headDecoder) noField(b []byte, line, i int, h *Header) *Error {
 	switch c := b[line]; {
+	case c == '\r' && line+1 == len(b):
+		return nil
 	case c == '\r':
 		return d.refuse(BadField, b, line, line+1, "CR without LF")
 	case len(h.fields) >= d.maxFields && !isBlank(c) && c != '\n':
 		return d.tooMany(b, line)
 	}
-	return d.refuse(BadField, b, line, line, whyNoName(b[line], 0))
+	return d.fault(b, line, 0, i)
 }
 
 // fault says what is wrong with byte i of a line, if it is not that more bytes are needed.
@@ -323,16 +326,17 @@ func noName(x uint64) uint64 {
 	return (other&^letter | x) & tops
 }
 
-// noValue does so for each byte that is less than SP, or DEL; here a borrow may mark bytes
-// above one that is marked itself.
-func noValue(x uint64) uint64 {
-	return ((x - ' '*ones) | ((x ^ 0x7f*ones) - ones)) &^ x & tops
-}
+// noValue does so for each byte that is less than SP, or DEL. Here a borrow, or the carry
+// of a byte 0xff, may mark bytes above that may well stand in a value.
+func noValue(x uint64) uint64 { return ((x - ' '*ones) | (x + ones)) &^ x & tops }
 
 // lettersEnd returns an index of b from which nameEnd has little left to look at: it skips
 // letters and "-", of which most names are made, eight at a time. Apart, both are inlined.
 func lettersEnd(b []byte, i int) int {
-	for ; i >= 0 && i < len(b)-7; i += 8 {
+	if i < 0 {
+		return i // said to the compiler, which then checks no bounds
+	}
+	for ; i < len(b)-7; i += 8 {
 		if m := noName(binary.LittleEndian.Uint64(b[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)/8
 		}
@@ -352,16 +356,38 @@ func nameEnd(b []byte, i int) int {
 // valueEnd returns the index of the first byte of b, from i on, that may not stand in a
 // field value, nor in a reason phrase; len(b) where there is none.
 func valueEnd(b []byte, i int) int {
-	for ; i >= 0 && i < len(b)-7; i += 8 {
-		if m := noValue(binary.LittleEndian.Uint64(b[i:])); m != 0 {
-			i += bits.TrailingZeros64(m) / 8
-			break // it is the end, or a tab
-		}
-	}
-	for i < len(b) && octets[b[i]]&fieldChar != 0 {
+	for i = textEnd(b, i); i < len(b) && octets[b[i]]&fieldChar != 0; {
 		i++
 	}
 	return i
+}
+
+// textEnd is to valueEnd what lettersEnd is to nameEnd.
+func textEnd(b []byte, i int) int {
+	if i < 0 {
+		return i // said to the compiler, which then checks no bounds
+	}
+	for ; i < len(b)-7; i += 8 {
+		if m := noValue(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	return i
+}
+
+// endsLine reports whether CR LF stands at index i of b.
+func endsLine(b []byte, i int) bool { return i >= 0 && i < len(b)-1 && string(b[i:i+2]) == "\r\n" }
+
+// trim returns where the value in b[value:end] begins and ends without the white space
+// around it.
+func trim(b []byte, value, end int) (int, int) {
+	for value < end && isBlank(b[value]) {
+		value++
+	}
+	for end > value && isBlank(b[end-1]) {
+		end--
+	}
+	return value, end
 }
 
 // mayBeKnown reports whether a name of n bytes that begins with c may be one that lookup

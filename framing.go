@@ -177,7 +177,7 @@ func contentLengths(r *Response) (int64, *Error) {
 // belong there, or where one is missing; -1: there is none.
 func parseLength(digits []byte) (n int64, bad int) {
 	for i, c := range digits {
-		if !isDigit(c) || n > math.MaxInt64/10 || n == math.MaxInt64/10 && c > '7' {
+		if !isDigit(c) || n >= math.MaxInt64/10 && (n > math.MaxInt64/10 || c > '7') {
 			return 0, i // 2^63-1 ends in 7
 		}
 		n = n*10 + int64(c-'0')
