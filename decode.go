@@ -210,12 +210,12 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 	base := uint32(d.start)
 	for i < len(b) {
 		if colon == 0 {
-			if i = lettersEnd(b, i); !d.mayName(b, line, i, h) { // a digit, say
-				if endsLine(b, line) {
+			if i = lettersEnd(b, i); !d.endsName(b, line, i, h) { // a digit, say
+				if endsLine(b, line) { // the empty line
 					h.buf = append(h.buf[:0], b[base:line]...)
 					return line + 2, nil
 				}
-				if i = nameEnd(b, i); !d.mayName(b, line, i, h) {
+				if i = nameEnd(b, i); !d.endsName(b, line, i, h) {
 					if err := d.noField(b, line, i, h); err != nil {
 						return 0, err
 					}
@@ -259,9 +259,9 @@ func (d *headDecoder) fields(b []byte, h *Header) (int, *Error) {
 	return 0, nil
 }
 
-// mayName reports whether the bytes from line to i, which may stand in a name, are the name
-// of one more field.
-func (d *headDecoder) mayName(b []byte, line, i int, h *Header) bool {
+// endsName reports whether the name that begins at line ends at i, and its field is not one
+// too many. The bytes up to i are a name's.
+func (d *headDecoder) endsName(b []byte, line, i int, h *Header) bool {
 	return i < len(b) && b[i] == ':' && i > line && len(h.fields) < d.maxFields
 }
 
