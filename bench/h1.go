@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"runtime"
 	"time"
 
@@ -18,6 +19,7 @@ type usage struct {
 	cfg      h1.Config
 	cancel   bool          // a context that can be canceled
 	deadline time.Duration // from the start to the first Request.Deadline, of which each request has another; 0: none
+	bare     bool          // the stream's deadline is set before each request, and not by h1
 	procs    int           // GOMAXPROCS; 0: as it is
 }
 
@@ -26,7 +28,8 @@ func h1Client(name string, use usage) client {
 		cfg := use.cfg
 		cfg.Depth = width
 		cfg.MaxHeaders = 1 << 16 // growth has heads of thousands of fields
-		conn := h1.NewConn(e.connect(w), &cfg)
+		stream := e.connect(w)
+		conn := h1.NewConn(stream, &cfg)
 		ctx := context.Background()
 		if use.cancel {
 			var cancel func()
@@ -37,8 +40,24 @@ func h1Client(name string, use usage) client {
 			before := runtime.GOMAXPROCS(use.procs)
 			e.atEnd(func() { runtime.GOMAXPROCS(before) })
 		}
-		return func() exchange { return e.do(ctx, conn, w, use.deadline) }
+		return func() exchange {
+			do := e.do(ctx, conn, w, use.deadline)
+			if use.bare {
+				return afterSetDeadline(stream, do)
+			}
+			return do
+		}
 	}}
+}
+
+// afterSetDeadline is an exchange with what a Request.Deadline cannot do without beside it.
+func afterSetDeadline(stream net.Conn, do exchange) exchange {
+	due := time.Now().Add(time.Hour)
+	return func() {
+		due = due.Add(1)
+		check(stream.SetDeadline(due))
+		do()
+	}
 }
 
 func (e *env) do(ctx context.Context, conn *h1.Conn, w wire, deadline time.Duration) exchange {

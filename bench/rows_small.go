@@ -130,6 +130,7 @@ func optionsRow() row {
 		contestants: alone(memory, h1Do,
 			h1Client("h1, context with Done", usage{cancel: true}),
 			h1Client("h1, Request.Deadline", usage{deadline: time.Hour}),
+			h1Client("h1, bare SetDeadline", usage{bare: true}),
 			h1Client("h1, StallTimeout", usage{cfg: h1.Config{StallTimeout: time.Minute}}),
 			h1Client("h1, Timing", usage{cfg: h1.Config{Timing: true}})),
 		targets: []target{{who: "h1, Request.Deadline", what: wall, most: 200, of: "h1"}},
