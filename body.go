@@ -320,7 +320,7 @@ func (c *Conn) spliceTo(dst *net.TCPConn, r *reception) (n int64, done, ofWriter
 		r.remain -= n
 		return n, r.remain == 0, ofWriter, err
 	}
-	return n, err == nil && !c.wasReset(), ofWriter, err
+	return n, err == nil && !c.wasLost(), ofWriter, err
 }
 
 // readBody reads data bytes of e's response into p. done says that the response has ended,
@@ -366,16 +366,16 @@ func (c *Conn) readData(e *exchange, p []byte) (n int, end bool, bad *Error) {
 			continue
 		}
 		if bad = c.readError(e, "read body", err); bad != nil {
-			end = err == io.EOF && bad.Kind == Incomplete && !c.wasReset()
+			end = err == io.EOF && bad.Kind == Incomplete && !c.wasLost()
 			return 0, end, bad
 		}
 	}
 }
 
-// wasReset reports whether a write has learned that the peer has reset the connection. A
-// socket says that once, and the read behind finds what looks like the stream's end: no
-// body is whole for that (RFC 9112, section 8). mu is held.
-func (c *Conn) wasReset() bool { return c.werr != nil && isReset(c.werr.Err) }
+// wasLost reports whether a write has learned what has broken the connection. A socket says
+// that once, and the read behind finds what looks like the stream's end: no body is whole
+// for that (RFC 9112, section 8). mu is held.
+func (c *Conn) wasLost() bool { return c.werr != nil && isLost(c.werr.Err) }
 
 // readChunks fills p with the data of as many chunks as are at hand, and waits only for
 // the first byte.

@@ -47,10 +47,11 @@ func TestProbeInFlight(t *testing.T) {
 }
 
 // A body that goes on until the stream's end is whole where that ends, though a write has
-// failed; but not where the write has learned that the peer has reset the connection, which
-// no read says again.
+// failed; but not where the write has learned what has broken the connection, which no read
+// says again.
 func TestUntilCloseAfterWriteFailed(t *testing.T) {
-	for _, werr := range []error{syscall.EPIPE, syscall.ECONNRESET} {
+	for _, werr := range []error{syscall.EPIPE, syscall.ECONNRESET, syscall.ETIMEDOUT,
+		syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
 		inBubble(t, Config{}, false, func(r *rig) {
 			up, body := r.slowPost("/a")
 			r.raw("HTTP/1.1 200 OK\r\n\r\nwhole")

@@ -64,7 +64,10 @@ type Config struct {
 	// moved some of its bytes and then none counts as progress once: a TCP socket that
 	// takes no more may allow two or three of these, and the limit be three or four times
 	// as long. Reads are limited only once the request is out, for until then the server
-	// may wait for the rest of it.
+	// may wait for the rest of it. Out is what the stream has taken: a socket holds some
+	// megabytes, for which a link of 1 Mbit/s needs half a minute, and does not tell
+	// meanwhile that they move; nor does a write under TLS that waits for room. Where
+	// bodies are sent over such links, the limit must be longer than that.
 	StallTimeout time.Duration
 	// ReadBuffer and WriteBuffer are in bytes; 0 means 4 KiB, and they are rounded up to a
 	// power of two. A head longer than ReadBuffer grows it, up to MaxHeadBytes.

@@ -14,6 +14,6 @@ const canProbe = false
 
 func peek(syscall.RawConn) (first [peeked]byte, n int, err error) { return first, 0, nil }
 
-func isReset(error) bool { return false }
+func isLost(error) bool { return false }
 
 func awaitReadable(syscall.RawConn) (broken, err error) { return nil, errors.ErrUnsupported }

@@ -47,16 +47,12 @@ func (a *asking) runPeek(fd uintptr) {
 	}
 }
 
-// Windows' errors for a connection that was reset, and for one that the system has aborted
-// itself, which may be all that a write after a reset is told.
-const (
-	winReset   = syscall.Errno(10054)
-	winAborted = syscall.Errno(10053)
-)
-
-// isReset reports whether an error says that the peer has reset the connection.
-func isReset(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, winReset) || errors.Is(err, winAborted)
+// isLost reports whether an error of a write says what has broken the connection: a reset,
+// or what the system gives a peer up for that is not heard of (ETIMEDOUT, EHOSTUNREACH).
+// EPIPE does not: it is all that a write is told behind the peer's orderly end.
+func isLost(err error) bool {
+	var n syscall.Errno
+	return errors.As(err, &n) && n != syscall.EPIPE
 }
 
 // errnoOf returns the number of a system call's error; 0: it has none. Numbers are compared

@@ -105,6 +105,18 @@ func TestSpliceAfterAReset(t *testing.T) {
 	})
 }
 
+// Windows' errors for a connection that was reset, and for one that the system has aborted
+// itself, which may be all that a write after a reset is told.
+const (
+	winReset   = syscall.Errno(10054)
+	winAborted = syscall.Errno(10053)
+)
+
+// isReset reports whether an error says that the peer has reset the connection.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, winReset) || errors.Is(err, winAborted)
+}
+
 // means reports whether an error is want, in the words of whatever system this is.
 func means(err, want error) bool {
 	const winShutdown = syscall.Errno(10058)
