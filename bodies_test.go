@@ -141,7 +141,7 @@ func TestWriteSaysWhyNot(t *testing.T) {
 		length       int64
 		answer, want string
 	}{
-		{0, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", "the body is not wanted any more"},
+		{0, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", "the body is not wanted any more: " + errUpload.Error()},
 		{0, "HTTP/1.1 417 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
 			"the body is not wanted any more: " + errCloseSaid.Error()},
 		{1, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", "the body is not wanted any more: " + errUpload.Error()},
@@ -164,13 +164,14 @@ func TestWriteSaysWhyNot(t *testing.T) {
 	}
 }
 
-// A chunked body that was held back is ended as an empty one to save the connection: not
-// where the response ends that, and not where the write half has failed.
+// A chunked body that was held back is not ended as an empty one: neither to save the
+// connection, nor where the response ends that, or the write half has failed.
 func TestHeldBackBodyIsNotEnded(t *testing.T) {
 	for _, c := range []struct {
 		name, fields string
 		cut          bool
 	}{
+		{"refused", "Content-Length: 2\r\n", false},
 		{"close", "Connection: close\r\nContent-Length: 2\r\n", false},
 		{"until close", "", false},
 		{"head cut off", "Content-Length: 2\r\n", true},

@@ -650,26 +650,3 @@ func TestShutdownOfAnIdleConnection(t *testing.T) {
 		r.dead()
 	})
 }
-
-// Detach says what it waits for where all was answered: the last bytes of a request, which
-// the server does not take.
-func TestDetachSaysUnwritten(t *testing.T) {
-	inBubble(t, Config{}, false, func(r *rig) {
-		req := &Request{Method: "POST", Host: "x", Push: true}
-		req.Header.Add("Expect", "100-continue")
-		k := r.begin(context.Background(), req)
-		r.await(k)
-		r.s.setWindow(len(r.s.out))
-		r.raw("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\n/a")
-		r.got(k, "/a")
-		_, err := r.c.Detach()
-		if !r.c.State().Idle() || !errors.Is(err, NotReady) || !errors.Is(err, errUnwritten) {
-			t.Errorf("%v: %v", r.c.State(), err)
-		}
-		r.s.setWindow(wireWindow)
-		synctest.Wait()
-		if _, err := r.c.Detach(); err != nil {
-			t.Error(err)
-		}
-	})
-}

@@ -88,12 +88,11 @@
 // finished if no more than MaxDrain bytes are known to be left, and is otherwise
 // stopped, which ends the connection. A context that ends before the upload has ends the
 // connection, too: do not cancel it before the connection is Ready or, with Push, before
-// CloseWrite has returned. A body that Expect holds back is not sent after the response:
-// one of known length ends the connection, and so does any behind a 2xx, whose server
-// might take an empty body for the whole (and, if it reads on before it ends its response,
-// waits for one in vain); else a chunked one is ended empty, and the connection goes on if
-// nothing else ends it. The response is delivered in any case; but once a write has failed,
-// each read of it may take a tenth of a second, and no more.
+// CloseWrite has returned. A body that Expect holds back is not sent after the response,
+// which ends the connection: a server might take the end of an empty body for the next
+// request, or, behind a 2xx, for the whole of this one (and, if it reads on before it ends
+// its response, waits for one in vain). The response is delivered in any case; but once a
+// write has failed, each read of it may take a tenth of a second, and no more.
 //
 // A response's body is read straight from the stream into the caller's slice. It is an
 // [io.WriterTo], too. Response.Trailer is filled once it has returned io.EOF.

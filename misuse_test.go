@@ -392,24 +392,6 @@ func TestCloseEndsUploadBehind(t *testing.T) {
 	})
 }
 
-// A refused expectation keeps the connection also where the head had outgrown the write
-// buffer, which is gone by then: the body is ended as an empty one.
-func TestExpectRefusedAfterLongHead(t *testing.T) {
-	inBubble(t, Config{}, false, func(r *rig) {
-		req := &Request{Method: "POST", Host: "x", Body: io.MultiReader(strings.NewReader("body"))}
-		req.Header.Add("Expect", "100-continue")
-		req.Header.Add("Long", strings.Repeat("x", 2*defaultBuffer))
-		k := r.begin(context.Background(), req)
-		r.raw("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n")
-		r.await(k)
-		r.got(k, "")
-		if _, body, _ := bytes.Cut(r.s.receive(1<<20), []byte("\r\n\r\n")); string(body) != "0\r\n\r\n" || k.resp.Status != 417 {
-			t.Errorf("status %d; behind the head was written %q", k.resp.Status, body)
-		}
-		r.alive()
-	})
-}
-
 // Whose own deadline ends a write, of which only the bytes of others behind it were left,
 // fails alone: another goes on with the write.
 func TestDeadlineWhileWritingForOthers(t *testing.T) {

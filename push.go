@@ -68,8 +68,6 @@ func (x Exchange) push(step pushStep) error {
 		return e.outOfTurn("write body", "the request's body does not come through Write: Push is not set")
 	case e.up.busy:
 		return e.outOfTurn("write body", "another goroutine is in Write or CloseWrite")
-	case e.up.skip:
-		return c.pushFailed(e, errStop)
 	case step.last && e.up.over:
 		return nil
 	case e.up.ended && e.err == nil:

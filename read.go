@@ -303,7 +303,9 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 	c.counts.responses++
 	x.final = true
 	keeps := persists(resp.Minor, &resp.Header)
-	flush := x.up.hold && c.expectOver(x, keeps && fr.kind != framingClose, resp.Status)
+	if x.up.hold {
+		c.expectOver(x, keeps && fr.kind != framingClose)
+	}
 	if resp.Header.has(knownKeepAlive) {
 		c.keep[0], c.keep[1] = hints(&resp.Header)
 	}
@@ -322,9 +324,6 @@ func (c *Conn) finalHead(x *exchange, resp *Response) *Error {
 		x.recv.remain = fr.length
 	case framingChunked:
 		x.recv.chunks.reset(x.recv.headLen)
-	}
-	if flush {
-		c.writeOut(x)
 	}
 	if c.err != nil || c.life.n < c.cfg.Depth {
 		c.changed()

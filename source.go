@@ -25,9 +25,7 @@ type source struct {
 func (s *source) Read(p []byte) (int, error) {
 	c := s.c
 	if len(s.before) > 0 {
-		n := copy(p, s.before)
-		s.before = s.before[n:]
-		return n, nil
+		return copy(p, s.before), nil // all of it: see fill
 	}
 	if err := c.rerr; err != nil {
 		return 0, err

@@ -57,32 +57,6 @@ func TestOutOfTurnIsNotUnprocessed(t *testing.T) {
 	})
 }
 
-// A body that was held back, and is not wanted, is ended behind its head, also where that
-// is still being written.
-func TestExpectRefusedInStuckHead(t *testing.T) {
-	inBubble(t, Config{}, false, func(r *rig) {
-		body := readerFunc(func([]byte) (int, error) { return 0, io.EOF })
-		req := &Request{Method: "PUT", Target: "/a", Host: "x", Body: body}
-		req.Header.Add("X-Long", strings.Repeat("x", 3*defaultBuffer))
-		req.Header.Add("Expect", "100-continue")
-		r.s.setWindow(100)
-		k := r.begin(context.Background(), req)
-		r.await(k)
-		r.raw("HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno")
-		r.got(k, "no")
-		if n := r.s.writes.Load(); n != 1 {
-			t.Errorf("%d writes are under way", n)
-		}
-		r.s.setWindow(wireWindow)
-		synctest.Wait()
-		head, rest, ok := strings.Cut(string(r.s.receive(1<<20)), "\r\n\r\n")
-		if !ok || rest != "0\r\n\r\n" || !strings.HasSuffix(head, "chunked") && !strings.Contains(head, "chunked\r\n") {
-			t.Errorf("behind the head the server received %q", rest)
-		}
-		r.alive()
-	})
-}
-
 // A body is too long as soon as it shows one byte too many, whatever comes after that; and
 // a Read that returns an impossible count gives nothing, whatever it says besides.
 func TestBodyIsNotAsSaid(t *testing.T) {

@@ -26,7 +26,6 @@ type uploading struct {
 	hold    bool      // 100 (Continue) is awaited
 	holdBy  time.Time // but no longer than this
 	later   bool      // all of it is appended, and pump is to write it
-	skip    bool      // a final response came instead: the body is not sent, and Write says so
 	why     rule      // what has set until
 	ofFile  bool      // in the write under way the kernel reads a file
 	busy    bool      // an Exchange.Write or CloseWrite is at work
@@ -284,32 +283,23 @@ func (e *exchange) mayGoOn() {
 }
 
 // expectOver settles, at a final response, what becomes of e's body, which is still held
-// back: it is not sent. A chunked one that was refused is ended as an empty one, which
-// keeps the framing whole; for one of known length nothing can, and the connection is
-// not used again (RFC 9110, 10.1.1). Nor is it where the status is no refusal: the
-// server may yet read on, and would take the empty body for the one that was meant. It
-// reports whether there is something to flush. mu is held.
-func (c *Conn) expectOver(e *exchange, keeps bool, status int) (flush bool) {
+// back: it is not sent, and the connection not used again (RFC 9110, 10.1.1). Nor is a
+// chunked one ended as an empty one: where the server refuses, it may yet take that for
+// the next request, and where it does not, for the body that was meant. mu is held.
+func (c *Conn) expectOver(e *exchange, keeps bool) {
 	if passed(e.up.holdBy) {
 		e.mayGoOn() // its time was over before: who pushes it has not come to see that
 	}
 	if !e.up.hold || c.stopped(e) {
-		return false
+		return
 	}
-	e.up.hold, e.up.skip = false, true
+	e.up.hold = false
 	e.wake.Broadcast()
-	if e.q.body != bodyChunked || !keeps || status < 300 {
-		if keeps { // else the response says why
-			c.because(errUpload)
-		}
-		c.upload = nil
-		c.life.must(evStop)
-		return false
+	if keeps { // else the response says why
+		c.because(errUpload)
 	}
-	c.needBlock()
-	c.wbuf.b = append(c.wbuf.b, "0\r\n\r\n"...)
-	c.endBody(e)
-	return !c.writing
+	c.upload = nil
+	c.life.must(evStop)
 }
 
 // pumpBody moves the body, by the shortest way there is. mu is held, but not while the
