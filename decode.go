@@ -333,10 +333,7 @@ func noValue(x uint64) uint64 { return ((x - ' '*ones) | (x + ones)) &^ x & tops
 // lettersEnd returns an index of b from which nameEnd has little left to look at: it skips
 // letters and "-", of which most names are made, eight at a time. Apart, both are inlined.
 func lettersEnd(b []byte, i int) int {
-	if i < 0 {
-		return i // said to the compiler, which then checks no bounds
-	}
-	for ; i < len(b)-7; i += 8 {
+	for i = max(i, 0); i < len(b)-7; i += 8 { // 0: so that the compiler checks no bounds
 		if m := noName(binary.LittleEndian.Uint64(b[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)/8
 		}
@@ -364,10 +361,7 @@ func valueEnd(b []byte, i int) int {
 
 // textEnd is to valueEnd what lettersEnd is to nameEnd.
 func textEnd(b []byte, i int) int {
-	if i < 0 {
-		return i // said to the compiler, which then checks no bounds
-	}
-	for ; i < len(b)-7; i += 8 {
+	for i = max(i, 0); i < len(b)-7; i += 8 { // 0: so that the compiler checks no bounds
 		if m := noValue(binary.LittleEndian.Uint64(b[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)/8
 		}

@@ -64,6 +64,9 @@ func TestUntilCloseAfterWriteFailed(t *testing.T) {
 				r.got(up, "whole")
 			} else {
 				r.failed(up, Incomplete, SentPart)
+				if !errors.Is(up.err, werr) || !errors.Is(up.err, io.ErrUnexpectedEOF) {
+					t.Errorf("the error does not tell of %v: %v", werr, up.err)
+				}
 			}
 			r.dead()
 		})

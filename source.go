@@ -202,7 +202,9 @@ func (c *Conn) readError(e *exchange, op string, err error) *Error {
 	case c.werr != nil && !e.seen:
 		bad = c.werr
 	case err == io.EOF:
-		bad.Kind, bad.Err = Incomplete, e.endedAt()
+		if bad.Kind, bad.Err = Incomplete, e.endedAt(); c.wasLost() {
+			bad.Err = fmt.Errorf("%w: %w", bad.Err, c.werr.Err)
+		}
 	case errors.Is(err, io.ErrUnexpectedEOF): // TLS that was cut off
 		bad.Kind = Incomplete
 	}
