@@ -31,6 +31,8 @@ import "time"
 //   - written whole, or soon to be by another: its response is read for nobody by whoever
 //     reads next, if that costs at most MaxDrain, and unless it is the very response that
 //     is due and nobody wants one behind it;
+//   - its body is under way behind responses that are wanted: the connection ends with
+//     these, if it can;
 //   - else the connection ends; so it does where bytes of a response came already, though
 //     no writer has taken a byte of the request: it cannot leave, and must not be sent any
 //     more.
@@ -61,10 +63,41 @@ func (c *Conn) cancel(e *exchange, err *Error) {
 	case c.mayAbandon(e):
 		c.abandon(e, err)
 		c.interrupt(e)
+	case c.quitsUpload(e, err):
 	default:
 		c.fail(e, err)
 	}
 	c.changed()
+}
+
+// failUpload ends a body that cannot be written on, and the connection with it. mu is held.
+func (c *Conn) failUpload(e *exchange, err *Error) {
+	if c.quitsUpload(e, err) {
+		c.changed()
+	} else {
+		c.fail(e, err)
+	}
+}
+
+// quitsUpload gives up a body in the midst, where a response in front of it is wanted, and
+// reports whether it did: all in front is out, and nobody is in a write. The write half is
+// shut, as by a write's error; the connection ends once those responses have. mu is held.
+func (c *Conn) quitsUpload(e *exchange, err *Error) bool {
+	behind := c.upload == e && c.queue.head != e && e.start <= c.written && !c.dueAlone(e)
+	if !behind || c.writing || c.owing || c.reader == e || !c.mayWrite() {
+		return false
+	}
+	c.because(err)
+	e.fail(err)
+	c.life.must(evStop)
+	c.stopUpload()
+	if c.wbuf != nil {
+		c.wbuf.b = c.wbuf.b[:0]
+	}
+	c.queue.remove(e)
+	c.life.must(evDrop)
+	e.start, e.end = -1, -1
+	return true
 }
 
 // mayAbandon reports whether e's response can be read for nobody: all of e was appended,

@@ -326,7 +326,8 @@ func (e *exchange) waitContextEnded() {
 // request of which nothing was written yet leaves no trace. One that was written whole,
 // while others are in flight that somebody wants, is abandoned: its response is read for
 // nobody, if that is no more than MaxDrain, and the connection lives. Anything else ends
-// the connection, also where the request is the only one. Cancel may be called by any
+// the connection, also where the request is the only one; but where its body is cut off
+// between two writes, the responses in front come first. Cancel may be called by any
 // goroutine.
 func (x Exchange) Cancel() {
 	e, ok := x.lock()

@@ -124,11 +124,11 @@ func (c *Conn) pushFailed(e *exchange, err error) error {
 	case err == errStop:
 		return c.notWanted(e)
 	case ok:
-		c.fail(e, bad)
+		c.failUpload(e, bad)
 	case err == errLong:
-		c.fail(e, newError(BadRequest, "write body", err))
+		c.failUpload(e, newError(BadRequest, "write body", err))
 	default:
-		c.fail(e, bodyFailed(err))
+		c.failUpload(e, bodyFailed(err))
 	}
 	return e.err
 }

@@ -256,7 +256,7 @@ func (e *exchange) runPump() {
 			if !ok {
 				bad = bodyFailed(err)
 			}
-			c.fail(e, bad)
+			c.failUpload(e, bad)
 		}
 	}
 }
