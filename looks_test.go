@@ -50,7 +50,7 @@ func TestProbeInFlight(t *testing.T) {
 // failed; but not where the write has learned what has broken the connection, which no read
 // says again.
 func TestUntilCloseAfterWriteFailed(t *testing.T) {
-	for _, werr := range []error{syscall.EPIPE, syscall.ECONNRESET, syscall.ETIMEDOUT,
+	for _, werr := range []error{syscall.EPIPE, syscall.EPROTOTYPE, syscall.ECONNRESET, syscall.ETIMEDOUT,
 		syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
 		inBubble(t, Config{}, false, func(r *rig) {
 			up, body := r.slowPost("/a")
@@ -60,7 +60,7 @@ func TestUntilCloseAfterWriteFailed(t *testing.T) {
 			body.Write([]byte("more"))
 			synctest.Wait()
 			r.s.fail(io.EOF)
-			if werr == syscall.EPIPE {
+			if werr == syscall.EPIPE || werr == syscall.EPROTOTYPE {
 				r.got(up, "whole")
 			} else {
 				r.failed(up, Incomplete, SentPart)

@@ -49,10 +49,11 @@ func (a *asking) runPeek(fd uintptr) {
 
 // isLost reports whether an error of a write says what has broken the connection: a reset,
 // or what the system gives a peer up for that is not heard of (ETIMEDOUT, EHOSTUNREACH).
-// EPIPE does not: it is all that a write is told behind the peer's orderly end.
+// EPIPE does not: it is all that a write is told behind the peer's orderly end. Nor does
+// EPROTOTYPE, which is macOS's EPIPE where the write meets that end.
 func isLost(err error) bool {
 	var n syscall.Errno
-	return errors.As(err, &n) && n != syscall.EPIPE
+	return errors.As(err, &n) && n != syscall.EPIPE && n != syscall.EPROTOTYPE
 }
 
 // errnoOf returns the number of a system call's error; 0: it has none. Numbers are compared
