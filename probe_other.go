@@ -3,7 +3,7 @@
 package h1
 
 // probe_other.go: where there is no way to look into a socket without waiting, socketOf
-// finds none, and of these only isReset is called.
+// finds none, and of these only isLost is called.
 
 import (
 	"errors"
