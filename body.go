@@ -374,8 +374,9 @@ func (c *Conn) readData(e *exchange, p []byte) (n int, end bool, bad *Error) {
 
 // wasLost reports whether a write has learned what has broken the connection. A socket says
 // that once, and the read behind finds what looks like the stream's end: no body is whole
-// for that (RFC 9112, section 8). mu is held.
-func (c *Conn) wasLost() bool { return c.werr != nil && isLost(c.werr.Err) }
+// for that (RFC 9112, section 8). An end that was read before, and kept, is one. mu is
+// held.
+func (c *Conn) wasLost() bool { return c.werr != nil && c.rerr == nil && isLost(c.werr.Err) }
 
 // readChunks fills p with the data of as many chunks as are at hand, and waits only for
 // the first byte.

@@ -347,9 +347,8 @@ func (r *expectRun) told() error {
 }
 
 // TestExpect: the body is held back until the server asks for it or has been silent for
-// ExpectTimeout, to the byte and to the nanosecond. A final response instead ends a chunked
-// body as an empty one, and the connection lives; one of known length is not sent, and the
-// connection ends with the response.
+// ExpectTimeout, to the byte and to the nanosecond. A final response instead: nothing of it
+// is sent, not even its end, and the connection ends with the response.
 func TestExpect(t *testing.T) {
 	for _, answer := range expectAnswers {
 		t.Run(answer.name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,8 +51,8 @@ func TestProbeInFlight(t *testing.T) {
 // failed; but not where the write has learned what has broken the connection, which no read
 // says again.
 func TestUntilCloseAfterWriteFailed(t *testing.T) {
-	for _, werr := range []error{syscall.EPIPE, syscall.EPROTOTYPE, syscall.ECONNRESET, syscall.ETIMEDOUT,
-		syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
+	ends := []error{syscall.EPIPE, syscall.EPROTOTYPE, syscall.ENOTCONN, syscall.EAGAIN}
+	for _, werr := range append(ends, syscall.ECONNRESET, syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH) {
 		inBubble(t, Config{}, false, func(r *rig) {
 			up, body := r.slowPost("/a")
 			r.raw("HTTP/1.1 200 OK\r\n\r\nwhole")
@@ -60,7 +61,7 @@ func TestUntilCloseAfterWriteFailed(t *testing.T) {
 			body.Write([]byte("more"))
 			synctest.Wait()
 			r.s.fail(io.EOF)
-			if werr == syscall.EPIPE || werr == syscall.EPROTOTYPE {
+			if slices.Contains(ends, werr) {
 				r.got(up, "whole")
 			} else {
 				r.failed(up, Incomplete, SentPart)
@@ -70,6 +71,48 @@ func TestUntilCloseAfterWriteFailed(t *testing.T) {
 			}
 			r.dead()
 		})
+	}
+}
+
+// That the stream ended in good order is not made doubtful by what a write learns later:
+// here the end came along with the last bytes, as TLS's goodbye may.
+func TestEndBesideWriteFailed(t *testing.T) {
+	for _, werr := range []error{syscall.EPIPE, syscall.ECONNRESET, syscall.ETIMEDOUT} {
+		for _, later := range []bool{false, true} {
+			inBubble(t, Config{}, false, func(r *rig) {
+				x, err := r.c.Send(context.Background(), &Request{Method: "POST", Host: "x", Push: true})
+				if err != nil {
+					r.Fatal(err)
+				}
+				r.raw("HTTP/1.1 200 OK\r\n\r\n")
+				var resp Response
+				if err := x.Wait(context.Background(), &resp); err != nil {
+					r.Fatal(err)
+				}
+				fails := func() {
+					r.s.failWrites(0, werr)
+					if _, err := x.Write([]byte("more")); !errors.Is(err, werr) {
+						r.Errorf("the write: %v", err)
+					}
+				}
+				if !later {
+					fails()
+				}
+				r.raw("whole")
+				r.s.fail(io.EOF)
+				if n, err := resp.Body.Read(make([]byte, 1)); n != 1 || err != nil {
+					r.Fatal(n, err)
+				}
+				if later {
+					fails()
+				}
+				rest, err := io.ReadAll(resp.Body)
+				if whole := later || werr == syscall.EPIPE; string(rest) != "hole" || (err == nil) != whole {
+					r.Errorf("%v, later %v: %q, %v", werr, later, rest, err)
+				}
+				r.dead()
+			})
+		}
 	}
 }
 

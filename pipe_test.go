@@ -164,7 +164,7 @@ func (w pipeWorld) serve(server net.Conn) {
 			w.readBody(server, head)
 		}
 		w.answer(server, target, when == 15)
-		if when == 15 || refused && strings.Contains(head, "Content-Length:") {
+		if when == 15 || refused {
 			return
 		}
 		if when > 5 {

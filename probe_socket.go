@@ -49,11 +49,16 @@ func (a *asking) runPeek(fd uintptr) {
 
 // isLost reports whether an error of a write says what has broken the connection: a reset,
 // or what the system gives a peer up for that is not heard of (ETIMEDOUT, EHOSTUNREACH).
-// EPIPE does not: it is all that a write is told behind the peer's orderly end. Nor does
-// EPROTOTYPE, which is macOS's EPIPE where the write meets that end.
+// EPIPE does not: it is what a write is told behind the peer's orderly end. (It may be told
+// that the peer is not heard of behind that as well: then a whole body is refused.) Nor do
+// EPROTOTYPE, which is macOS's EPIPE where the write meets that end, and ENOTCONN, which is
+// that of its sendfile, and of a unix socket; nor that the write would have had to wait.
 func isLost(err error) bool {
 	var n syscall.Errno
-	return errors.As(err, &n) && n != syscall.EPIPE && n != syscall.EPROTOTYPE
+	if !errors.As(err, &n) || wouldWait(n) {
+		return false
+	}
+	return n != syscall.EPIPE && n != syscall.EPROTOTYPE && n != syscall.ENOTCONN
 }
 
 // errnoOf returns the number of a system call's error; 0: it has none. Numbers are compared

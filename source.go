@@ -60,6 +60,9 @@ func (s *source) Read(p []byte) (int, error) {
 // mu is held.
 func (c *Conn) readEnded(n int, err error) error {
 	if err != nil && c.lasts(err, n) {
+		if err == io.EOF && c.wasLost() {
+			err = io.ErrUnexpectedEOF
+		}
 		c.rerr = err
 	}
 	if n > 0 {
