@@ -16,6 +16,7 @@ package h1
 //	leave      that goroutine lets go of the read half
 //	takeBack   its request leaves the queue, if no writer has a byte of it: drop, evDrop
 //	stop       its body is not written on: stopUpload, evStop
+//	quit       as that, and the connection ends once those in front have their responses
 //	cut        a write under way is ended, and says how far it has come
 //	outlive    it has ended, but CloseWrite's last write is under way in its name
 //	fail       an exchange gets its error; Conn.fail ends the connection, evFail
@@ -88,16 +89,18 @@ func (c *Conn) quitsUpload(e *exchange, err *Error) bool {
 		return false
 	}
 	c.because(err)
-	e.fail(err)
 	c.life.must(evStop)
-	c.stopUpload()
-	if c.wbuf != nil {
-		c.wbuf.b = c.wbuf.b[:0]
-	}
+	c.failAlone(e, err)
+	c.stopWrites()
+	return true
+}
+
+// failAlone fails e and takes it out of the queue: no response is waited for. mu is held.
+func (c *Conn) failAlone(e *exchange, err *Error) {
+	e.fail(err)
 	c.queue.remove(e)
 	c.life.must(evDrop)
 	e.start, e.end = -1, -1
-	return true
 }
 
 // mayAbandon reports whether e's response can be read for nobody: all of e was appended,

@@ -50,7 +50,7 @@ const (
 	evHead             // a request with a body was admitted
 	evEnd              // the end of a request's body was appended
 	evStop             // the write half failed, or a body was given up
-	evDrop             // a request left before a byte of it was written: any, but in wBody the latest
+	evDrop             // a request left: before a byte of it was written (in wBody the latest alone), or behind evStop
 	evInfo             // a 1xx response but 101 was read
 	evFinal            // a final response's head was read, and the connection persists
 	evFinalClose       // a final response's head was read, and the connection ends with it

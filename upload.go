@@ -233,6 +233,15 @@ func (c *Conn) stopUpload() {
 	}
 }
 
+// stopWrites does so, and leaves nothing to be written, once the write half is shut. mu is
+// held.
+func (c *Conn) stopWrites() {
+	c.stopUpload()
+	if c.wbuf != nil {
+		c.wbuf.b = c.wbuf.b[:0]
+	}
+}
+
 // runPump writes a body from Request.Body, or what lies in wbuf. It runs on a goroutine of
 // its own.
 func (e *exchange) runPump() {

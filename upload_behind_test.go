@@ -96,34 +96,26 @@ func TestUploadEndsBehindOthers(t *testing.T) {
 	}
 }
 
-// Where nobody wants what is in front, there is nothing to wait for.
+// Where nobody wants what is in front, before or later, there is nothing to wait for.
 func TestUploadEndsBehindAbandoned(t *testing.T) {
-	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.warm()
-		a := r.begin(context.Background(), get("/a"))
-		b := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
-		b.x.Write([]byte("one"))
-		a.x.Cancel()
-		b.x.Cancel()
-		r.await(b)
-		r.failed(b, Canceled, SentPart)
-		r.dead()
-	})
-}
-
-// Nor where the one in front is given up later.
-func TestAbandonedInFrontOfEndedUpload(t *testing.T) {
-	inBubble(t, Config{Depth: 4}, false, func(r *rig) {
-		r.warm()
-		a := r.begin(context.Background(), get("/a"))
-		b := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
-		b.x.Write([]byte("one"))
-		r.await(a)
-		b.x.Cancel()
-		a.x.Cancel()
-		r.failed(a, Canceled, SentAll)
-		r.await(b)
-		r.failed(b, Canceled, SentPart)
-		r.dead()
-	})
+	for _, later := range []bool{false, true} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true})
+			b.x.Write([]byte("one"))
+			r.await(a)
+			calls := []*call{a, b}
+			if later {
+				calls = []*call{b, a}
+			}
+			for _, k := range calls {
+				k.x.Cancel()
+			}
+			r.await(b)
+			r.failed(a, Canceled, SentAll)
+			r.failed(b, Canceled, SentPart)
+			r.dead()
+		})
+	}
 }

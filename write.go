@@ -569,15 +569,9 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	c.because(werr)
 	c.life.must(evStop)
 	for x := c.unsent(); x != nil && !c.greeted(); x = c.unsent() {
-		c.queue.remove(x)
-		c.life.must(evDrop)
-		x.fail(werr)
-		x.start, x.end = -1, -1
+		c.failAlone(x, werr)
 	}
-	c.stopUpload()
-	if c.wbuf != nil {
-		c.wbuf.b = c.wbuf.b[:0]
-	}
+	c.stopWrites()
 	if c.inRead {
 		c.limitRead()
 	}
