@@ -171,7 +171,11 @@ func (t *Transport) sendConnect(ctx context.Context, r *route, nc net.Conn, conn
 	cfg := t.engineConfig()
 	cfg.HeadTimeout = 0 // a proxy has to connect first; its time is limited as a whole
 	h := h1.NewConn(nc, cfg)
-	req := h1.Request{Method: "CONNECT", Target: r.target, Host: r.target}
+	hints := call{infoLeft: int64(cfg.MaxHeadBytes)} // 1xx heads are limited as a request's are
+	req := h1.Request{
+		Method: "CONNECT", Target: r.target, Host: withoutZone(r.target),
+		Informational: hints.informational,
+	}
 	addUserAgent(&req.Header, connect.Header)
 	for k, values := range connect.Header {
 		if writtenApart(k) || foldEqual(k, "Expect") { // CONNECT has no body to hold back

@@ -234,6 +234,10 @@ func TestProxyErrors(t *testing.T) {
 			io.WriteString(nc, "HTTP/1.1 400\r\nContent-Length: 0\r\n\r\n")
 		case "long.example:443":
 			io.WriteString(nc, "HTTP/1.1 200 OK\r\n"+long+"\r\n")
+		case "hints.example:443":
+			for err == nil {
+				_, err = io.WriteString(nc, "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n")
+			}
 		case "stuck.example:443":
 			br.ReadByte()
 		}
@@ -250,7 +254,9 @@ func TestProxyErrors(t *testing.T) {
 			}
 		}
 	}
-	for host, want := range map[string]h1.Kind{"long.example": h1.TooLarge, "hangup.example": h1.Incomplete} {
+	for host, want := range map[string]h1.Kind{
+		"long.example": h1.TooLarge, "hints.example": h1.TooLarge, "hangup.example": h1.Incomplete,
+	} {
 		if _, err := tr.RoundTrip(newRequest(t, "GET", "https://"+host+"/", nil)); !errors.Is(err, want) {
 			t.Errorf("%s: %v", host, err)
 		}
@@ -274,6 +280,31 @@ func TestProxyErrors(t *testing.T) {
 	if _, err := tr.RoundTrip(newRequest(t, "GET", "http://x.example/", nil)); err == nil {
 		t.Error("an ftp proxy was taken")
 	}
+}
+
+// TestProxyZone: the zone of an address stays where it means something.
+func TestProxyZone(t *testing.T) {
+	heads := make(chan string, 2)
+	u := rawServer(t, func(nc net.Conn, br *bufio.Reader, _ int) {
+		var head string
+		for !strings.HasSuffix(head, "\r\n\r\n") {
+			line, err := br.ReadString('\n')
+			if err != nil {
+				break
+			}
+			head += line
+		}
+		heads <- head
+		io.WriteString(nc, "HTTP/1.1 403 Forbidden\r\n\r\n")
+	})
+	withBoth(t, func(a *http.Transport, b *Transport) { a.Proxy, b.Proxy = through(u), through(u) }, func(t *testing.T, rt anyTransport) {
+		if _, err := rt.RoundTrip(newRequest(t, "GET", "https://[fe80::1%25eth0]/", nil)); err == nil {
+			t.Error("no error")
+		}
+		if got := <-heads; !strings.Contains(got, "\r\nHost: [fe80::1]:443\r\n") {
+			t.Errorf("%q", got)
+		}
+	})
 }
 
 // socksServer serves SOCKS5, with or without a password, and connects everything to addr.

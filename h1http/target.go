@@ -30,10 +30,16 @@ func hostOf(hreq *http.Request, proxied bool) (string, error) {
 		}
 		return "", nil
 	}
-	if i := strings.IndexByte(host, '%'); i >= 0 && host[0] == '[' { // a zone is local: RFC 6874, section 1
-		host = host[:i] + host[strings.IndexByte(host, ']'):]
+	return withoutZone(host), nil
+}
+
+// withoutZone returns a host, or host:port, without the zone of its address, which means
+// nothing elsewhere (RFC 6874, section 1).
+func withoutZone(host string) string {
+	if i := strings.IndexByte(host, '%'); i >= 0 && host[0] == '[' {
+		return host[:i] + host[strings.IndexByte(host, ']'):]
 	}
-	return host, nil
+	return host
 }
 
 // validHost reports whether s may stand in a Host field as the engine sees it.
