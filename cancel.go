@@ -80,12 +80,13 @@ func (c *Conn) failUpload(e *exchange, err *Error) {
 	}
 }
 
-// quitsUpload gives up a body in the midst, where a response in front of it is wanted, and
-// reports whether it did: all in front is out, and nobody is in a write. The write half is
-// shut, as by a write's error; the connection ends once those responses have. mu is held.
+// quitsUpload gives up a body in the midst, where a response besides its own is wanted, and
+// reports whether it did: none of it is in a write. (Such a response is in front, and its
+// request out: no body is admitted before that, and nothing behind a body.) The write half
+// is shut, as by a write's error; the connection ends once those in front have their
+// responses. mu is held.
 func (c *Conn) quitsUpload(e *exchange, err *Error) bool {
-	behind := c.upload == e && c.queue.head != e && e.start <= c.written && !c.dueAlone(e)
-	if !behind || c.writing || c.owing || c.reader == e || !c.mayWrite() {
+	if c.upload != e || c.inWrite || c.dueAlone(e) {
 		return false
 	}
 	c.because(err)

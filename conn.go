@@ -216,8 +216,9 @@ func (c *Conn) backlog() int64 {
 // find. Whether to send that request again, ask its own error, and not this one. Nil does
 // not mean that a request is admitted at once, or that the connection is idle: see Ready,
 // and State. Nor does an error mean that nothing is in flight: the response that said close
-// may be yet to be read, and others in front of a write that failed. A pool that shares the
-// connection drops it then, or calls Shutdown; Close would lose them.
+// may be yet to be read, and others in front of a write that failed, or of an upload that
+// was given up. A pool that shares the connection drops it then, or calls Shutdown; Close
+// would lose them.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -290,8 +291,8 @@ func (c *Conn) rest() {
 }
 
 // outside runs the caller's code, for e, without mu. If that code panics, or ends its
-// goroutine, nobody is left to go on with e's half (c.reader, or c.upload), and the
-// connection ends, unless the half is no longer e's. mu is held again in any case, for
+// goroutine, nobody is left to go on with e's half (c.reader, or c.upload), and e ends as
+// by a body that fails, unless the half is no longer e's. mu is held again in any case, for
 // those who release it on the way out.
 func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	returned := false
@@ -299,7 +300,7 @@ func (c *Conn) outside(half **exchange, e *exchange, f func() error) error {
 	defer func() {
 		c.mu.Lock()
 		if !returned && *half == e {
-			c.fail(e, errDeserted)
+			c.failUpload(e, errDeserted)
 		}
 	}()
 	err := f()

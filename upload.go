@@ -144,8 +144,8 @@ func (c *Conn) writeWhole(e *exchange) *Error {
 // held, but not while the body is read.
 func (c *Conn) fillWhole(e *exchange, p []byte) error {
 	c.writing, e.up.fills = true, true
-	// Also where the body's Read does not return. The connection has ended by then, with
-	// wbuf still taken; unlock gives that back.
+	// Also where the body's Read does not return. The connection has ended by then, or is to
+	// end, with wbuf still taken; unlock gives that back.
 	defer func() { c.writing, e.up.fills = false, false }()
 	err := c.outside(&c.upload, e, func() error { return readWhole(e.up.body, p) })
 	if c.upload == e && err == nil && e.err == nil && c.aged(e) {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,83 @@ func TestUploadEndsBehindAbandoned(t *testing.T) {
 			r.failed(a, Canceled, SentAll)
 			r.failed(b, Canceled, SentPart)
 			r.dead()
+		})
+	}
+}
+
+// Nor are these taken along where a write of the body is about to begin, and whoever does
+// that lets others run first (letAppend): nothing of it is written then.
+func TestUploadEndsBeforeItsWrite(t *testing.T) {
+	for name, kind := range map[string]Kind{"Cancel": Canceled, "short": BodyFailed} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), &Request{Method: "PUT", Host: "x", Push: true, ContentLength: 10})
+			b.x.Write([]byte("one"))
+			out := r.c.Stats().BytesWritten
+			r.c.writing = true // by a goroutine that the scheduler is slow to run
+			b.x.Write([]byte("two"))
+			if r.c.Stats().Unwritten != 3 {
+				r.Fatal("not the state that is to be tested")
+			}
+			if name == "Cancel" {
+				b.x.Cancel()
+			} else {
+				b.x.CloseWrite()
+			}
+			r.c.writing = false
+			r.await(b)
+			r.failed(b, kind, SentPart)
+			r.await(a)
+			r.serve("/a")
+			r.got(a, "/a")
+			r.dead()
+			if n := r.c.Stats().BytesWritten - out; n != 0 {
+				r.Errorf("%s: %d bytes were written behind the cut body", name, n)
+			}
+		})
+	}
+}
+
+// gone is a body that gives three bytes, and does not come back from its next Read, a
+// second later. With a Len, Send itself reads it.
+type gone struct{ read bool }
+
+func (g *gone) Read(p []byte) (int, error) {
+	if g.read {
+		time.Sleep(time.Second)
+		runtime.Goexit()
+	}
+	g.read = true
+	return copy(p, "one"), nil
+}
+
+type goneWithLen struct{ gone }
+
+func (*goneWithLen) Len() int { return 10 }
+
+// Nor are they where the body's Read does not return.
+func TestDesertedBehindOthers(t *testing.T) {
+	for sent, body := range map[Sent]io.Reader{SentPart: &gone{}, SentNothing: &goneWithLen{}} {
+		inBubble(t, Config{Depth: 4}, false, func(r *rig) {
+			r.warm()
+			a := r.begin(context.Background(), get("/a"))
+			b := r.begin(context.Background(), &Request{Method: "PUT", Target: "/b", Host: "x", Body: body})
+			time.Sleep(2 * time.Second)
+			if sent == SentPart {
+				r.await(b)
+				r.failed(b, Canceled, SentPart)
+			}
+			if got := r.took(); (got == "GET /a;") != (sent == SentNothing) {
+				r.Errorf("the server received %q", got)
+			}
+			r.await(a)
+			r.serve("/a")
+			r.got(a, "/a")
+			r.dead()
+			if r.c.br != nil || r.c.wbuf != nil || r.c.writing {
+				r.Error("it holds buffers")
+			}
 		})
 	}
 }
