@@ -320,6 +320,9 @@ func (c *Conn) spliceTo(dst *net.TCPConn, r *reception) (n int64, done, ofWriter
 		r.remain -= n
 		return n, r.remain == 0, ofWriter, err
 	}
+	if err == nil {
+		c.awaitLoss()
+	}
 	return n, err == nil && !c.wasLost(), ofWriter, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,6 +69,65 @@ func TestResetIsNoEnd(t *testing.T) {
 			})
 		}
 	}
+}
+
+// So it is where the write was told before the read, and returns after it.
+func TestResetIsNoEndYet(t *testing.T) {
+	client, server := tcpPair(t)
+	s := &slowToTell{TCPConn: client, told: make(chan struct{})}
+	c := NewConn(s, nil)
+	defer c.Close()
+	go func() {
+		in := bufio.NewReaderSize(server, 16)
+		for line := ""; line != "\r\n"; line, _ = in.ReadString('\n') {
+		}
+		io.WriteString(server, "HTTP/1.1 413 Too Large\r\n\r\nfirst half, ")
+	}()
+	var resp Response
+	req := &Request{Method: "POST", Host: "x", Body: bytes.NewReader(make([]byte, 64<<20))}
+	if err := c.Do(context.Background(), req, &resp); err != nil {
+		t.Fatal(err)
+	}
+	s.late.Store(true)
+	time.AfterFunc(10*time.Millisecond, func() {
+		server.SetLinger(0)
+		server.Close()
+	})
+	b, err := resp.AppendBody(nil, -1)
+	switch {
+	case !isReset(s.err):
+		t.Skipf("this system tells the write of %v", s.err)
+	case err == nil:
+		t.Errorf("%q is no whole body", b)
+	case !isReset(err):
+		t.Errorf("%v", err)
+	}
+}
+
+// slowToTell has a Write that returns late where it fails, and once late is set Reads that
+// begin when it has failed.
+type slowToTell struct {
+	*net.TCPConn
+	late atomic.Bool
+	told chan struct{}
+	err  error // of the Write; told says when
+}
+
+func (s *slowToTell) Write(p []byte) (int, error) {
+	n, err := s.TCPConn.Write(p)
+	if err != nil {
+		s.err = err
+		close(s.told)
+		time.Sleep(20 * time.Millisecond)
+	}
+	return n, err
+}
+
+func (s *slowToTell) Read(p []byte) (int, error) {
+	if s.late.Load() {
+		<-s.told
+	}
+	return s.TCPConn.Read(p)
 }
 
 // A connection that is idle, or has ended, holds no exchange and no buffer.

@@ -59,6 +59,9 @@ func (s *source) Read(p []byte) (int, error) {
 // readEnded returns the error of a read that has brought n bytes, or keeps it for the next.
 // mu is held.
 func (c *Conn) readEnded(n int, err error) error {
+	if err == io.EOF {
+		c.awaitLoss()
+	}
 	if err != nil && c.lasts(err, n) {
 		if err == io.EOF && c.wasLost() {
 			err = io.ErrUnexpectedEOF
@@ -72,6 +75,21 @@ func (c *Conn) readEnded(n int, err error) error {
 		return os.ErrDeadlineExceeded // it does not look at its deadline
 	}
 	return err
+}
+
+// awaitLoss waits, where a read has met what looks like the stream's end, for a write that
+// is yet to return: it may have been told what has broken the connection (see wasLost). It
+// waits only on a socket that has no peer any more, where no write lasts. mu is held, but
+// not while it waits.
+func (c *Conn) awaitLoss() {
+	if !c.inWrite || c.sock == nil || !lostPeer(c.sock) {
+		return
+	}
+	e := c.reader
+	by := earlier(time.Now().Add(graceAfterWriteError), e.by)
+	for c.inWrite && e.err == nil && !passed(by) {
+		c.park(e, by)
+	}
 }
 
 // lasts reports whether the error of a read that has brought n bytes is kept for the next

@@ -574,6 +574,8 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	c.stopWrites()
 	if c.inRead {
 		c.limitRead()
+	} else if c.reader != nil {
+		c.reader.cond.Signal() // it may wait for this: see awaitLoss
 	}
 	c.changed()
 }
