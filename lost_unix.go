@@ -7,11 +7,12 @@ package h1
 import "syscall"
 
 // lostPeer reports whether a socket's connection is gone, and not only ended by the peer.
-// It takes no error from the socket.
+// It takes no error from the socket. What is no socket has no peer to lose (see runPeek),
+// and of a family that package syscall does not know (AF_VSOCK, say) it is not known.
 func lostPeer(s syscall.RawConn) (lost bool) {
 	s.Control(func(fd uintptr) {
 		_, err := syscall.Getpeername(int(fd))
-		lost = err != nil
+		lost = err != nil && err != syscall.ENOTSOCK && err != syscall.EAFNOSUPPORT
 	})
 	return lost
 }

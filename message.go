@@ -245,7 +245,8 @@ type Response struct {
 	// It is the same object at each use of the Response: a Body kept from before reads the
 	// next response. One that goes on until the stream's end is as whole as the stream's
 	// io.EOF says; crypto/tls says so where the server has closed in good order, or where
-	// it was cut off between two records.
+	// it was cut off between two records, and a stream that hides its socket may say so
+	// where that broke while the request was still being written.
 	Body io.ReadCloser
 	// Timing is filled where Config.Timing is set.
 	Timing Timing

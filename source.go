@@ -79,8 +79,9 @@ func (c *Conn) readEnded(n int, err error) error {
 
 // awaitLoss waits, where a read has met what looks like the stream's end, for a write that
 // is yet to return: it may have been told what has broken the connection (see wasLost). It
-// waits only on a socket that has no peer any more, where no write lasts. mu is held, but
-// not while it waits.
+// waits only on a socket that has no peer any more, where no write lasts, unless it waits
+// for its source inside the kernel. A stream that hides its socket cannot be asked, and an
+// orderly end is not to be held up for a guess. mu is held, but not while it waits.
 func (c *Conn) awaitLoss() {
 	if !c.inWrite || c.sock == nil || !lostPeer(c.sock) {
 		return

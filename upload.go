@@ -483,7 +483,8 @@ func (c *Conn) sendPiece(e *exchange, dst io.ReaderFrom, from io.Reader, n int64
 	moved, err = dst.ReadFrom(&io.LimitedReader{R: from, N: n})
 	ofBody = err != nil && !broken(c.rw)
 	c.mu.Lock()
-	c.inWrite, c.writing, e.up.ofFile = false, false, false
+	c.leaveWrite()
+	c.writing, e.up.ofFile = false, false
 	c.written += moved
 	return moved, ofBody, err
 }

@@ -480,7 +480,7 @@ func (c *Conn) onlyRequest(e *exchange) bool {
 // endWrite counts what a write of want bytes has moved, and says whether to go on. mu is
 // held.
 func (c *Conn) endWrite(e *exchange, n, want int, err error) error {
-	c.inWrite = false
+	c.leaveWrite()
 	if n < 0 || n > want {
 		c.written += int64(want) // whether any of it went out is not known: none of it may be sent again
 		return errors.New("the stream's Write returned an impossible count")
@@ -501,6 +501,15 @@ func (c *Conn) endWrite(e *exchange, n, want int, err error) error {
 		return nil
 	}
 	return err
+}
+
+// leaveWrite notes that no write is under way any more. A reader may wait for that: see
+// awaitLoss. mu is held, until what the write was told is noted as well.
+func (c *Conn) leaveWrite() {
+	c.inWrite = false
+	if c.reader != nil {
+		c.reader.cond.Signal()
+	}
 }
 
 // onlyStalls reports whether a write in e's name has ended by StallTimeout: it may go on
@@ -574,8 +583,6 @@ func (c *Conn) writeFailed(e *exchange, err error) {
 	c.stopWrites()
 	if c.inRead {
 		c.limitRead()
-	} else if c.reader != nil {
-		c.reader.cond.Signal() // it may wait for this: see awaitLoss
 	}
 	c.changed()
 }
