@@ -305,6 +305,15 @@ func TestProxyZone(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+	tr := &Transport{Proxy: through(u)}
+	for _, host := range []string{"[fe80::1%25eth0", "[%", "[::1]%25"} { // as no parser of URLs gives them
+		req := newRequest(t, "GET", "https://x/", nil)
+		req.URL.Host = host
+		if _, err := tr.RoundTrip(req); err == nil {
+			t.Errorf("%q: no error", host)
+		}
+		<-heads
+	}
 }
 
 // socksServer serves SOCKS5, with or without a password, and connects everything to addr.

@@ -36,8 +36,9 @@ func hostOf(hreq *http.Request, proxied bool) (string, error) {
 // withoutZone returns a host, or host:port, without the zone of its address, which means
 // nothing elsewhere (RFC 6874, section 1).
 func withoutZone(host string) string {
-	if i := strings.IndexByte(host, '%'); i >= 0 && host[0] == '[' {
-		return host[:i] + host[strings.IndexByte(host, ']'):]
+	i, end := strings.IndexByte(host, '%'), strings.IndexByte(host, ']')
+	if i >= 0 && i < end && host[0] == '[' {
+		return host[:i] + host[end:]
 	}
 	return host
 }
