@@ -2,7 +2,7 @@
 
 package h1
 
-// lost_unix_test.go: what looks like the stream's end, while an upload's write is under way.
+// lost_unix_test.go: what looks like the end, while an upload's write is under way.
 
 import (
 	"context"
