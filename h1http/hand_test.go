@@ -27,6 +27,7 @@ func handLink(t *testing.T, tr *Transport, h *host, load int) *link {
 	l := newLink(nc, tr.engineConfig(), tr, true)
 	l.host, l.load = h, load
 	l.used.Store(true)
+	l.lasts.Store(true)
 	t.Cleanup(func() { l.h.Close() })
 	return l
 }
@@ -73,6 +74,7 @@ func TestHand(t *testing.T) {
 				l := handLink(t, tr, h, k.load)
 				l.alone = k.how == "alone"
 				l.used.Store(k.how != "new")
+				l.lasts.Store(k.how != "new")
 				if k.load > 0 && !l.alone {
 					h.open = []*link{l}
 				}
@@ -200,6 +202,7 @@ func TestGetShares(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.used.Store(true)
+			l.lasts.Store(true)
 			return l
 		}
 		a, joins, alone := get(true), get(true), get(false)

@@ -32,6 +32,7 @@ type link struct {
 	settings settings
 	asked    atomic.Bool // settled has probed
 	used     atomic.Bool // it had a response, or was idle: a hangup may not be meant for the request
+	lasts    atomic.Bool // it had a response to its end: if it is not over by then, it persists
 
 	// uncounted is how many bytes, if no more are unwritten once the response is here,
 	// are likely to be out, and only not counted yet: as many as a socket takes, and
@@ -214,6 +215,7 @@ func awaitedHead(err error) bool {
 
 // over ends an exchange that had a response.
 func (l *link) over(c *call) {
+	l.lasts.Store(true)
 	allBut := int64(0)
 	if c.up != nil {
 		allBut = l.allBut()

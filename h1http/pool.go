@@ -161,12 +161,14 @@ func (t *Transport) takeIdle(h *host, share bool) (*link, history) {
 	return best, t.lend(best, share)
 }
 
-// joinable reports whether a connection in use may take one exchange more. Before its
-// first response that would have to wait in any case, and in vain if the server does not
-// keep the connection. Behind the response of a canceled request, which may never come, it
-// would wait as well, and behind one that was answered and is not out. mu is held.
+// joinable reports whether a connection in use may take one exchange more. Before the end
+// of its first response it might wait in vain: a server that does not keep the connection
+// need not say so, and a request that comes behind its close may then cost that response
+// its end (RFC 9112, section 9.6). Behind the response of a canceled request, which may
+// never come, it would wait as well, and behind one that was answered and is not out. mu is
+// held.
 func (t *Transport) joinable(l *link) bool {
-	return !l.alone && l.load < t.Depth && l.used.Load() && l.h.Stats().Abandoned == 0 && l.isOut(l.uncounted)
+	return !l.alone && l.load < t.Depth && l.lasts.Load() && l.h.Stats().Abandoned == 0 && l.isOut(l.uncounted)
 }
 
 // mustQueue reports whether a request waits that no connection may be dialed for now. A

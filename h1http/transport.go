@@ -132,7 +132,10 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 	up *upload) (*http.Response, error) {
 	var before *h1.Error // of an attempt that the server may have acted on
 	for {
-		resp, repeat, err := t.attempt(ctx, stop, hreq, &up)
+		// A request whose connection ended without an answer may be why it did: it takes no
+		// response of another's along a second time.
+		share := before == nil && t.shares(hreq)
+		resp, repeat, err := t.attempt(ctx, stop, hreq, &up, share)
 		if err == nil {
 			return resp, nil
 		}
@@ -155,11 +158,11 @@ func (t *Transport) attempts(ctx context.Context, stop context.CancelCauseFunc, 
 	}
 }
 
-// attempt sends a request once. After an error repeat reports whether it may be sent again
-// if its body allows that, and *up, which may have been found to be empty, is still to be
-// closed.
+// attempt sends a request once, and if share is set maybe on a connection in use. After an
+// error repeat reports whether it may be sent again if its body allows that, and *up, which
+// may have been found to be empty, is still to be closed.
 func (t *Transport) attempt(ctx context.Context, stop context.CancelCauseFunc, hreq *http.Request,
-	up **upload) (resp *http.Response, repeat bool, err error) {
+	up **upload, share bool) (resp *http.Response, repeat bool, err error) {
 	if ctx.Err() != nil {
 		return nil, false, context.Cause(ctx)
 	}
@@ -171,7 +174,7 @@ func (t *Transport) attempt(ctx context.Context, stop context.CancelCauseFunc, h
 	if hooks != nil && hooks.GetConn != nil {
 		hooks.GetConn(r.hop())
 	}
-	l, was, err := t.get(ctx, r, t.shares(hreq))
+	l, was, err := t.get(ctx, r, share)
 	if err != nil {
 		return nil, false, err
 	}
