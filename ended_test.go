@@ -34,17 +34,7 @@ func TestResetIsNoEnd(t *testing.T) {
 				client, server := tcpPair(t)
 				c := NewConn(wrap(client), nil)
 				defer c.Close()
-				go func() {
-					in := bufio.NewReaderSize(server, 16)
-					for line := ""; line != "\r\n"; line, _ = in.ReadString('\n') {
-					}
-					io.WriteString(server, "HTTP/1.1 413 Too Large\r\n\r\nfirst half, ")
-				}()
-				var resp Response
-				req := &Request{Method: "POST", Host: "x", Body: bytes.NewReader(make([]byte, 64<<20))}
-				if err := c.Do(context.Background(), req, &resp); err != nil {
-					t.Fatal(err)
-				}
+				resp := halfAnswered(t, c, server)
 				server.SetLinger(0) // the server's process dies, say, before the second half
 				server.Close()
 				until(c, func() bool { return c.werr != nil })
@@ -71,23 +61,30 @@ func TestResetIsNoEnd(t *testing.T) {
 	}
 }
 
-// So it is where the write was told before the read, and returns after it.
-func TestResetIsNoEndYet(t *testing.T) {
-	client, server := tcpPair(t)
-	s := &slowToTell{TCPConn: client, told: make(chan struct{})}
-	c := NewConn(s, nil)
-	defer c.Close()
+// halfAnswered begins an upload on c that the server answers with half of a body that goes
+// on until the end.
+func halfAnswered(t *testing.T, c *Conn, server net.Conn) *Response {
 	go func() {
 		in := bufio.NewReaderSize(server, 16)
 		for line := ""; line != "\r\n"; line, _ = in.ReadString('\n') {
 		}
 		io.WriteString(server, "HTTP/1.1 413 Too Large\r\n\r\nfirst half, ")
 	}()
-	var resp Response
+	resp := &Response{}
 	req := &Request{Method: "POST", Host: "x", Body: bytes.NewReader(make([]byte, 64<<20))}
-	if err := c.Do(context.Background(), req, &resp); err != nil {
+	if err := c.Do(context.Background(), req, resp); err != nil {
 		t.Fatal(err)
 	}
+	return resp
+}
+
+// So it is where the write was told before the read, and returns after it.
+func TestResetIsNoEndYet(t *testing.T) {
+	client, server := tcpPair(t)
+	s := &slowToTell{TCPConn: client, told: make(chan struct{})}
+	c := NewConn(s, nil)
+	defer c.Close()
+	resp := halfAnswered(t, c, server)
 	s.late.Store(true)
 	time.AfterFunc(10*time.Millisecond, func() {
 		server.SetLinger(0)

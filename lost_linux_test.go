@@ -3,11 +3,7 @@ package h1
 // lost_linux_test.go: the system gives a connection up, and tells the write.
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"errors"
-	"io"
 	"syscall"
 	"testing"
 )
@@ -23,17 +19,7 @@ func TestTimeoutIsNoEnd(t *testing.T) {
 	})
 	c := NewConn(client, nil)
 	defer c.Close()
-	go func() { // and then it takes nothing
-		in := bufio.NewReaderSize(server, 16)
-		for line := ""; line != "\r\n"; line, _ = in.ReadString('\n') {
-		}
-		io.WriteString(server, "HTTP/1.1 200 OK\r\n\r\nfirst half, ")
-	}()
-	var resp Response
-	req := &Request{Method: "POST", Host: "x", Body: bytes.NewReader(make([]byte, 64<<20))}
-	if err := c.Do(context.Background(), req, &resp); err != nil {
-		t.Fatal(err)
-	}
+	resp := halfAnswered(t, c, server) // and then the server takes nothing
 	until(c, func() bool { return c.werr != nil })
 	if !errors.Is(c.werr, syscall.ETIMEDOUT) {
 		t.Skipf("this system tells the write of %v", c.werr.Err)
