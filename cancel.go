@@ -81,7 +81,7 @@ func (c *Conn) failUpload(e *exchange, err *Error) {
 }
 
 // quitsUpload gives up a body in the midst, where a response besides its own is wanted, and
-// reports whether it did: none of it is in a write. (Such a response is in front, and its
+// reports whether it did: nobody is in a write. (Such a response is in front, and its
 // request out: no body is admitted before that, and nothing behind a body.) The write half
 // is shut, as by a write's error; the connection ends once those in front have their
 // responses. mu is held.
